@@ -1,0 +1,207 @@
+"""The catalogue as immutable values: services, plans, price rules, allowances, quota policies.
+
+Made by catalog.loader, read by rating and charging. A catalogue has a version number given when
+it is published; sessions and movements name the version they were priced with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from ocs.amounts import Unit
+
+ALWAYS = ""
+"""The band name of a rule that holds at all times."""
+
+
+class FinalUnitAction(IntEnum):
+    """What the client does after the last units (RFC 8506 8.35). The numbers are the wire's."""
+
+    TERMINATE = 0
+    REDIRECT = 1
+    RESTRICT_ACCESS = 2
+
+
+class ChargeMode(IntEnum):
+    """How a plan treats a service (D18)."""
+
+    PRICED = 0
+    FREE = 1
+    """Metered and granted, costs nothing, reserves nothing."""
+    UNCONTROLLED = 2
+    """No credit control: the client is told to let it pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """An exact rational price with its increments (M-001, M-002).
+
+    ``rate_micro / per`` micro units of money per base unit of the service; usage is billed in
+    whole ``increment`` units, at least ``minimum`` of them once anything is used, plus
+    ``setup_micro`` once.
+    """
+
+    rate_micro: int
+    per: int = 1
+    increment: int = 1
+    minimum: int = 0
+    setup_micro: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRule:
+    """One line of a plan's price list. ``code`` is unique in the plan and is stored."""
+
+    code: str
+    price: Price
+    zone: str = ""
+    """Destination zone it holds for; empty matches every destination."""
+    band: str = ALWAYS
+    """Time band it holds in; empty matches at all times."""
+
+
+@dataclass(frozen=True, slots=True)
+class BandSpan:
+    """Part of a week: weekdays (0 = Monday) and local minutes of the day, end exclusive.
+
+    A span with ``end_minute <= start_minute`` runs over midnight into the next day.
+    """
+
+    weekdays: frozenset[int]
+    start_minute: int
+    end_minute: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimeBand:
+    """A named set of weekly spans; the first band of the catalogue that covers an instant wins."""
+
+    name: str
+    spans: tuple[BandSpan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaPolicy:
+    """How much is granted at a time and under which conditions (sections 2.6, 2.9, 3.6).
+
+    Quantities are in the service's unit. ``threshold_percent`` 0 sends no threshold;
+    ``quota_holding_seconds`` None leaves the AVP out, 0 is sent as 0.
+    """
+
+    slice: int
+    """Granted when the client leaves the size to the server."""
+    maximum: int
+    """Never more than this in one grant."""
+    minimum_useful: int = 1
+    """A grant below this counts as exhausted (M-005)."""
+    validity_seconds: int = 3600
+    short_validity_seconds: int = 60
+    """Used for final grants, while restricted, and when other sessions hold the money (D16)."""
+    threshold_percent: int = 20
+    quota_holding_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FinalUnitPolicy:
+    """What happens to a service when the money ends."""
+
+    action: FinalUnitAction = FinalUnitAction.TERMINATE
+    redirect_address_type: int = 2
+    """0 IPv4, 1 IPv6, 2 URL, 3 SIP URI (RFC 8506 8.38)."""
+    redirect_address: str = ""
+    restriction_filter_rules: tuple[str, ...] = ()
+    filter_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Something that can be charged, and which requests mean it.
+
+    A request matches by the Service-Context-Id's suffix and then by service identifier, else by
+    rating group, else by being the context's default. Empty sets match nothing by themselves.
+    """
+
+    code: str
+    contexts: tuple[str, ...]
+    """Service-Context-Id suffixes, lower case, such as ``32251@3gpp.org``."""
+    unit: Unit
+    quota: QuotaPolicy
+    rating_groups: frozenset[int] = frozenset()
+    service_identifiers: frozenset[int] = frozenset()
+    default: bool = False
+    """Meant when a request of this context names neither rating group nor service identifier."""
+    destination_rated: bool = False
+    """Whether price rules look at the called party or recipient."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """Free units (or bonus money) that an account receives with its plan."""
+
+    code: str
+    unit: Unit
+    amount: int
+    services: tuple[str, ...] = ()
+    """Service codes it may pay for; empty means every service of its unit."""
+    priority: int = 100
+    """Smaller is spent first; then the earlier expiry."""
+    expires_after_seconds: int = 0
+    """0 = never."""
+
+
+@dataclass(frozen=True, slots=True)
+class TariffSlot:
+    """The price rule in force at an instant, and from when to when it is (ns UTC, end exclusive).
+
+    ``rule`` None: the plan has no price there. ``end_ns`` 0: it never changes, then ``start_ns``
+    is 0 too.
+    """
+
+    rule: PriceRule | None
+    start_ns: int
+    end_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceTerms:
+    """What a plan says about one service."""
+
+    service: str
+    mode: ChargeMode
+    rules: tuple[PriceRule, ...] = ()
+    quota: QuotaPolicy | None = None
+    """Overrides the service's own policy."""
+    final_unit: FinalUnitPolicy | None = None
+    """Overrides the plan's policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a subscriber has bought. A service that has no terms here is not allowed (5003)."""
+
+    code: str
+    name: str
+    terms: dict[str, ServiceTerms]
+    allowances: tuple[Allowance, ...] = ()
+    final_unit: FinalUnitPolicy = FinalUnitPolicy()
+    credit_limit_micro: int = 0
+    """Given to new accounts of this plan unless said otherwise."""
+    low_balance_micro: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Everything sold, whole and consistent. ``version`` 0 means not published."""
+
+    name: str
+    currency: str
+    time_zone: str
+    services: dict[str, Service]
+    plans: dict[str, Plan]
+    zones: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Number prefixes (digits, international format without +) by zone name."""
+    bands: tuple[TimeBand, ...] = ()
+    version: int = 0
+    source: str = ""
+    """The document's text as it was published."""

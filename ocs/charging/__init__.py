@@ -1,0 +1,9 @@
+"""Credit control without a protocol: neutral requests in, decisions out; pure.
+
+messages     ChargingRequest and ChargingReply, what every front end translates to and from
+profile      what differs between clients, as values
+session      the stored session record: quotas, holds, counters, seen numbers
+working_set  the accounts, sessions and answers one transaction may read and change
+engine       decide(): the RFC 8506 server state table over requests
+lifecycle    what timers do: lost sessions, expired buckets
+"""

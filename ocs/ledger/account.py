@@ -1,0 +1,142 @@
+"""Account, Bucket and Movement: the state of one account as the ledger's verbs change it.
+
+These are the rows of the store and the working values of a decision at once, so they are slotted
+structs rather than frozen ones: a decision changes its own copy, the store writes what changed.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import msgspec
+
+NEVER_NS = 0
+"""``expires_ns`` of a bucket that does not expire."""
+
+
+class AccountStatus(IntEnum):
+    """Whether an account may be charged. The numbers are stored."""
+
+    ACTIVE = 0
+    BLOCKED = 1
+    REMOVED = 2
+
+
+class Contra(IntEnum):
+    """The other side of a movement. The numbers are stored; positive amounts enter the bucket."""
+
+    REVENUE = 1
+    TOP_UP = 2
+    ADJUSTMENT = 3
+    REFUND = 4
+    EXPIRY = 5
+    ALLOWANCE = 6
+    """Free units given by a plan."""
+    CARRIED_FORWARD = 7
+    """Sum of pruned movements with the sides of the others kept in ``rule``."""
+
+
+class AccountFlag(IntEnum):
+    """Bits of Account.flags that ask for a person's attention."""
+
+    OVER_USAGE = 1
+    """Usage went beyond grant and credit limit (D05)."""
+    PARKED_USAGE = 2
+    """Usage that cannot be true is waiting for a decision (D05)."""
+
+
+class Account(msgspec.Struct):
+    """The one lock of everything that belongs to an account."""
+
+    account_id: int
+    currency: str
+    plan: str
+    status: int = AccountStatus.ACTIVE
+    credit_limit_micro: int = 0
+    """How far below zero the money may go, >= 0 (M-013)."""
+    flags: int = 0
+    version: int = 0
+
+
+class Bucket(msgspec.Struct):
+    """An amount of one unit. Its balance is ``available + held``; held is promised to sessions.
+
+    ``available`` of a money bucket may be negative down to the credit limit and beyond it by
+    over-usage only; other units never go below zero.
+    """
+
+    account_id: int
+    bucket_id: int
+    unit: int
+    name: str
+    available: int = 0
+    held: int = 0
+    priority: int = 1000
+    expires_ns: int = NEVER_NS
+    services: tuple[str, ...] = ()
+    """Service codes it may pay for; empty means all."""
+    subscriber_id: int = 0
+    """Personal to this member of the account; 0 means shared by all."""
+    version: int = 0
+
+    @property
+    def balance(self) -> int:
+        """What the bucket is worth, held parts included."""
+        return self.available + self.held
+
+
+class Movement(msgspec.Struct):
+    """One append-only ledger line; it names both sides, so it cannot fail to balance.
+
+    ``amount`` > 0 goes from the contra side into the bucket, < 0 the other way. For usage,
+    ``units_before`` and ``units_after`` are the cumulative paid units of the charge context
+    (service, rule, slot) around this debit: enough to compute the price again.
+    """
+
+    account_id: int
+    request_id: int
+    line: int
+    bucket_id: int
+    unit: int
+    contra: int
+    amount: int
+    event_ns: int
+    service: str = ""
+    rule: str = ""
+    slot_ns: int = 0
+    units_before: int = 0
+    units_after: int = 0
+    catalogue_version: int = 0
+
+
+class Hold(msgspec.Struct, array_like=True):
+    """Part of a bucket promised to one quota of one session."""
+
+    bucket_id: int
+    amount: int
+
+
+class Identifier(msgspec.Struct, frozen=True):
+    """A name a subscriber is found by; unique over all accounts."""
+
+    kind: str
+    """msisdn, imsi, sip, nai or private."""
+    value: str
+    account_id: int
+    subscriber_id: int = 0
+
+
+class OperatorAction(msgspec.Struct):
+    """Who did what and why; written in the transaction of what was done."""
+
+    action_id: int
+    at_ns: int
+    operator: str
+    action: str
+    """The command, such as ``account topup``."""
+    target: str
+    """What it was done to, as the operator named it."""
+    reason: str
+    details: str = ""
+    """JSON text of the arguments and results."""
+    account_id: int = 0

@@ -1,0 +1,142 @@
+"""The narrow waist: what the charging service and provisioning may ask of any store.
+
+Implemented by memory.MemoryStore and sql.SqlStore; one contract suite runs against both, and
+against SQLite and PostgreSQL for the latter. All methods may raise StoreUnavailableError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeVar
+
+from ocs.charging.messages import Identity
+from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.ledger.account import Identifier, OperatorAction
+
+T = TypeVar("T")
+
+
+class Generations(NamedTuple):
+    """Counters that rise with each change of what is cached outside the store."""
+
+    identifiers: int
+    catalogue: int
+    """Version number of the newest published catalogue; 0 = none yet."""
+    peers: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerEntry:
+    """A Diameter peer that may connect."""
+
+    origin_host: str
+    """Lower case DiameterIdentity."""
+    profile: str = "generic"
+    relay: bool = False
+    """An agent: its clients' restarts say nothing about it (D19)."""
+    source_networks: tuple[str, ...] = ()
+    """CIDR blocks it may come from; empty = any."""
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedCatalogue:
+    """One version of the catalogue as it was published."""
+
+    version: int
+    name: str
+    published_ns: int
+    operator: str
+    reason: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class DueSession:
+    """A session whose supervision or tombstone time may be over."""
+
+    account_id: int
+    session_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DueBucket:
+    """A bucket whose expiry is over and that still holds something available."""
+
+    account_id: int
+    bucket_id: int
+
+
+class Store(Protocol):
+    """Everything the running server needs of a database."""
+
+    def transact(
+        self, keys: Sequence[RequestKey], decide: Callable[[WorkingSet], T], description: str = ""
+    ) -> T:
+        """Load the state the keys name, let ``decide`` change it, write it, commit.
+
+        Loads, for each key, the account with all its buckets (locked until the end where the
+        engine can), the session of ``session_key`` (if there is one) and the stored answer of the
+        key if it may exist (events, and numbers the session has seen). ``decide`` may be called
+        several times: on StoreConflictError or a serialisation failure everything is loaded
+        anew, at most ``RETRIES_MAX`` times. An exception out of ``decide`` rolls back and is
+        raised. Returns what ``decide`` returned, after the commit is durable.
+
+        Raises StoreUnavailableError when the database cannot be reached, and
+        UnknownCommitError when the connection was lost while committing.
+        """
+
+    def find(self, identities: Sequence[Identity]) -> dict[Identity, Identifier]:
+        """Return the identifiers that exist among ``identities``; not cached here."""
+
+    def find_sessions(self, session_keys: Sequence[bytes]) -> dict[bytes, int]:
+        """Return the account id of each session that exists (the session directory)."""
+
+    def generations(self) -> Generations:
+        """Return the change counters, read in one cheap statement."""
+
+    def due_sessions(self, now_ns: int, limit: int) -> list[DueSession]:
+        """Return open sessions that may have passed their deadline, earliest first."""
+
+    def due_buckets(self, now_ns: int, limit: int) -> list[DueBucket]:
+        """Return expired buckets with something available, earliest first."""
+
+    def sessions_of_client(self, origin_host: str, limit: int) -> list[DueSession]:
+        """Return open sessions last heard from this client (for D19)."""
+
+    def has_answer(self, key: RequestKey) -> bool:
+        """Tell whether the request of this key is stored (after an unknown commit)."""
+
+    def publish_catalogue(self, source: str, name: str, action: OperatorAction) -> int:
+        """Store a checked document as the newest version and return its number."""
+
+    def catalogue(self, version: int) -> PublishedCatalogue | None:
+        """Return one published version."""
+
+    def catalogues(self) -> list[PublishedCatalogue]:
+        """Return all published versions, newest first."""
+
+    def peers(self) -> list[PeerEntry]:
+        """Return the peers that may connect, by Origin-Host."""
+
+    def allow_peer(self, peer: PeerEntry, action: OperatorAction) -> None:
+        """Add a peer or replace its entry."""
+
+    def remove_peer(self, origin_host: str, action: OperatorAction) -> bool:
+        """Remove a peer; False when there is none of this name."""
+
+    def record_action(self, action: OperatorAction) -> None:
+        """Record an operator's action that changed nothing else in the store."""
+
+    def client_state(self, origin_host: str, origin_state_id: int) -> int:
+        """Remember a client's Origin-State-Id and return the one known before (0 = none)."""
+
+    def own_state_id(self, now_s: int) -> int:
+        """Return our persisted Origin-State-Id, made from ``now_s`` at the first call ever."""
+
+    def check(self) -> None:
+        """Raise StoreUnavailableError or StoreUnusableError unless the store can be used."""
+
+    def close(self) -> None:
+        """Give back every connection."""
