@@ -1,0 +1,35 @@
+"""Programs of others that interoperability tests talk to; a test skips where one is missing."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+# Debian keeps servers in directories that are not on every user's PATH.
+_SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+
+
+def _program(name: str, package: str) -> Path:
+    found = shutil.which(name, path=_SEARCH)
+    if found is None:
+        pytest.skip(f"{name} is not installed; to run this test: apt install {package}")
+    return Path(found)
+
+
+@pytest.fixture(scope="session")
+def needs_freediameter() -> Path:
+    """The path of freeDiameterd; skips the test where it is not installed."""
+    return _program("freeDiameterd", "freediameterd")
+
+
+@pytest.fixture(scope="session")
+def needs_tshark() -> Path:
+    """The path of tshark; skips the test where it is not installed."""
+    return _program("tshark", "tshark")
+
+
+@pytest.fixture(scope="session")
+def soak_kills() -> int:
+    """How often a soak test kills the server (OCS_SOAK_KILLS, set by `make soak`)."""
+    return int(os.environ.get("OCS_SOAK_KILLS", "1000"))
