@@ -106,7 +106,8 @@ def parse_quantity(text: str, unit: Unit) -> int:
         known = ", ".join(sorted(name for name in factors if name))
         raise ValueError(f"'{text}': '{suffix}' is no measure of {unit.label} (known: {known})")
     fraction = fraction or ""
-    value, rest = divmod(int(whole.replace("_", "") + fraction) * factor, 10 ** len(fraction))
+    scale = int(10 ** len(fraction))
+    value, rest = divmod(int(whole.replace("_", "") + fraction) * factor, scale)
     if rest:
         raise ValueError(f"'{text}' is not a whole number of {unit.label}")
     if value > INT64_MAX:

@@ -112,6 +112,8 @@ class FinalUnitPolicy:
     redirect_address: str = ""
     restriction_filter_rules: tuple[str, ...] = ()
     filter_ids: tuple[str, ...] = ()
+    zero_grant: bool = False
+    """Answer an exhausted account with zero units and TERMINATE instead of 4012 (C-047)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from enum import IntEnum
 import msgspec
 
 from ocs.charging.profile import GENERIC, ClientProfile
+from ocs.ledger.account import Hold
 
 
 class RequestKind(IntEnum):
@@ -239,6 +240,8 @@ class ChargedLine(msgspec.Struct, array_like=True):
     charged_micro: int
     granted: int
     reserved_micro: int
+    taken: list[Hold] = []
+    """What was taken from which bucket, so that a refund can put it back."""
 
 
 class ChargingRecord(msgspec.Struct, array_like=True):

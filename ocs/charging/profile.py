@@ -34,8 +34,10 @@ class ClientProfile:
     """Any final-unit action is executed as TERMINATE."""
     bound_usage: bool = True
     """Usage that cannot be true is debited up to the bound only, the rest parked (D05)."""
-    usage_tolerance_seconds: int = 60
+    usage_tolerance_seconds: int = 300
     usage_tolerance_octets: int = 100_000_000
+    refund_without_reference_micro: int = 0
+    """Largest refund the client may ask for without naming the debit (M-014); 0 = none."""
 
 
 GENERIC = ClientProfile("generic")

@@ -42,6 +42,7 @@ class ChargeContext(msgspec.Struct, array_like=True):
     rule: str
     slot_ns: int
     """Start of the tariff slot; for time quotas start of the measurement."""
+    zone: str = ""
     paid_units: int = 0
     """Units paid with money so far; bucket usage excluded (M-012)."""
     charged_micro: int = 0
@@ -60,12 +61,15 @@ class QuotaState(msgspec.Struct, array_like=True):
     granted_ns: int = 0
     slot_ns: int = 0
     """Tariff slot of the outstanding grant."""
+    zone: str = ""
+    """Destination zone the grant was priced for."""
+    started_ns: int = 0
+    """For time quotas: instant of the first second measured; 0 = nothing used yet."""
     tariff_change_ns: int = 0
     """Where the grant carried Tariff-Time-Change."""
     expires_ns: int = 0
     """End of the validity time; 0 = none."""
     holds: list[Hold] = []
-    money_held: bool = False
     restricted: bool = False
     """The client was told to redirect or restrict after its final units (C-044)."""
     final: bool = False

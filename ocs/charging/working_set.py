@@ -60,6 +60,7 @@ class ReviewItem(msgspec.Struct):
     """What it would cost if it is accepted."""
     reason: str
     rule: str = ""
+    zone: str = ""
     slot_ns: int = 0
     units_before: int = 0
     catalogue_version: int = 0

@@ -90,7 +90,7 @@ class Movement(msgspec.Struct):
 
     ``amount`` > 0 goes from the contra side into the bucket, < 0 the other way. For usage,
     ``units_before`` and ``units_after`` are the cumulative paid units of the charge context
-    (service, rule, slot) around this debit: enough to compute the price again.
+    (service, rule, zone, slot) around this debit: enough to compute the price again.
     """
 
     account_id: int
@@ -103,6 +103,7 @@ class Movement(msgspec.Struct):
     event_ns: int
     service: str = ""
     rule: str = ""
+    zone: str = ""
     slot_ns: int = 0
     units_before: int = 0
     units_after: int = 0

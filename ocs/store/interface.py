@@ -78,7 +78,7 @@ class Store(Protocol):
 
         Loads, for each key, the account with all its buckets (locked until the end where the
         engine can), the session of ``session_key`` (if there is one) and the stored answer of the
-        key if it may exist (events, and numbers the session has seen). ``decide`` may be called
+        key, unless its session was loaded and has not seen the number. ``decide`` may be called
         several times: on StoreConflictError or a serialisation failure everything is loaded
         anew, at most ``RETRIES_MAX`` times. An exception out of ``decide`` rolls back and is
         raised. Returns what ``decide`` returned, after the commit is durable.
