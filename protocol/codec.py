@@ -83,18 +83,22 @@ class Header:
 
     @property
     def is_request(self) -> bool:
+        """The R flag."""
         return bool(self.flags & FLAG_REQUEST)
 
     @property
     def is_proxiable(self) -> bool:
+        """The P flag."""
         return bool(self.flags & FLAG_PROXIABLE)
 
     @property
     def is_error(self) -> bool:
+        """The E flag."""
         return bool(self.flags & FLAG_ERROR)
 
     @property
     def is_retransmitted(self) -> bool:
+        """The T flag: perhaps a repetition."""
         return bool(self.flags & FLAG_RETRANSMIT)
 
     def __repr__(self) -> str:
