@@ -1,0 +1,274 @@
+"""The tables: what is stored, in portable SQL. Used by sql, reports, provisioning's audit and
+the migrations (whose comparison with this file is a test).
+
+Conventions. Instants are nanoseconds UTC, money micro units, quantities base units, ids made by
+``clock.IdSource`` (time-ordered). Primary keys of tables that grow with traffic begin with
+``account_id``, and so do unique constraints, so that accounts can be spread over databases;
+``identifier`` and ``session_directory`` are the two look-up tables that lead there. No sequences,
+triggers or foreign keys: the account row is the lock of everything that belongs to it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+from ocs.charging.session import SessionState
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+RowId = BigInteger().with_variant(Integer, "sqlite")
+"""A key that is one number: on SQLite the row's own address."""
+
+# Rows that are updated in place leave room in their page for the next version (PostgreSQL HOT).
+_UPDATED: dict[str, Any] = {"postgresql_with": {"fillfactor": 70}}
+# Small rows live in their primary key's tree (SQLite); large ones are appended beside it.
+_CLUSTERED: dict[str, Any] = {"sqlite_with_rowid": False}
+
+
+def _number(name: str) -> Column[int]:
+    """A 64-bit column that always has a value."""
+    return Column(name, BigInteger, nullable=False)
+
+
+account = Table(
+    "account",
+    metadata,
+    Column("account_id", RowId, primary_key=True, autoincrement=False),
+    _number("version"),
+    Column("currency", String(3), nullable=False),
+    Column("plan", Text, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    _number("credit_limit_micro"),
+    _number("flags"),
+    CheckConstraint("credit_limit_micro >= 0", name="credit_limit"),
+    **_UPDATED,
+)
+"""One row of ledger.account.Account."""
+
+bucket = Table(
+    "bucket",
+    metadata,
+    Column("account_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("bucket_id", BigInteger, primary_key=True, autoincrement=False),
+    _number("version"),
+    Column("unit", SmallInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    _number("available"),
+    _number("held"),
+    _number("priority"),
+    _number("expires_ns"),
+    _number("due_ns"),
+    Column("services", Text, nullable=False),
+    _number("subscriber_id"),
+    CheckConstraint("held >= 0", name="held"),
+    CheckConstraint("unit = 0 OR available >= 0", name="available"),
+    **_CLUSTERED,
+    **_UPDATED,
+)
+"""One row of ledger.account.Bucket. ``services``: codes joined by spaces, empty = all.
+``due_ns`` is ``expires_ns`` while there is something in it, else 0: what the expiry looks for."""
+
+Index(
+    "ix_bucket_due_ns",
+    bucket.c.due_ns,
+    postgresql_where=bucket.c.due_ns > 0,
+    sqlite_where=bucket.c.due_ns > 0,
+)
+
+session = Table(
+    "session",
+    metadata,
+    Column("account_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("session_key", LargeBinary(16), primary_key=True),
+    _number("version"),
+    Column("state", SmallInteger, nullable=False),
+    _number("due_ns"),
+    Column("origin_host", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    **_UPDATED,
+)
+"""One charging.session.Session as ``body`` (records.decode_session). ``due_ns`` is a lower bound
+of its ``deadline_ns``, so that most updates need not touch an index; exact when it is closed."""
+
+Index("ix_session_state_due_ns", session.c.state, session.c.due_ns)
+_open = session.c.state == text(str(int(SessionState.OPEN)))
+Index("ix_session_origin_host", session.c.origin_host, postgresql_where=_open, sqlite_where=_open)
+
+session_directory = Table(
+    "session_directory",
+    metadata,
+    Column("session_key", LargeBinary(16), primary_key=True),
+    _number("account_id"),
+    **_CLUSTERED,
+)
+"""Which account a session belongs to; written with the session, removed with it."""
+
+request = Table(
+    "request",
+    metadata,
+    Column("account_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("session_key", LargeBinary(16), primary_key=True),
+    Column("kind", SmallInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    _number("request_id"),
+    _number("received_ns"),
+    _number("event_ns"),
+    _number("content_hash"),
+    Column("outcome", SmallInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+"""One answered request, ``body`` its charging.messages.ChargingRecord (records.decode_record);
+``outcome`` is that of its reply. The primary key is what makes it happen once."""
+
+Index("ix_request_request_id", request.c.request_id)
+
+movement = Table(
+    "movement",
+    metadata,
+    Column("account_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("request_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("line", SmallInteger, primary_key=True, autoincrement=False),
+    _number("bucket_id"),
+    Column("unit", SmallInteger, nullable=False),
+    Column("contra", SmallInteger, nullable=False),
+    _number("amount"),
+    _number("event_ns"),
+    Column("service", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    _number("slot_ns"),
+    _number("units_before"),
+    _number("units_after"),
+    _number("catalogue_version"),
+    **_CLUSTERED,
+)
+"""One ledger line, ledger.account.Movement; only ever inserted (and carried forward by pruning)."""
+
+identifier = Table(
+    "identifier",
+    metadata,
+    Column("kind", String(16), primary_key=True),
+    Column("value", String(255), primary_key=True),
+    _number("account_id"),
+    _number("subscriber_id"),
+    **_CLUSTERED,
+)
+"""A name a subscriber is found by, ledger.account.Identifier."""
+
+Index("ix_identifier_account_id", identifier.c.account_id)
+
+review = Table(
+    "review",
+    metadata,
+    Column("account_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("review_id", BigInteger, primary_key=True, autoincrement=False),
+    _number("request_id"),
+    Column("kind", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("service", Text, nullable=False),
+    _number("units"),
+    Column("unit", SmallInteger, nullable=False),
+    _number("amount_micro"),
+    Column("reason", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    _number("slot_ns"),
+    _number("units_before"),
+    _number("catalogue_version"),
+    _number("event_ns"),
+    Column("session_id", Text, nullable=False),
+)
+"""Usage parked for a person, charging.working_set.ReviewItem."""
+
+Index("ix_review_state", review.c.state)
+
+operator_action = Table(
+    "operator_action",
+    metadata,
+    Column("action_id", RowId, primary_key=True, autoincrement=False),
+    _number("at_ns"),
+    Column("operator", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("details", Text, nullable=False),
+    _number("account_id"),
+)
+"""Who did what and why, ledger.account.OperatorAction."""
+
+Index("ix_operator_action_account_id", operator_action.c.account_id)
+
+catalogue = Table(
+    "catalogue",
+    metadata,
+    Column("version", RowId, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    _number("published_ns"),
+    Column("operator", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("source", Text, nullable=False),
+)
+"""One published version of the catalogue with its document as it was checked."""
+
+peer = Table(
+    "peer",
+    metadata,
+    Column("origin_host", String(255), primary_key=True),
+    Column("profile", Text, nullable=False),
+    Column("relay", Boolean, nullable=False),
+    Column("source_networks", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+)
+"""A Diameter peer that may connect. ``source_networks``: CIDR blocks joined by spaces."""
+
+client_state = Table(
+    "client_state",
+    metadata,
+    Column("origin_host", String(255), primary_key=True),
+    _number("origin_state_id"),
+)
+"""The Origin-State-Id each client had last (RFC 6733 8.16)."""
+
+generation = Table(
+    "generation",
+    metadata,
+    Column("generation_id", SmallInteger, primary_key=True, autoincrement=False),
+    _number("identifiers"),
+    _number("catalogue"),
+    _number("peers"),
+    CheckConstraint("generation_id = 1", name="single_row"),
+)
+"""The one row of counters that rise with each change of what is cached outside the store."""
+
+setting = Table(
+    "setting",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""Facts about the database as a whole, by name; the names are below."""
+
+SETTING_OWN_STATE_ID = "own_origin_state_id"
+"""Our Origin-State-Id, seconds since 1970 when the database first served."""
+SETTING_PRUNED_BEFORE = "pruned_before_ns"
+"""Records and movements of requests received before this instant were pruned."""
