@@ -42,13 +42,13 @@ demo: $(RUN_READY) ## Show calls, data sessions and SMS being charged, for about
 
 test: lint ## Run lint and then every test, with a PostgreSQL of its own
 	@echo "== test: all of tests/, in $(JOBS) processes"
-	$(BIN)/python -m pytest -q -n $(JOBS) $(ARGS)
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup $(ARGS)
 
 lint: $(DEV_READY) ## Check style, types and who imports whom
 	@echo "== lint: ruff, mypy --strict, import-linter"
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy --no-error-summary
-	$(BIN)/lint-imports --no-logo | tail -n 1
+	report=$$($(BIN)/lint-imports --no-logo) || { echo "$$report"; exit 1; }
 
 bench: $(DEV_READY) ## Measure the server: table, JSON and ratios of one run
 	@echo "== bench: server, database and load on this machine"
