@@ -16,6 +16,9 @@ from ocs.ledger.account import Identifier, OperatorAction
 
 T = TypeVar("T")
 
+RETRIES_MAX = 5
+"""How often a transaction is run again after it lost a race, before it is given up."""
+
 
 class Generations(NamedTuple):
     """Counters that rise with each change of what is cached outside the store."""

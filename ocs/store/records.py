@@ -1,0 +1,106 @@
+"""Sessions and charging records as bytes, and the two derived columns; used by memory and sql.
+
+A blob is one format octet followed by MessagePack. Fields are only appended to the stored structs,
+so an older blob of the same format reads with the defaults of what it does not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from ocs.charging.messages import ChargingRecord, RequestKind
+from ocs.charging.session import Session
+from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.errors import IntegrityError
+from ocs.ledger.account import Bucket
+
+FORMAT = b"\x01"
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_session = msgspec.msgpack.Decoder(Session).decode
+_decode_record = msgspec.msgpack.Decoder(ChargingRecord).decode
+
+
+class LoadedSession(NamedTuple):
+    """What the row of a session said beside its blob when it was loaded."""
+
+    version: int
+    state: int
+    due_ns: int
+    origin_host: str
+
+
+def encode_session(session: Session) -> bytes:
+    """Return the blob of a session."""
+    return FORMAT + _encode(session)
+
+
+def decode_session(blob: bytes, account_id: int, session_key: bytes) -> Session:
+    """Return the session of a blob; IntegrityError names the row when it cannot be read."""
+    try:
+        return _decode_session(_content(blob))
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise IntegrityError(
+            f"session {session_key.hex()} of account {account_id} cannot be read: {error}"
+        ) from error
+
+
+def encode_record(record: ChargingRecord) -> bytes:
+    """Return the blob of a charging record."""
+    return FORMAT + _encode(record)
+
+
+def decode_record(blob: bytes, request_id: int) -> ChargingRecord:
+    """Return the record of a blob; IntegrityError names the request when it cannot be read."""
+    try:
+        return _decode_record(_content(blob))
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise IntegrityError(f"the record of request {request_id} cannot be read: {error}") from (
+            error
+        )
+
+
+def _content(blob: bytes) -> memoryview:
+    """Return what follows the format octet."""
+    if blob[:1] != FORMAT:
+        raise ValueError(f"its format is {blob[:1].hex() or 'empty'}, not {FORMAT.hex()}")
+    return memoryview(blob)[1:]
+
+
+def session_due_ns(session: Session, loaded: LoadedSession, exact: bool) -> int:
+    """Return what ``due_ns`` of a changed session becomes: at most its deadline (ns UTC).
+
+    Unless it has to be ``exact`` it stays where it was as long as it is a lower bound in the
+    future, so that an update that only moves the deadline away leaves the index alone.
+    """
+    if (
+        exact
+        or session.state != loaded.state
+        or session.deadline_ns < loaded.due_ns
+        or loaded.due_ns <= session.last_request_ns
+    ):
+        return session.deadline_ns
+    return loaded.due_ns
+
+
+def rearm_timers(
+    keys: Iterable[RequestKey], working_set: WorkingSet, loaded: Mapping[bytes, LoadedSession]
+) -> set[bytes]:
+    """Return the sessions that a timer looked at: their ``due_ns`` must be written exactly.
+
+    One that turned out not to be due is marked as changed, else it would stay in the due list.
+    """
+    timed = {key.session_key for key in keys if key.kind == RequestKind.TIMER}
+    for session_key in timed:
+        row = loaded.get(session_key)
+        if row is not None and row.due_ns != working_set.sessions[session_key].deadline_ns:
+            working_set.mark_session(session_key)
+    return timed
+
+
+def bucket_due_ns(bucket: Bucket) -> int:
+    """Return ``due_ns`` of a bucket: when it expires with something in it, else 0 (ns UTC)."""
+    return bucket.expires_ns if bucket.available > 0 or bucket.held > 0 else 0
