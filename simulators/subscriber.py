@@ -1,0 +1,410 @@
+"""A subscriber's session: what it asks, what it uses, and how it reacts to answers (RFC 8506, 5).
+
+Pure: instants are simulated seconds given by `schedule`, which carries its requests to a gateway
+and the answers back. A session has at most one request on its way.
+"""
+
+import random
+from collections import Counter
+from dataclasses import dataclass
+
+from protocol.credit_control import (
+    CreditControlAnswer,
+    MultipleServices,
+    ReportingReason,
+    RequestType,
+)
+from simulators.quota import NEVER, Manners, Quota, QuotaState, ServiceReport, Unit
+from simulators.scenario import DataService, Destination, Service, SmsService, VoiceService
+
+SUCCESS = frozenset({2001, 2002})
+TRANSIENT = frozenset({3002, 3004, 5012})
+"""Failures that are not the request's fault: what it reported is reported again."""
+_LOGOUT, _ADMINISTRATIVE = 1, 4
+_BUSY_HERE = 486
+
+Identities = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """One request in neutral words; `shapes` writes it."""
+
+    request_type: RequestType
+    number: int
+    services: tuple[ServiceReport, ...] = ()
+    termination_cause: int | None = None
+    cause_code: int | None = None
+    """SIP reason of a call that ends; 0 is a normal end."""
+
+
+class Session:
+    """What `schedule` needs of any session; `tally` is shared by all sessions of a run."""
+
+    def __init__(
+        self,
+        session_id: str,
+        service: Service,
+        identities: Identities,
+        tally: Counter[str],
+        destination: str = "",
+    ) -> None:
+        self.session_id = session_id
+        self.service = service
+        self.identities = identities
+        self.destination = destination
+        """Called number or recipient."""
+        self.done = False
+        self.asked: Demand | None = None
+        self._tally = tally
+        self._number = 0
+
+    def next_instant(self) -> float:
+        """When `act` is to be called; NEVER while an answer is awaited and at the end."""
+        raise NotImplementedError
+
+    def act(self, now: float) -> Demand | None:
+        """The request to send at `now`, if any."""
+        raise NotImplementedError
+
+    def answered(self, now: float, answer: CreditControlAnswer) -> None:
+        """The answer to `asked` has come."""
+        raise NotImplementedError
+
+    def unanswered(self, now: float) -> None:
+        """The gateway has given up waiting for the answer to `asked`."""
+        raise NotImplementedError
+
+    def reauthorise(self) -> bool:
+        """Re-Auth-Request: whether a request follows (RFC 8506 section 5.5)."""
+        return False
+
+    def abort(self, now: float) -> bool:  # noqa: ARG002 - an event is over before it can be aborted
+        """Abort-Session-Request: whether the session ends because of it."""
+        return False
+
+    def _send(
+        self,
+        request_type: RequestType,
+        services: list[ServiceReport],
+        termination_cause: int | None = None,
+        cause_code: int | None = None,
+    ) -> Demand:
+        self.asked = Demand(
+            request_type, self._number, tuple(services), termination_cause, cause_code
+        )
+        self._number += 1
+        for service in services:
+            if service.used:
+                self._tally[f"used {service.unit.value}"] += service.used
+        return self.asked
+
+
+class EventSession(Session):
+    """A message charged at once: one CCR-E, and it is over (RFC 8506 section 6.3)."""
+
+    def __init__(
+        self,
+        session_id: str,
+        service: SmsService,
+        identities: Identities,
+        tally: Counter[str],
+        destination: str,
+        messages: int,
+    ) -> None:
+        super().__init__(session_id, service, identities, tally, destination)
+        self._report = ServiceReport(
+            service.rating_group, service.service_identifier, Unit.EVENTS, max(messages, 1)
+        )
+
+    def next_instant(self) -> float:
+        """At once, and only once."""
+        return NEVER if self.asked or self.done else 0.0
+
+    def act(self, now: float) -> Demand | None:  # noqa: ARG002 - there is nothing to wait for
+        """The CCR-E."""
+        if self.asked or self.done:
+            return None
+        return self._send(RequestType.EVENT, [self._report])
+
+    def answered(self, now: float, answer: CreditControlAnswer) -> None:  # noqa: ARG002
+        """Count it as charged or refused."""
+        part = answer.services[0] if answer.services else None
+        code = answer.result_code
+        if code in SUCCESS and part is not None and part.result_code is not None:
+            code = part.result_code
+        if code in SUCCESS:
+            self._tally["events charged"] += 1
+            self._tally["used events"] += self._report.wanted or 0
+        else:
+            self._tally[f"refused {code}"] += 1
+        self.asked, self.done = None, True
+
+    def unanswered(self, now: float) -> None:  # noqa: ARG002
+        """Count it; nobody knows whether it was charged."""
+        self._tally["unanswered"] += 1
+        self.asked, self.done = None, True
+
+
+class QuotaSession(Session):
+    """A session that holds quota for one service or several, from CCR-I to CCR-T."""
+
+    def __init__(
+        self,
+        session_id: str,
+        service: Service,
+        identities: Identities,
+        tally: Counter[str],
+        *,
+        quotas: list[Quota],
+        starts_at: float,
+        ends_at: float,
+        answers_at: float | None = None,
+        abandons_at: float = NEVER,
+        destination: str = "",
+        dice: random.Random | None = None,
+        reports_answer: bool = True,
+    ) -> None:
+        super().__init__(session_id, service, identities, tally, destination)
+        self.quotas = quotas
+        self._starts_at = starts_at
+        self._ends_at = ends_at
+        self._answers_at = answers_at
+        self._abandons_at = abandons_at
+        self._dice = dice or random.Random(0)
+        self._reports_answer = reports_answer
+        self._opened = False
+        self._forced = False
+        self._cause = _LOGOUT
+        if answers_at is not None:
+            for quota in quotas:
+                quota.running = True  # asked for at once, although nothing is used while it rings
+                quota.rate = 0.0
+
+    def next_instant(self) -> float:
+        """The earliest of its end, the answer of a call, and what any quota waits for."""
+        if self.done or self.asked:
+            return NEVER
+        if not self._opened:
+            return self._starts_at
+        if self._forced:
+            return 0.0
+        instants = [self._ends_at, self._abandons_at]
+        if self._answers_at is not None:
+            instants.append(self._answers_at)
+        for quota in self.quotas:
+            instants += (quota.next_instant(), quota.switches_at)
+        return min(instants)
+
+    def act(self, now: float) -> Demand | None:
+        """CCR-I, CCR-U with what has something to say, or CCR-T with the rest."""
+        if self.done or self.asked:
+            return None
+        if self._opened and now >= self._abandons_at:
+            self._tally["abandoned"] += 1
+            self.done = True
+            return None
+        for quota in self.quotas:
+            quota.advance(now)
+            self._turn(quota, now)
+        if not self._opened:
+            self._opened = True
+            reports = [report for quota in self.quotas if (report := quota.report(now))]
+            return self._send(RequestType.INITIAL, reports)
+        if now >= self._ends_at or not any(quota.alive for quota in self.quotas):
+            return self._terminate()
+        reports = self._update(now)
+        if reports and not any(quota.alive for quota in self.quotas):
+            return self._terminate(reports)
+        return self._send(RequestType.UPDATE, reports) if reports else None
+
+    def _update(self, now: float) -> list[ServiceReport]:
+        if self._forced:
+            self._forced = False
+            forced = (quota.force(ReportingReason.FORCED_REAUTHORISATION) for quota in self.quotas)
+            return [report for report in forced if report]
+        if self._answers_at is not None and now >= self._answers_at:
+            self._answers_at = None
+            for quota in self.quotas:
+                quota.rate = 1.0
+            if self._reports_answer:
+                picked_up = (quota.force(None) for quota in self.quotas)
+                return [report for report in picked_up if report]
+        return [report for quota in self.quotas if (report := quota.report(now))]
+
+    def _turn(self, quota: Quota, now: float) -> None:
+        if now < quota.switches_at or not isinstance(self.service, DataService):
+            return
+        use = self.service.rating_groups[self.quotas.index(quota)]
+        quota.turn(now, not quota.running)
+        lasts = use.active_seconds if quota.running else use.idle_seconds
+        quota.switches_at = now + max(lasts.sample(self._dice), 0.1) if lasts else NEVER
+
+    def _terminate(self, reported: list[ServiceReport] | None = None) -> Demand:
+        reports = list(reported or ())
+        reports += [
+            quota.close(ReportingReason.FINAL, QuotaState.STOPPED)
+            for quota in self.quotas
+            if quota.state in (QuotaState.ACTIVE, QuotaState.ASKED) or quota.used
+        ]
+        answered = self._answers_at is None
+        if not answered:  # a call that nobody took is reported without use
+            reports = []
+        cause_code = None
+        if isinstance(self.service, VoiceService):
+            cause_code = 0 if answered else _BUSY_HERE
+        return self._send(RequestType.TERMINATION, reports, self._cause, cause_code)
+
+    def answered(self, now: float, answer: CreditControlAnswer) -> None:
+        """Obey it: each quota gets its part; a failed command ends the session (8506, 5.1.2)."""
+        demand, self.asked = self.asked, None
+        if demand is None:
+            return
+        if demand.request_type is RequestType.TERMINATION:
+            self.done = True
+            self._tally["ended" if answer.result_code in SUCCESS else "end refused"] += 1
+        elif answer.result_code in TRANSIENT:
+            self._failed(now, demand)
+        elif answer.result_code not in SUCCESS:
+            self._tally[f"refused {answer.result_code}"] += 1
+            self.done = True
+        else:
+            for report in demand.services:
+                quota = self._quota_of(report)
+                part = _part_of(answer.services, report, len(demand.services))
+                self._tally[quota.answered(now, report, part)] += 1
+
+    def unanswered(self, now: float) -> None:
+        """End the session; what the lost request reported goes into the CCR-T."""
+        demand, self.asked = self.asked, None
+        if demand is not None:
+            self._tally["unanswered"] += 1
+            self._failed(now, demand)
+
+    def _failed(self, now: float, demand: Demand) -> None:
+        """The server did not process the request: end the session, with all its use."""
+        if demand.request_type is not RequestType.UPDATE:
+            self.done = True
+            return
+        for report in demand.services:
+            quota = self._quota_of(report)
+            quota.advance(now)
+            quota.give_back(report)
+            if report.used:
+                self._tally[f"used {report.unit.value}"] -= report.used
+        self._ends_at = now
+
+    def reauthorise(self) -> bool:
+        """Report and ask again for every service with the next `act`."""
+        self._forced = self._opened and not self.done
+        return self._forced
+
+    def abort(self, now: float) -> bool:
+        """End with the next `act`, the cause being the administrator's."""
+        if self.done or not self._opened:
+            return False
+        self._cause = _ADMINISTRATIVE
+        self._ends_at = now
+        return True
+
+    def _quota_of(self, report: ServiceReport) -> Quota:
+        key = (report.rating_group, report.service_identifier)
+        for quota in self.quotas:
+            if (quota.rating_group, quota.service_identifier) == key:
+                return quota
+        raise KeyError(key)
+
+
+def _part_of(
+    parts: list[MultipleServices], report: ServiceReport, asked: int
+) -> MultipleServices | None:
+    """The answer's part about a service; one that was asked alone may come back without keys."""
+    for part in parts:
+        identifiers = (report.service_identifier,) if report.service_identifier is not None else ()
+        if part.rating_group == report.rating_group and part.service_identifiers == identifiers:
+            return part
+    return parts[0] if len(parts) == 1 and asked == 1 else None
+
+
+def pick_number(destinations: tuple[Destination, ...], dice: random.Random) -> str:
+    """A called number: a destination by its weight, its ``#`` filled with random digits."""
+    chosen = dice.choices(destinations, [one.weight for one in destinations])[0]
+    return "".join(str(dice.randrange(10)) if c == "#" else c for c in chosen.number)
+
+
+def start_session(
+    service: Service,
+    session_id: str,
+    identities: Identities,
+    manners: Manners,
+    now: float,
+    dice: random.Random,
+    tally: Counter[str],
+    abandon: float = 0.0,
+) -> Session:
+    """A new session of a service at `now`; `abandon` is its chance to go silent."""
+    tally[f"{service.kind} sessions"] += 1
+    if isinstance(service, SmsService):
+        number = pick_number(service.destinations, dice)
+        messages = round(service.messages.sample(dice))
+        return EventSession(session_id, service, identities, tally, number, messages)
+    lasts = service.duration_seconds.sample(dice)
+    abandons_at = now + dice.random() * lasts if dice.random() < abandon else NEVER
+    if isinstance(service, DataService):
+        return QuotaSession(
+            session_id,
+            service,
+            identities,
+            tally,
+            quotas=[_data_quota(service, i, manners, now, dice) for i in range(_width(service))],
+            starts_at=now,
+            ends_at=now + lasts,
+            abandons_at=abandons_at,
+            dice=dice,
+        )
+    rings = service.ring_seconds.sample(dice)
+    taken = dice.random() < service.answered_probability
+    quota = Quota(
+        Unit.SECONDS,
+        1.0,
+        manners,
+        service.rating_group,
+        service.service_identifier,
+        service.requested_seconds,
+        now,
+    )
+    return QuotaSession(
+        session_id,
+        service,
+        identities,
+        tally,
+        quotas=[quota],
+        starts_at=now,
+        ends_at=now + rings + (lasts if taken else 0),
+        answers_at=now + rings if taken else NEVER,
+        abandons_at=abandons_at,
+        destination=pick_number(service.destinations, dice),
+        reports_answer=manners.reports_answer,
+    )
+
+
+def _width(service: DataService) -> int:
+    return len(service.rating_groups)
+
+
+def _data_quota(
+    service: DataService, index: int, manners: Manners, now: float, dice: random.Random
+) -> Quota:
+    use = service.rating_groups[index]
+    quota = Quota(
+        Unit.OCTETS,
+        use.octets_per_second.sample(dice),
+        manners,
+        use.rating_group,
+        use.service_identifier,
+        use.requested_octets,
+        now + use.start_after_seconds.sample(dice),
+    )
+    if use.active_seconds is not None:
+        quota.switches_at = quota.starts_at + use.active_seconds.sample(dice)
+    return quota
