@@ -1,0 +1,79 @@
+"""The published catalogues in memory, by version: compiled when first needed, kept bounded.
+
+Used by ``charging`` and ``supervisor`` on the store's thread. A session is rated with the version
+it began with, so several are in use at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from ocs.catalog.matching import CatalogIndex
+from ocs.catalog.model import Catalog
+from ocs.errors import IntegrityError
+from ocs.store.interface import PublishedCatalogue, Store
+
+VERSIONS_MAX = 200
+
+NOTHING_SOLD = CatalogIndex(Catalog("nothing", "XXX", "UTC", services={}, plans={}))
+"""What is in force before anything was published: every request is answered 5031."""
+
+_log = structlog.get_logger(__name__)
+
+
+class MissingCatalogueError(KeyError):
+    """A decision needs a version that is not loaded; loading is I/O, which no decision may do.
+
+    The transaction is rolled back by it; load the version and run the transaction again.
+    """
+
+    def __init__(self, version: int) -> None:
+        super().__init__(version)
+        self.version = version
+
+
+class CatalogueCache(dict[int, CatalogIndex]):
+    """Catalogues by version; asking for one that is not loaded raises MissingCatalogueError."""
+
+    def __init__(self, store: Store, compile_source: Callable[[str, str], Catalog]) -> None:
+        super().__init__({0: NOTHING_SOLD})
+        self._store = store
+        self._compile = compile_source
+        self.current_version = 0
+
+    def __missing__(self, version: int) -> CatalogIndex:
+        raise MissingCatalogueError(version)
+
+    def get(self, version: int, default: Any = None) -> Any:  # noqa: ARG002
+        """Return a version; one that is not loaded is never taken for one that does not exist."""
+        return self[version]
+
+    def refresh(self, newest: int) -> None:
+        """Make the newest published version the current one; reads the store only if it rose."""
+        if newest == self.current_version:
+            return
+        if newest not in self:
+            self.load(newest)
+        self.current_version = newest
+        _log.info("catalogue in force", version=newest, name=self[newest].catalog.name)
+
+    def load(self, version: int) -> None:
+        """Load and compile one version. Raises IntegrityError when it was never published."""
+        published = self._store.catalogue(version)
+        if published is None:
+            raise IntegrityError(f"catalogue version {version} is referred to but not stored")
+        self[version] = self._compiled(published)
+        if len(self) > VERSIONS_MAX:
+            oldest = min(key for key in self if key not in {0, version, self.current_version})
+            del self[oldest]
+
+    def _compiled(self, published: PublishedCatalogue) -> CatalogIndex:
+        name = f"catalogue version {published.version}"
+        catalog = self._compile(published.source, name)
+        return CatalogIndex(
+            replace(catalog, version=published.version, source=published.source)
+        )

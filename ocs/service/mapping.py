@@ -1,0 +1,300 @@
+"""Credit-control requests into neutral ones (RFC 8506 8, TS 32.299 7): identities, units, services.
+
+Called by ``diameter`` once per request, so the usual shapes take the short way. What cannot be
+used in one service is said in that service (``ServiceRequest.invalid``), what spoils the whole
+request becomes a reply at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ocs.amounts import micro_from_unit_value
+from ocs.catalog.matching import normalise_context
+from ocs.charging.messages import (
+    ChargingReply,
+    ChargingRequest,
+    Identity,
+    Outcome,
+    RatingAttributes,
+    RequestKind,
+    ServiceRequest,
+    TariffSide,
+    Units,
+    UsedUnits,
+)
+from ocs.charging.profile import ClientProfile
+from ocs.charging.session import make_session_key
+from ocs.clock import NS_PER_SECOND
+from ocs.currencies import CODE_BY_NUMERIC
+from ocs.errors import UsageError
+from ocs.provisioning.identities import candidates, normalise_identity
+from protocol.credit_control import (
+    CreditControlRequest,
+    Money,
+    MultipleServices,
+    ServiceUnits,
+    UsedServiceUnit,
+)
+from protocol.service_information import read_service_information
+
+FUTURE_MAX_NS = 300 * NS_PER_SECOND
+PAST_MAX_NS = 3600 * NS_PER_SECOND
+BUFFERED_MAX_NS = 7 * 86_400 * NS_PER_SECOND
+"""How far an Event-Timestamp may be off (C-009): ahead, behind, and behind in a request that was
+buffered by the client (T flag or event)."""
+UNITS_MAX = 2**53
+"""More octets, seconds or events than this in one request are no quantity but an error."""
+
+_KINDS = ("msisdn", "imsi", "sip", "nai", "private")
+"""Identity kind by Subscription-Id-Type (RFC 8506 8.47)."""
+_NOTHING = RatingAttributes()
+_SERVER_CHOOSES = Units()
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What is known about a request besides its content."""
+
+    peer: str
+    profile: ClientProfile
+    received_ns: int
+    monotonic_ns: int
+    end_to_end: int
+    retransmitted: bool
+
+
+def to_charging_request(
+    ccr: CreditControlRequest, arrival: Arrival
+) -> ChargingRequest | ChargingReply:
+    """Return the neutral request, or the reply that refuses it for what it says.
+
+    Raises RemoteProtocolError when Service-Information is malformed.
+    """
+    kind = ccr.request_type
+    opens = kind in {RequestKind.INITIAL, RequestKind.EVENT}
+    identities = _identities(ccr)
+    if not identities and opens:
+        return _nobody(ccr)
+    if ccr.service_parameter_types:
+        return ChargingReply(
+            Outcome.RATING_FAILED,
+            reason=f"Service-Parameter-Type {ccr.service_parameter_types[0]} is not supported",
+            failed="service-parameter-info",
+        )
+    profile = arrival.profile
+    return ChargingRequest(
+        session_id=ccr.session_id,
+        session_key=make_session_key(ccr.session_id, ccr.sub_session_id),
+        kind=kind,
+        number=ccr.request_number,
+        received_ns=arrival.received_ns,
+        deadline_ns=arrival.monotonic_ns + profile.answer_within_ns,
+        content_hash=ccr.content_hash,
+        service_context=normalise_context(ccr.service_context_id),
+        identities=identities,
+        services=_services(ccr, kind),
+        sub_session_id=ccr.sub_session_id,
+        event_ns=_event_time(ccr, arrival),
+        action=-1 if ccr.requested_action is None or kind != RequestKind.EVENT
+        else ccr.requested_action,
+        origin_host=ccr.origin_host.rstrip(".").lower(),
+        origin_realm=ccr.origin_realm.rstrip(".").lower(),
+        peer=arrival.peer,
+        origin_state_id=ccr.origin_state_id or 0,
+        end_to_end=arrival.end_to_end,
+        retransmitted=arrival.retransmitted,
+        termination_cause=-1 if ccr.termination_cause is None else ccr.termination_cause,
+        attributes=_attributes(ccr.service_information) if ccr.service_information else _NOTHING,
+        refund_reference=_refund_reference(ccr),
+        profile=profile,
+    )  # fmt: skip
+
+
+def _nobody(ccr: CreditControlRequest) -> ChargingReply:
+    if not ccr.subscription_ids and not ccr.user_name:
+        return ChargingReply(
+            Outcome.RATING_FAILED,
+            reason="the request names no subscriber",
+            failed="subscription-id",
+        )
+    unsupported = [given.type for given in ccr.subscription_ids if not 0 <= given.type <= 4]
+    if unsupported:
+        return ChargingReply(
+            Outcome.INVALID_VALUE,
+            reason=f"Subscription-Id-Type {unsupported[0]} is not supported",
+            failed="subscription-id",
+        )
+    return ChargingReply(Outcome.USER_UNKNOWN, reason="no such subscriber")
+
+
+def _identities(ccr: CreditControlRequest) -> tuple[Identity, ...]:
+    """The usable identities in the order of the request, each in its stored spelling (C-001)."""
+    found: list[Identity] = []
+    for given in ccr.subscription_ids:
+        if 0 <= given.type < len(_KINDS):
+            identity = _identity(_KINDS[given.type], given.data)
+            if identity is not None and identity not in found:
+                found.append(identity)
+    if not found and ccr.user_name:
+        try:
+            found.extend(candidates(ccr.user_name))
+        except UsageError:
+            found.append(Identity("private", ccr.user_name))
+    return tuple(found)
+
+
+def _identity(kind: str, data: str) -> Identity | None:
+    if kind in {"msisdn", "imsi"} and data.isdecimal() and data.isascii() and len(data) <= 15:
+        return Identity(kind, data)
+    try:
+        return normalise_identity(kind, data)
+    except UsageError:
+        return None
+
+
+def _event_time(ccr: CreditControlRequest, arrival: Arrival) -> int:
+    given = ccr.event_timestamp_ns
+    now = arrival.received_ns
+    if given is None or given > now + FUTURE_MAX_NS:
+        return now
+    buffered = arrival.retransmitted or ccr.request_type == RequestKind.EVENT
+    return given if now - given <= (BUFFERED_MAX_NS if buffered else PAST_MAX_NS) else now
+
+
+def _refund_reference(ccr: CreditControlRequest) -> str:
+    token = ccr.refund_information
+    if token is None:
+        for service in ccr.services:
+            if service.refund_information is not None:
+                token = service.refund_information
+                break
+    return "" if token is None else token.decode("ascii", "replace")
+
+
+# ------------------------------------------------------------------------ services and units
+
+
+def _services(ccr: CreditControlRequest, kind: int) -> tuple[ServiceRequest, ...]:
+    event = kind == RequestKind.EVENT
+    services = [_service(service, event) for service in ccr.services]
+    if ccr.requested is not None or ccr.used or (event and not services):
+        identifiers = () if ccr.service_identifier is None else (ccr.service_identifier,)
+        command = MultipleServices(ccr.requested, ccr.used, service_identifiers=identifiers)
+        service = _service(command, event)
+        service.command_level = True
+        services.append(service)
+    return tuple(services)
+
+
+def _service(given: MultipleServices, event: bool) -> ServiceRequest:
+    problems: list[str] = []
+    if given.requested is not None:
+        requested: Units | None = _units(given.requested, problems)
+    else:
+        # An event always asks for something; without units the server determines them.
+        requested = _SERVER_CHOOSES if event else None
+    used = tuple(_used(report, given, problems) for report in given.used)
+    rate = 0
+    if given.qos is not None:
+        rate = ((given.qos.apn_ambr_ul or 0) + (given.qos.apn_ambr_dl or 0)) // 8
+    return ServiceRequest(
+        given.rating_group,
+        given.service_identifiers,
+        requested,
+        used,
+        -1 if given.reporting_reason is None else given.reporting_reason,
+        False,
+        rate,
+        problems[0] if problems else "",
+    )
+
+
+def _used(report: UsedServiceUnit, given: MultipleServices, problems: list[str]) -> UsedUnits:
+    side = report.tariff_change_usage
+    if side is None:
+        side = given.tariff_change_usage
+    return UsedUnits(
+        _units(report, problems),
+        TariffSide.BEFORE if side is None else side,
+        side is not None,
+        -1 if report.reporting_reason is None else report.reporting_reason,
+    )
+
+
+def _units(given: ServiceUnits, problems: list[str]) -> Units:
+    """One group of units; the total of octets is that of G-002: as given, else up plus down."""
+    total, up, down = given.total_octets, given.input_octets, given.output_octets
+    if total is None and (up is not None or down is not None):
+        total = (up or 0) + (down or 0)
+    seconds, events = given.time, given.service_specific
+    if (
+        (total is not None and total > UNITS_MAX)
+        or (up is not None and up > UNITS_MAX)
+        or (down is not None and down > UNITS_MAX)
+        or (events is not None and events > UNITS_MAX)
+    ):
+        problems.append("more units than can be")
+        total = up = down = events = None
+    units = Units(seconds, total, up, down, events)
+    if given.money is not None:
+        _put_money(units, given.money, problems)
+    return units
+
+
+def _put_money(units: Units, money: Money, problems: list[str]) -> None:
+    micro = micro_from_unit_value(money.value_digits, money.exponent)
+    if micro is None:
+        problems.append(
+            f"CC-Money {money.value_digits}e{money.exponent} is finer than 0.000001 or too large"
+        )
+        return
+    if micro < 0:
+        problems.append(f"CC-Money {money.value_digits}e{money.exponent} is negative")
+        return
+    if money.currency_code is not None:
+        currency = CODE_BY_NUMERIC.get(money.currency_code)
+        if currency is None:
+            problems.append(f"Currency-Code {money.currency_code} is not in ISO 4217")
+            return
+        units.money_currency = currency
+    units.money_micro = micro
+
+
+# ------------------------------------------------------------------------ rating attributes
+
+
+def _attributes(payload: bytes) -> RatingAttributes:
+    said = read_service_information(payload)
+    called = said.called_party or said.requested_party
+    return RatingAttributes(
+        called_party=_party(called) if called else "",
+        calling_party=_party(said.calling_parties[0]) if said.calling_parties else "",
+        role_of_node=-1 if said.role_of_node is None else said.role_of_node,
+        cause_code=said.cause_code,
+        apn=said.apn or "",
+        visited_network=said.sgsn_mcc_mnc or "",
+        rat_type=-1 if said.rat_type is None else said.rat_type,
+        recipients=tuple(map(_party, said.recipients)) if said.recipients else (),
+        emergency=bool(said.emergency),
+    )
+
+
+def _party(text: str) -> str:
+    """The digits of a number in any of its spellings, or the URI that is no number."""
+    if text.isdecimal():
+        return text
+    scheme, colon, rest = text.partition(":")
+    scheme = scheme.lower()
+    if colon and scheme == "tel":
+        name = rest
+    elif colon and scheme in {"sip", "sips"}:
+        name = rest.partition("@")[0]
+    else:
+        name = text
+    digits = name.partition(";")[0].translate(_SEPARATORS)
+    number = digits.removeprefix("+")
+    return number if number.isdecimal() and number.isascii() else text
+
+
+_SEPARATORS = str.maketrans("", "", " ().-")

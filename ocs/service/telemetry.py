@@ -1,0 +1,86 @@
+"""Logging of the running server: structlog alone, with everybody else's events led into it.
+
+``app`` calls ``configure_logging`` before anything else. Loggers are native (a method of a level
+that is off costs next to nothing); Twisted's and the standard library's events come out in the
+same form. Subscribers' identities are masked by whoever logs them at info or above (``masking``).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, TextIO
+
+import structlog
+from structlog.typing import Processor
+from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogBeginner
+
+FORMATS = ("console", "json")
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+_TWISTED_LEVELS = {
+    LogLevel.debug: "debug",
+    LogLevel.info: "debug",  # connections and ports, which this server logs itself
+    LogLevel.warn: "warning",
+    LogLevel.error: "error",
+    LogLevel.critical: "error",
+}
+
+
+def configure_logging(level: str = "info", form: str = "console", out: TextIO | None = None) -> None:
+    """Send every log event of the process to ``out`` (standard error unless given).
+
+    ``form`` is one of FORMATS, ``level`` one of LEVELS.
+    """
+    stream = out or sys.stderr
+    processors: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if form == "json":
+        processors += [
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(sort_keys=False),
+        ]
+    else:
+        colours = stream.isatty()
+        processors += [structlog.dev.ConsoleRenderer(colors=colours)]
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    _adopt_standard_library(LEVELS[level])
+
+
+def adopt_twisted() -> None:
+    """Lead Twisted's own events into structlog; once per process, before the reactor runs."""
+    globalLogBeginner.beginLoggingTo([_twisted_event], redirectStandardIO=False, discardBuffer=True)
+
+
+def _twisted_event(event: LogEvent) -> None:
+    level = _TWISTED_LEVELS.get(event.get("log_level", LogLevel.info), "info")
+    log = structlog.get_logger("twisted")
+    fields: dict[str, Any] = {"source": event.get("log_namespace", "twisted")}
+    failure = event.get("log_failure")
+    if failure is not None:
+        fields["exc_info"] = (failure.type, failure.value, failure.getTracebackObject())
+    getattr(log, level)(formatEvent(event) or "event of the reactor", **fields)
+
+
+class _Adopted(logging.Handler):
+    """Passes records of the standard library's loggers on."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger(record.name)
+        log.log(
+            record.levelno, record.getMessage(), source=record.name, exc_info=record.exc_info
+        )
+
+
+def _adopt_standard_library(level: int) -> None:
+    root = logging.getLogger()
+    root.handlers[:] = [_Adopted()]
+    # Libraries are chatty at info; what matters of them is said as a warning.
+    root.setLevel(max(level, logging.WARNING))
