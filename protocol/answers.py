@@ -14,6 +14,10 @@ from protocol.errors import RemoteProtocolError
 _SESSION_ID, _RESULT, _ERROR_TEXT, _PROXY_INFO = 263, 268, 281, 284
 
 
+MAX_ERROR_MESSAGE = 256
+"""Characters of an Error-Message, which may quote what the peer sent, but not at any length."""
+
+
 class ResultCode(IntEnum):
     """Result-Codes of RFC 6733 section 7.1 and RFC 8506 section 9 that are sent or understood."""
 
@@ -169,6 +173,7 @@ def answer_message(
 
 
 def encode_answer(header: Header, avps: bytes, error_bit: bool) -> bytes:
+    """The message that answers the request with this header: ids and P copied, R and T clear."""
     flags = header.flags & FLAG_PROXIABLE | (FLAG_ERROR if error_bit else 0)
     return codec.encode_message(
         header.command_code,
@@ -185,5 +190,7 @@ def _session_avp(session_id: bytes | None) -> bytes:
 
 
 def _explanation(error_message: str, failed_avp: bytes) -> bytes:
-    text = codec.encode_utf8(_ERROR_TEXT, error_message, flags=0) if error_message else b""
+    text = b""
+    if error_message:
+        text = codec.encode_utf8(_ERROR_TEXT, error_message[:MAX_ERROR_MESSAGE], flags=0)
     return text + (codec.encode_failed_avp(failed_avp) if failed_avp else b"")

@@ -147,6 +147,10 @@ class MessageBuffer:
         """Octets fed and not yet returned, for a reader that throttles its input."""
         return len(self._buffer) - self._position
 
+    def peek(self, octets: int) -> bytes:
+        """A copy of the first unread octets, fewer if fewer came: the ids of a broken header."""
+        return bytes(self._buffer[self._position : self._position + octets])
+
     def feed(self, data: bytes) -> None:
         """Append what arrived; `next_message` is to be called until it returns None."""
         self._buffer += data

@@ -1,7 +1,7 @@
 """Whether a request is for us: loop, destination, application, command (RFC 6733 section 6.1).
 
-The server asks before it reads a request any further; `peer` asks for application 0. The checks come
-after those of the header and before those of the AVPs.
+The server asks before it reads a request any further; `peer` asks for application 0. The checks
+come after those of the header and before those of the AVPs.
 """
 
 from collections.abc import Iterable, Mapping
@@ -69,16 +69,17 @@ def route_check_values(
                 ResultCode.LOOP_DETECTED, f"Route-Record names {identity.host}: routing loop"
             )
     if destination_host is not None:
-        if identity_key(destination_host) != identity.host_key:
-            return RemoteProtocolError(
-                ResultCode.UNABLE_TO_DELIVER,
-                f"Destination-Host {destination_host} is not {identity.host}",
-            )
+        served = identity_key(destination_host) == identity.host_key
+        code, text = ResultCode.UNABLE_TO_DELIVER, f"this is not host {destination_host}"
     elif destination_realm is not None:
-        if identity_key(destination_realm) not in identity.realm_keys:
-            return RemoteProtocolError(
-                ResultCode.REALM_NOT_SERVED, f"realm {destination_realm} is not served here"
-            )
+        served = identity_key(destination_realm) in identity.realm_keys
+        code, text = ResultCode.REALM_NOT_SERVED, f"realm {destination_realm} is not served here"
+    else:
+        return _application_check(header, identity)
+    return _application_check(header, identity) if served else RemoteProtocolError(code, text)
+
+
+def _application_check(header: Header, identity: LocalIdentity) -> RemoteProtocolError | None:
     commands = identity.applications.get(header.application_id)
     if commands is None:
         return RemoteProtocolError(

@@ -167,3 +167,65 @@ class Watchdog:
         if self.state is WatchdogState.OKAY and not self.pending:
             return self.on(WatchdogEvent.TIMER_EXPIRES)
         return ()
+
+
+class WatchdogTimer:
+    """The watchdog with its timer, Tw seconds with jitter; every method is told the time.
+
+    A message does not move the timer when it comes, which would cost something per message:
+    `expired` accounts for it when Tw runs out. What is visible outside is the same.
+    """
+
+    __slots__ = ("_jitter", "_last_heard", "_set_at", "_tw_seconds", "deadline", "watchdog")
+
+    def __init__(
+        self, tw_seconds: float, jitter: Callable[[], float], *, after_down: bool = False
+    ) -> None:
+        self.watchdog = Watchdog(after_down)
+        self.deadline = 0.0
+        self._tw_seconds = tw_seconds
+        self._jitter = jitter
+        self._set_at = self._last_heard = 0.0
+
+    @property
+    def is_okay(self) -> bool:
+        """Whether requests may be sent on this connection."""
+        return self.watchdog.state is WatchdogState.OKAY
+
+    def on(self, event: WatchdogEvent, now: float) -> tuple[WatchdogAction, ...]:
+        """Move by an event; SET_WATCHDOG is carried out here and not returned."""
+        return self._carry_out(self.watchdog.on(event), now)
+
+    def probe(self, now: float) -> tuple[WatchdogAction, ...]:
+        """Ask for a DWR now, as `Watchdog.probe`."""
+        return self._carry_out(self.watchdog.probe(), now)
+
+    def heard(self, now: float) -> tuple[WatchdogAction, ...]:
+        """Any message but a DWA came."""
+        self._last_heard = now
+        if self.watchdog.state is WatchdogState.OKAY:
+            return ()
+        return self.on(WatchdogEvent.RECEIVE_OTHER, now)
+
+    def expired(self, now: float, *, excused: bool = False) -> tuple[WatchdogAction, ...]:
+        """The deadline has passed; `excused` when nothing could be heard because we did not read."""
+        if excused:
+            self.set(now)
+            return ()
+        if self.is_okay and self._last_heard > self._set_at:
+            self.set(self._last_heard)
+            if now < self.deadline:
+                return ()
+        return self.on(WatchdogEvent.TIMER_EXPIRES, now)
+
+    def set(self, start: float) -> None:
+        """Let Tw, with fresh jitter, run from `start`."""
+        self._set_at = start
+        self.deadline = start + self._tw_seconds + self._jitter()
+
+    def _carry_out(
+        self, actions: tuple[WatchdogAction, ...], now: float
+    ) -> tuple[WatchdogAction, ...]:
+        if WatchdogAction.SET_WATCHDOG in actions:
+            self.set(now)
+        return tuple(a for a in actions if a is not WatchdogAction.SET_WATCHDOG)
