@@ -5,6 +5,8 @@ RFC 8506 section 8 and TS 32.299 section 7; called through the tables of
 `Reading` and returns None for a group that cannot be used.
 """
 
+from typing import Any
+
 from protocol import codec
 from protocol.credit_control import (
     CostInformation,
@@ -38,23 +40,6 @@ from protocol.members import (
     u64,
 )
 
-
-class _Scratch:
-    """Members of a group whose value cannot be made before all of them are read."""
-
-    __slots__ = ("digits", "exponent", "filters", "kind", "number", "rules", "text", "value")
-
-    def __init__(self) -> None:
-        self.kind: int | None = None
-        self.number: int | None = None
-        self.digits: int | None = None
-        self.exponent: int | None = None
-        self.value: object = None
-        self.text: str | None = None
-        self.rules: tuple[str, ...] = ()
-        self.filters: tuple[str, ...] = ()
-
-
 _UNIT_VALUE: Table = dict([i64("Value-Digits", "digits"), i32("Exponent", "exponent")])
 
 
@@ -62,44 +47,43 @@ def read_unit_value(
     reading: Reading, _position: int, start: int, stop: int
 ) -> tuple[int, int] | None:
     """(Value-Digits, Exponent) of a Unit-Value; an absent exponent is 0."""
-    scratch = _Scratch()
-    read_members(reading, start, stop, _UNIT_VALUE, scratch)
-    if scratch.digits is None:
+    found = read_members(reading, start, stop, _UNIT_VALUE)
+    if "digits" not in found:
         reading.missing("Value-Digits")
         return None
-    return scratch.digits, scratch.exponent or 0
+    return found["digits"], found.get("exponent", 0)
 
 
 _MONEY: Table = dict(
     [
-        one("Unit-Value", "value", read_unit_value),
-        u32("Currency-Code", "number"),
-        text("Cost-Unit", "text"),
+        one("Unit-Value", "unit_value", read_unit_value),
+        u32("Currency-Code", "currency_code"),
+        text("Cost-Unit", "cost_unit"),
     ]
 )
 
 
-def _read_money_members(reading: Reading, start: int, stop: int) -> tuple[Money | None, _Scratch]:
-    scratch = _Scratch()
-    faults = len(reading.problems)
-    read_members(reading, start, stop, _MONEY, scratch)
-    if not isinstance(scratch.value, tuple):
-        if len(reading.problems) == faults:
-            reading.missing("Unit-Value")
-        return None, scratch
-    digits, exponent = scratch.value
-    return Money(digits, exponent, scratch.number), scratch
+def _money_of(reading: Reading, found: dict[str, Any], faults: int) -> Money | None:
+    if "unit_value" in found:
+        digits, exponent = found["unit_value"]
+        return Money(digits, exponent, found.get("currency_code"))
+    if len(reading.problems) == faults:
+        reading.missing("Unit-Value")
+    return None
 
 
 def read_money(reading: Reading, _position: int, start: int, stop: int) -> Money | None:
     """CC-Money, Remaining-Balance and other amounts {Unit-Value, Currency-Code}."""
-    return _read_money_members(reading, start, stop)[0]
+    faults = len(reading.problems)
+    return _money_of(reading, read_members(reading, start, stop, _MONEY), faults)
 
 
 def read_cost(reading: Reading, _position: int, start: int, stop: int) -> CostInformation | None:
     """Cost-Information, RFC 8506 section 8.7."""
-    money, scratch = _read_money_members(reading, start, stop)
-    return None if money is None else CostInformation(money, scratch.text)
+    faults = len(reading.problems)
+    found = read_members(reading, start, stop, _MONEY)
+    money = _money_of(reading, found, faults)
+    return None if money is None else CostInformation(money, found.get("cost_unit"))
 
 
 _UNITS: Table = dict(
@@ -123,19 +107,17 @@ _USED_UNITS: Table = _UNITS | dict(
 
 def read_units(reading: Reading, _position: int, start: int, stop: int) -> ServiceUnits:
     """A Requested- or Granted-Service-Unit; the empty group is all None."""
-    units = ServiceUnits()
-    if start != stop:
-        read_members(reading, start, stop, _UNITS, units)
-    return units
+    if start == stop:
+        return ServiceUnits()
+    return ServiceUnits(**read_members(reading, start, stop, _UNITS))
 
 
 def read_used(reading: Reading, _position: int, start: int, stop: int) -> UsedServiceUnit:
     """One Used-Service-Unit."""
-    used = UsedServiceUnit()
-    read_members(reading, start, stop, _USED_UNITS, used)
-    if used.tariff_change_usage is not None:
-        _check_tariff_change(reading, used.tariff_change_usage, start, stop)
-    return used
+    found = read_members(reading, start, stop, _USED_UNITS)
+    if "tariff_change_usage" in found:
+        _check_tariff_change(reading, found["tariff_change_usage"], start, stop)
+    return UsedServiceUnit(**found)
 
 
 def _check_tariff_change(reading: Reading, value: int, start: int, stop: int) -> None:
@@ -146,7 +128,7 @@ def _check_tariff_change(reading: Reading, value: int, start: int, stop: int) ->
 
 
 _SUBSCRIPTION_ID: Table = dict(
-    [i32("Subscription-Id-Type", "kind"), text("Subscription-Id-Data", "text")]
+    [i32("Subscription-Id-Type", "type"), text("Subscription-Id-Data", "data")]
 )
 
 
@@ -154,14 +136,13 @@ def read_subscription_id(
     reading: Reading, _position: int, start: int, stop: int
 ) -> SubscriptionId | None:
     """A Subscription-Id; without its type or its data it is 5005."""
-    scratch = _Scratch()
     faults = len(reading.problems)
-    read_members(reading, start, stop, _SUBSCRIPTION_ID, scratch)
-    kind, data = scratch.kind, scratch.text
-    if kind is not None and data is not None:
-        return SubscriptionId(kind, data)
+    found = read_members(reading, start, stop, _SUBSCRIPTION_ID)
+    if len(found) == 2:
+        return SubscriptionId(**found)
     if len(reading.problems) == faults:
-        reading.missing("Subscription-Id-Type" if kind is None else "Subscription-Id-Data")
+        missing = "Data" if "type" in found else "Type"
+        reading.missing(f"Subscription-Id-{missing}")
     return None
 
 
@@ -179,7 +160,7 @@ class _TypedText:
 
 
 _SUBSCRIPTION_ID_EXTENSION: Table = dict(
-    one(f"Subscription-Id-{name}", "value", _TypedText(kind))
+    one(f"Subscription-Id-{name}", "subscription_id", _TypedText(kind))
     for kind, name in enumerate(("E164", "IMSI", "SIP-URI", "NAI", "Private"))
 )
 
@@ -188,13 +169,13 @@ def read_subscription_id_extension(
     reading: Reading, _position: int, start: int, stop: int
 ) -> SubscriptionId | None:
     """A Subscription-Id-Extension, whose only member says the type."""
-    scratch = _Scratch()
-    read_members(reading, start, stop, _SUBSCRIPTION_ID_EXTENSION, scratch)
-    return scratch.value if isinstance(scratch.value, SubscriptionId) else None
+    found = read_members(reading, start, stop, _SUBSCRIPTION_ID_EXTENSION)
+    subscription_id: SubscriptionId | None = found.get("subscription_id")
+    return subscription_id
 
 
 _EQUIPMENT: Table = dict(
-    [i32("User-Equipment-Info-Type", "kind"), octets("User-Equipment-Info-Value", "value")]
+    [i32("User-Equipment-Info-Type", "type"), octets("User-Equipment-Info-Value", "value")]
 )
 
 
@@ -202,63 +183,62 @@ def read_equipment(
     reading: Reading, _position: int, start: int, stop: int
 ) -> UserEquipmentInfo | None:
     """A User-Equipment-Info."""
-    scratch = _Scratch()
-    read_members(reading, start, stop, _EQUIPMENT, scratch)
-    if scratch.kind is None or not isinstance(scratch.value, bytes):
-        missing = "Type" if scratch.kind is None else "Value"
-        reading.missing(f"User-Equipment-Info-{missing}")
-        return None
-    return UserEquipmentInfo(scratch.kind, scratch.value)
+    found = read_members(reading, start, stop, _EQUIPMENT)
+    if len(found) == 2:
+        return UserEquipmentInfo(**found)
+    reading.missing(f"User-Equipment-Info-{'Value' if 'type' in found else 'Type'}")
+    return None
 
 
 _PARAMETER: Table = dict(
-    [u32("Service-Parameter-Type", "kind"), octets("Service-Parameter-Value", "value")]
+    [u32("Service-Parameter-Type", "type"), octets("Service-Parameter-Value", "value")]
 )
 
 
 def read_parameter_type(reading: Reading, _position: int, start: int, stop: int) -> int | None:
     """The Service-Parameter-Type of a Service-Parameter-Info."""
-    scratch = _Scratch()
-    read_members(reading, start, stop, _PARAMETER, scratch)
-    if scratch.kind is None:
+    found = read_members(reading, start, stop, _PARAMETER)
+    if "type" not in found:
         reading.missing("Service-Parameter-Type")
-    return scratch.kind
+    parameter_type: int | None = found.get("type")
+    return parameter_type
 
 
-_VENDOR_APPLICATION: Table = dict([u32("Vendor-Id", "number"), u32("Auth-Application-Id", "kind")])
+_VENDOR_APPLICATION: Table = dict(
+    [u32("Vendor-Id", "vendor"), u32("Auth-Application-Id", "application_id")]
+)
 
 
 def read_vendor_application(reading: Reading, _position: int, start: int, stop: int) -> int | None:
     """The Auth-Application-Id inside a Vendor-Specific-Application-Id, if it has one."""
-    scratch = _Scratch()
-    read_members(reading, start, stop, _VENDOR_APPLICATION, scratch)
-    return scratch.kind
+    found = read_members(reading, start, stop, _VENDOR_APPLICATION)
+    application_id: int | None = found.get("application_id")
+    return application_id
 
 
 _REDIRECT_SERVER: Table = dict(
-    [i32("Redirect-Address-Type", "kind"), text("Redirect-Server-Address", "text")]
+    [i32("Redirect-Address-Type", "type"), text("Redirect-Server-Address", "address")]
 )
 
 
 def _read_redirect_server(
     reading: Reading, _position: int, start: int, stop: int
 ) -> tuple[int, str] | None:
-    scratch = _Scratch()
-    read_members(reading, start, stop, _REDIRECT_SERVER, scratch)
-    if scratch.kind is None or scratch.text is None:
-        reading.missing(
-            "Redirect-Address-Type" if scratch.kind is None else "Redirect-Server-Address"
-        )
-        return None
-    return scratch.kind, scratch.text
+    faults = len(reading.problems)
+    found = read_members(reading, start, stop, _REDIRECT_SERVER)
+    if len(found) == 2:
+        return found["type"], found["address"]
+    if len(reading.problems) == faults:
+        reading.missing("Redirect-Server-Address" if "type" in found else "Redirect-Address-Type")
+    return None
 
 
 _FINAL_UNIT: Table = dict(
     [
-        i32("Final-Unit-Action", "kind"),
-        one("Redirect-Server", "value", _read_redirect_server),
-        many_in_tuple("Restriction-Filter-Rule", "rules", read_text),
-        many_in_tuple("Filter-Id", "filters", read_text),
+        i32("Final-Unit-Action", "action"),
+        one("Redirect-Server", "redirect_server", _read_redirect_server),
+        many_in_tuple("Restriction-Filter-Rule", "restriction_filter_rules", read_text),
+        many_in_tuple("Filter-Id", "filter_ids", read_text),
     ]
 )
 
@@ -267,56 +247,45 @@ def read_final_unit(
     reading: Reading, _position: int, start: int, stop: int
 ) -> FinalUnitIndication | None:
     """A Final-Unit-Indication, RFC 8506 section 8.34."""
-    scratch = _Scratch()
-    read_members(reading, start, stop, _FINAL_UNIT, scratch)
-    if scratch.kind is None:
+    found = read_members(reading, start, stop, _FINAL_UNIT)
+    kind, address = found.pop("redirect_server", (None, None))
+    if "action" not in found:
         reading.missing("Final-Unit-Action")
         return None
-    kind, address = scratch.value if isinstance(scratch.value, tuple) else (None, None)
-    return FinalUnitIndication(scratch.kind, kind, address, scratch.rules, scratch.filters)
+    return FinalUnitIndication(**found, redirect_address_type=kind, redirect_address=address)
 
 
 _POOL_REFERENCE: Table = dict(
     [
-        u32("G-S-U-Pool-Identifier", "number"),
-        i32("CC-Unit-Type", "kind"),
-        one("Unit-Value", "value", read_unit_value),
+        u32("G-S-U-Pool-Identifier", "pool_identifier"),
+        i32("CC-Unit-Type", "unit_type"),
+        one("Unit-Value", "multiplier", read_unit_value),
     ]
 )
+_POOL_REQUIRED = {
+    "pool_identifier": "G-S-U-Pool-Identifier",
+    "unit_type": "CC-Unit-Type",
+    "multiplier": "Unit-Value",
+}
 
 
 def _read_pool_reference(
     reading: Reading, _position: int, start: int, stop: int
 ) -> PoolReference | None:
-    scratch = _Scratch()
-    faults = len(reading.problems)
-    read_members(reading, start, stop, _POOL_REFERENCE, scratch)
-    if scratch.number is None:
-        reading.missing("G-S-U-Pool-Identifier")
-    elif scratch.kind is None:
-        reading.missing("CC-Unit-Type")
-    elif isinstance(scratch.value, tuple):
-        digits, exponent = scratch.value
-        return PoolReference(scratch.number, scratch.kind, digits, exponent)
-    elif len(reading.problems) == faults:
-        reading.missing("Unit-Value")
-    return None
+    found = read_members(reading, start, stop, _POOL_REFERENCE)
+    for attribute, name in _POOL_REQUIRED.items():
+        if attribute not in found:
+            reading.missing(name)
+            return None
+    return PoolReference(found["pool_identifier"], found["unit_type"], *found["multiplier"])
 
 
-_TRIGGER: Table = dict([many_in_tuple("Trigger-Type", "numbers", read_many_u32)])
-
-
-class _Numbers:
-    __slots__ = ("numbers",)
-
-    def __init__(self) -> None:
-        self.numbers: tuple[int, ...] = ()
+_TRIGGER: Table = dict([many_in_tuple("Trigger-Type", "types", read_many_u32)])
 
 
 def _read_trigger(reading: Reading, _position: int, start: int, stop: int) -> tuple[int, ...]:
-    found = _Numbers()
-    read_members(reading, start, stop, _TRIGGER, found)
-    return found.numbers
+    types: tuple[int, ...] = read_members(reading, start, stop, _TRIGGER).get("types", ())
+    return types
 
 
 _QOS: Table = dict(
@@ -328,9 +297,7 @@ _QOS: Table = dict(
 
 
 def _read_qos(reading: Reading, _position: int, start: int, stop: int) -> QosInformation:
-    qos = QosInformation()
-    read_members(reading, start, stop, _QOS, qos)
-    return qos
+    return QosInformation(**read_members(reading, start, stop, _QOS))
 
 
 _SERVICES: Table = dict(
@@ -360,8 +327,7 @@ _SERVICES: Table = dict(
 
 def read_services(reading: Reading, _position: int, start: int, stop: int) -> MultipleServices:
     """One Multiple-Services-Credit-Control of either direction."""
-    services = MultipleServices()
-    read_members(reading, start, stop, _SERVICES, services)
-    if services.tariff_change_usage is not None:
-        _check_tariff_change(reading, services.tariff_change_usage, start, stop)
-    return services
+    found = read_members(reading, start, stop, _SERVICES)
+    if "tariff_change_usage" in found:
+        _check_tariff_change(reading, found["tariff_change_usage"], start, stop)
+    return MultipleServices(**found)

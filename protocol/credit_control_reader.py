@@ -119,9 +119,6 @@ _REQUEST: Table = dict(
 )
 
 
-_UNREAD: Any = None  # what the required members hold until they are found
-
-
 def read_ccr(
     message: bytes,
     header: Header,
@@ -136,65 +133,60 @@ def read_ccr(
     end = len(message)
     codec.check_avp_count(message, HEADER_SIZE, end, limits)
     reading = Reading(message, lenient, limits)
-    request = CreditControlRequest(_UNREAD, _UNREAD, _UNREAD, _UNREAD, _UNREAD, _UNREAD)
-    read_members(reading, HEADER_SIZE, end, _REQUEST, request)
+    found = read_members(reading, HEADER_SIZE, end, _REQUEST)
     if lenient.refuses_oddities:
-        _refuse_oddities(reading, request)
-    _check_grammar(reading, request)
-    _check_values(reading, request, header)
+        _refuse_oddities(reading, found.get("request_type"))
+    _check_grammar(reading, found)
+    _check_values(reading, found, header)
     if reading.problems:
         reading.raise_first()
-    if request.auth_application_id is None:
-        request.auth_application_id = header.application_id
+    found.setdefault("auth_application_id", header.application_id)
     if reading.proxy_infos:
-        request.proxy_infos = b"".join(reading.proxy_infos)
-    request.content_hash = _content_hash(message, reading.skipped)
-    return request
+        found["proxy_infos"] = b"".join(reading.proxy_infos)
+    return CreditControlRequest(content_hash=_content_hash(message, reading.skipped), **found)
 
 
-def _check_grammar(reading: Reading, request: Any) -> None:
-    """Required AVPs; one that is there but could not be read has its own fault already."""
-    if request.session_id is None:
-        reading.missing("Session-Id")
-    if request.origin_host is None:
-        reading.missing("Origin-Host")
-    if request.origin_realm is None:
-        reading.missing("Origin-Realm")
-    if request.destination_realm is None and request.destination_host is None:
+_REQUIRED = {
+    "session_id": "Session-Id",
+    "origin_host": "Origin-Host",
+    "origin_realm": "Origin-Realm",
+    "service_context_id": "Service-Context-Id",
+    "request_type": "CC-Request-Type",
+    "request_number": "CC-Request-Number",
+}
+
+
+def _check_grammar(reading: Reading, found: dict[str, Any]) -> None:
+    """Required AVPs; one that is there but could not be read has an earlier fault already."""
+    if not _REQUIRED.keys() <= found.keys():
+        for attribute, name in _REQUIRED.items():
+            if attribute not in found:
+                reading.missing(name)
+    if "destination_realm" not in found and "destination_host" not in found:
         reading.missing("Destination-Realm")
-    if request.auth_application_id is None and not (
+    if "auth_application_id" not in found and not (
         reading.leniency.missing_auth_application_id
-        or CREDIT_CONTROL_APPLICATION in request.vendor_applications
+        or CREDIT_CONTROL_APPLICATION in found.get("vendor_applications", ())
     ):
         reading.missing("Auth-Application-Id")
-    if request.service_context_id is None:
-        reading.missing("Service-Context-Id")
-    if request.request_type is None:
-        reading.missing("CC-Request-Type")
-    if request.request_number is None:
-        reading.missing("CC-Request-Number")
-    if request.request_type == RequestType.EVENT and request.requested_action is None:
+    if found.get("request_type") == RequestType.EVENT and "requested_action" not in found:
         reading.missing("Requested-Action")
 
 
-def _check_values(reading: Reading, request: Any, header: Header) -> None:
-    kind = request.request_type
-    if kind is not None and not 1 <= kind <= 4:
-        _bad_value(reading, "CC-Request-Type", kind)
-    action = request.requested_action
-    if action is not None and not 0 <= action <= 3:
-        _bad_value(reading, "Requested-Action", action)
-    application_id = request.auth_application_id
-    if application_id is not None and application_id != header.application_id:
-        _bad_value(reading, "Auth-Application-Id", application_id)
-    indicator = request.multiple_services_indicator
-    if indicator is not None and not 0 <= indicator <= 1:
-        _bad_value(reading, "Multiple-Services-Indicator", indicator)
-    if request.session_id == "":
+def _check_values(reading: Reading, found: dict[str, Any], header: Header) -> None:
+    if not 1 <= found.get("request_type", 1) <= 4:
+        _bad_value(reading, "CC-Request-Type", found["request_type"])
+    if not 0 <= found.get("requested_action", 0) <= 3:
+        _bad_value(reading, "Requested-Action", found["requested_action"])
+    if not 0 <= found.get("multiple_services_indicator", 0) <= 1:
+        _bad_value(reading, "Multiple-Services-Indicator", found["multiple_services_indicator"])
+    if found.get("auth_application_id", header.application_id) != header.application_id:
+        _bad_value(reading, "Auth-Application-Id", found["auth_application_id"])
+    if found.get("session_id") == "":
         _bad_value(reading, "Session-Id", "empty")
-    if request.origin_host == "":
+    if found.get("origin_host") == "":
         _bad_value(reading, "Origin-Host", "empty")
-    if request.origin_realm == "":
+    if found.get("origin_realm") == "":
         _bad_value(reading, "Origin-Realm", "empty")
 
 
@@ -204,10 +196,10 @@ def _bad_value(reading: Reading, name: str, value: object) -> None:
     reading.problem(Step.VALUE, INVALID_AVP_VALUE, f"{name} cannot be {value}", failed)
 
 
-def _refuse_oddities(reading: Reading, request: CreditControlRequest) -> None:
+def _refuse_oddities(reading: Reading, request_type: int | None) -> None:
     """What a strict profile refuses though RFC 6733 lets a receiver accept it."""
     data, rules = reading.data, reading.leniency
-    is_event = request.request_type == RequestType.EVENT
+    is_event = request_type == RequestType.EVENT
     is_first = True
     for code, vendor, flags, data_start, data_end in codec.iter_avps(data, HEADER_SIZE, len(data)):
         start = data_start - (12 if flags & codec.AVP_VENDOR else 8)
@@ -235,13 +227,14 @@ def _refuse_oddities(reading: Reading, request: CreditControlRequest) -> None:
 
 def _content_hash(message: bytes, skipped: list[tuple[int, int]]) -> int:
     """63 bits over the AVPs in their order, without those that agents add or change."""
-    digest = blake2b(digest_size=8)
+    parts = []
     position = HEADER_SIZE
     for start, stop in skipped:
-        digest.update(message[position:start])
+        parts.append(message[position:start])
         position = stop
-    digest.update(message[position:])
-    return int.from_bytes(digest.digest(), "big") & _HASH_MASK
+    parts.append(message[position:])
+    digest = blake2b(b"".join(parts), digest_size=8).digest()
+    return int.from_bytes(digest, "big") & _HASH_MASK
 
 
 def partial_ccr_fields(message: bytes) -> tuple[bytes | None, int | None, int | None, bytes]:
@@ -276,23 +269,14 @@ def partial_ccr_fields(message: bytes) -> tuple[bytes | None, int | None, int | 
 _EXPERIMENTAL: Table = dict([u32("Vendor-Id", "vendor"), u32("Experimental-Result-Code", "code")])
 
 
-class _Experimental:
-    __slots__ = ("code", "vendor")
-
-    def __init__(self) -> None:
-        self.code: int | None = None
-        self.vendor: int | None = None
-
-
 def _read_experimental(
     reading: Reading, _position: int, start: int, stop: int
 ) -> tuple[int, int] | None:
-    found = _Experimental()
-    read_members(reading, start, stop, _EXPERIMENTAL, found)
-    if found.code is None:
+    found = read_members(reading, start, stop, _EXPERIMENTAL)
+    if "code" not in found:
         reading.missing("Experimental-Result-Code")
         return None
-    return found.vendor or 0, found.code
+    return found.get("vendor", 0), found["code"]
 
 
 _ANSWER: Table = dict(
@@ -337,18 +321,18 @@ def read_cca(message: bytes, limits: Limits = DEFAULT_LIMITS) -> CreditControlAn
     codec.read_header(message)
     codec.check_avp_count(message, HEADER_SIZE, end, limits)
     reading = Reading(message, LENIENT, limits, unknown_allowed=True)
-    answer: Any = CreditControlAnswer(
-        None, None, _UNREAD, _UNREAD, auth_application_id=None, failed_avp=_UNREAD
-    )
-    read_members(reading, HEADER_SIZE, end, _ANSWER, answer)
-    if answer.origin_host is None:
+    found = read_members(reading, HEADER_SIZE, end, _ANSWER)
+    if "origin_host" not in found:
         reading.missing("Origin-Host")
-    if answer.origin_realm is None:
+    if "origin_realm" not in found:
         reading.missing("Origin-Realm")
-    if answer.result_code is None and answer.experimental_result is None:
+    if "result_code" not in found and "experimental_result" not in found:
         reading.missing("Result-Code")
     reading.raise_first()
-    answer.failed_avp = answer.failed_avp or b""
-    answer.proxy_infos = b"".join(reading.proxy_infos)
-    result: CreditControlAnswer = answer
-    return result
+    found["proxy_infos"] = b"".join(reading.proxy_infos)
+    found.setdefault("auth_application_id", None)
+    return CreditControlAnswer(
+        session_id=found.pop("session_id", None),
+        result_code=found.pop("result_code", None),
+        **found,
+    )

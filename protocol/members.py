@@ -28,7 +28,7 @@ _I32 = struct.Struct(">i").unpack_from
 _U64 = struct.Struct(">Q").unpack_from
 _I64 = struct.Struct(">q").unpack_from
 
-# How a member is stored: 4 and 8 are fixed sizes, the others read a variable payload.
+# How a member is read and stored: 4 and 8 are fixed sizes, the others have a variable payload.
 ONE = 0
 MANY = -1  # appended to a list
 MANY_TUPLE = -2  # added to a tuple
@@ -138,32 +138,31 @@ def _step_of(problem: tuple[Step, RemoteProtocolError]) -> Step:
     return problem[0]
 
 
-def read_members(reading: Reading, start: int, end: int, table: Table, target: Any) -> None:
-    """Read the AVPs of data[start:end] into the attributes of `target` that `table` names.
+def read_members(reading: Reading, start: int, end: int, table: Table) -> dict[str, Any]:
+    """The AVPs of data[start:end] that `table` names, by the attribute names it gives them.
 
     Impossible lengths raise RemoteProtocolError 5014 at once; other faults are remembered in
-    `reading`. An attribute that is not None or empty is taken as read already.
+    `reading`, and what is at fault is left out of the result.
     """
     data = reading.data
+    values: dict[str, Any] = {}
     position = start
-    while position < end:
-        if end - position < 8:
-            raise bad_avp_length(data, position, end)
-        key, word = _HEAD(data, position)
-        stop = position + (word & 0xFFFFFF)
-        value_start = position + 8
-        if word > 0x7FFFFFFF:
-            value_start += 4
-            if stop > end or stop < value_start:
+    try:
+        while position < end:
+            key, word = _HEAD(data, position)
+            stop = position + (word & 0xFFFFFF)
+            value_start = position + 8
+            if word > 0x7FFFFFFF:
+                key |= _U32(data, value_start)[0] << 32
+                value_start += 4
+            if not value_start <= stop <= end:
                 raise bad_avp_length(data, position, end)
-            key |= _U32(data, position + 8)[0] << 32
-        elif stop > end or stop < value_start:
-            raise bad_avp_length(data, position, end)
-        member = table.get(key)
-        if member is None:
-            if word & 0x40000000:
-                _check_unread(reading, key, position, value_start, stop, 1)
-        else:
+            member = table.get(key)
+            if member is None:
+                if word & 0x40000000:
+                    _check_unread(reading, key, position, value_start, stop, 1)
+                position = (stop + 3) & -4
+                continue
             size, attribute, read = member
             if size > 0:
                 if stop - value_start != size:
@@ -171,18 +170,28 @@ def read_members(reading: Reading, start: int, end: int, table: Table, target: A
                 value = read(data, value_start)[0]
             else:
                 value = read(reading, position, value_start, stop)
-            if value is None:
-                pass
-            elif size >= 0:
-                if getattr(target, attribute) is None:
-                    setattr(target, attribute, value)
-                else:
-                    _repeated(reading, key, position, stop)
-            elif size == MANY:
-                getattr(target, attribute).append(value)
+                if value is None or size < 0:
+                    _collect(values, size, attribute, value)
+                    position = (stop + 3) & -4
+                    continue
+            if attribute in values:
+                _repeated(reading, key, position, stop)
             else:
-                setattr(target, attribute, (*getattr(target, attribute), value))
-        position = (stop + 3) & -4
+                values[attribute] = value
+            position = (stop + 3) & -4
+    except struct.error:  # a header that the end of the message cuts short
+        raise bad_avp_length(data, position, end) from None
+    return values
+
+
+def _collect(values: dict[str, Any], size: int, attribute: str, value: Any) -> None:
+    """Add to what a repeatable member has already; None is a member without a usable value."""
+    if value is None:
+        return
+    if size == MANY:
+        values.setdefault(attribute, []).append(value)
+    else:
+        values[attribute] = (*values.get(attribute, ()), value)
 
 
 _IDENTITIES = frozenset({264, 296, 283, 293})  # Origin- and Destination-Host and -Realm
