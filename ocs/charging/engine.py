@@ -1,0 +1,470 @@
+"""decide(): one credit-control request against the state of its account (RFC 8506 table 6).
+
+    state   request                          action                                      next
+    Idle    INITIAL processed                reserve, start Tcc                          Open
+    Idle    INITIAL not processed            answer the error, nothing reserved          Idle
+    Open    INITIAL, not a duplicate         UNABLE_TO_COMPLY, session untouched (D04)   Open
+    Open    UPDATE processed                 debit, release, reserve, restart Tcc        Open
+    Open    UPDATE not processed             debit, release everything, the error        Idle
+    Open    TERMINATION                      debit, release everything                   Idle
+    Idle    UPDATE within the tombstone time debit, no grant (D11)                       Idle
+    Idle    UPDATE, TERMINATION else         UNKNOWN_SESSION, orphan usage recorded      Idle
+    Idle    EVENT                            debit, credit or inquire (events.py)        Idle
+
+Pure: everything it reads and changes is in the working set; every answer it gives is stored there
+too, so that a duplicate is answered with the same words and moves nothing. Called by the service
+for each request of a batch, in order of arrival, inside one transaction.
+"""
+
+from __future__ import annotations
+
+from ocs.catalog.model import ChargeMode, Service, ServiceTerms
+from ocs.charging import events, granting, usage
+from ocs.charging.decision import NS_PER_SECOND, Decision, DecisionContext, DecisionPolicy
+from ocs.charging.messages import (
+    ChargedLine,
+    ChargingRecord,
+    ChargingReply,
+    ChargingRequest,
+    Outcome,
+    ReportingReason,
+    RequestKind,
+    ServiceReply,
+    ServiceRequest,
+)
+from ocs.charging.session import QuotaState, Session, SessionState
+from ocs.charging.working_set import NewRecord, RequestKey, ReviewItem, WorkingSet
+from ocs.ledger import entries
+from ocs.ledger.account import AccountStatus
+from ocs.rating import pricing
+
+__all__ = ["DecisionContext", "DecisionPolicy", "decide", "key_of", "keys_of"]
+
+_NO_NEW_QUOTA = (
+    ReportingReason.FINAL,
+    ReportingReason.QUOTA_HOLDING_TIME,
+    ReportingReason.UNUSED_QUOTA_TIMER,
+)
+
+
+def key_of(request: ChargingRequest) -> RequestKey:
+    """Return what the request is known by in the store."""
+    return RequestKey(request.account_id, request.session_key, request.kind, request.number)
+
+
+def keys_of(request: ChargingRequest) -> list[RequestKey]:
+    """Return everything that must be loaded to decide the request; its own key first."""
+    keys = [key_of(request)]
+    if request.refund_reference:
+        keys += events.refund_keys(request.account_id, request.refund_reference)
+    return keys
+
+
+def decide(
+    request: ChargingRequest, working_set: WorkingSet, context: DecisionContext
+) -> ChargingReply:
+    """Decide one request: change the working set and return the reply, stored or new.
+
+    Raises IntegrityError when stored state contradicts itself; anything it raises leaves the
+    working set unusable, so the caller rolls back.
+    """
+    state = working_set.accounts.get(request.account_id)
+    if state is None or state.account.status == AccountStatus.REMOVED:
+        if request.kind in (RequestKind.INITIAL, RequestKind.EVENT):
+            return ChargingReply(Outcome.USER_UNKNOWN, reason="no such subscriber")
+        return ChargingReply(Outcome.UNKNOWN_SESSION, reason="no such session")
+    key = key_of(request)
+    stored = working_set.answers.get(key)
+    if stored is not None:
+        if stored.content_hash == request.content_hash:
+            return stored.record.reply
+        return ChargingReply(
+            Outcome.UNABLE_TO_COMPLY,
+            reason=f"request number {request.number} was answered before with other content",
+        )
+    session = working_set.sessions.get(request.session_key)
+    decision = Decision(request, working_set, context, state, session)
+    if request.kind == RequestKind.EVENT:
+        reply = events.decide_event(decision)
+    elif request.kind == RequestKind.INITIAL:
+        reply = _initial(decision)
+    elif session is None:
+        reply = _unknown_session(decision)
+    elif session.state == SessionState.OPEN:
+        reply = _open(decision, session)
+    else:
+        reply = _closed(decision, session)
+    _store(decision, key, reply)
+    return reply
+
+
+def _initial(decision: Decision) -> ChargingReply:
+    request, context = decision.request, decision.context
+    if decision.session is not None:
+        return ChargingReply(
+            Outcome.UNABLE_TO_COMPLY, reason="a session of this Session-Id exists already"
+        )
+    refusal = _refuse_account(decision) or _refuse_context(decision)
+    if refusal is not None:
+        return refusal
+    session = Session(
+        session_id=request.session_id,
+        sub_session_id=request.sub_session_id,
+        account_id=request.account_id,
+        subscriber_id=request.subscriber_id,
+        identity=_identity(request),
+        service_context=request.service_context,
+        origin_host=request.origin_host,
+        origin_realm=request.origin_realm,
+        peer=request.peer,
+        node=context.node,
+        origin_state_id=request.origin_state_id,
+        plan=decision.state.account.plan,
+        catalogue_version=context.current_version,
+        state=SessionState.OPEN,
+        started_ns=request.received_ns,
+        last_request_ns=request.received_ns,
+        deadline_ns=0,
+        seen=[request.number, request.number],
+        profile=request.profile.name,
+    )
+    decision.session = session
+    services = _serve(decision, session, may_grant=True)
+    promoted = _promote(decision, services)
+    if promoted is not None:
+        return promoted
+    _restart_tcc(decision, session)
+    decision.working_set.add_session(request.session_key, session)
+    return ChargingReply(Outcome.SUCCESS, services)
+
+
+def _open(decision: Decision, session: Session) -> ChargingReply:
+    request = decision.request
+    _touch(decision, session)
+    if request.kind == RequestKind.TERMINATION:
+        services = _serve(decision, session, may_grant=False)
+        close(decision.working_set, decision.state, session, SessionState.CLOSED,
+              "terminated by the client", decision.context)  # fmt: skip
+        return ChargingReply(Outcome.SUCCESS, services)
+    refusal = _refuse_account(decision) or _refuse_context(decision)
+    services = _serve(decision, session, may_grant=refusal is None)
+    if refusal is None:
+        refusal = _promote(decision, services)
+    if refusal is not None:
+        close(decision.working_set, decision.state, session, SessionState.FAILED,
+              refusal.reason, decision.context)  # fmt: skip
+        return refusal
+    _restart_tcc(decision, session)
+    return ChargingReply(Outcome.SUCCESS, services)
+
+
+def _closed(decision: Decision, session: Session) -> ChargingReply:
+    """Late requests of a session that is over: D11."""
+    request = decision.request
+    _touch(decision, session)
+    in_time = request.received_ns < session.deadline_ns
+    late_update = (
+        request.kind == RequestKind.UPDATE and session.state == SessionState.CLOSED
+    )
+    late_end = (
+        request.kind == RequestKind.TERMINATION and session.state == SessionState.FAILED
+    )
+    if in_time and (late_update or late_end):
+        services = _serve(decision, session, may_grant=False)
+        if late_end:
+            session.state = SessionState.CLOSED
+        return ChargingReply(Outcome.SUCCESS, services)
+    return _unknown_session(decision)
+
+
+def _unknown_session(decision: Decision) -> ChargingReply:
+    """Answer 5002 and keep what was reported for a person to look at."""
+    request, index = decision.request, decision.index
+    for asked in request.services:
+        service = decision.match(asked)
+        if service is None:
+            continue
+        units = sum(usage.units_of(used.units, service.unit) or 0 for used in asked.used)
+        if not units:
+            continue
+        amount, rule, zone, slot_ns = 0, "", "", 0
+        terms = decision.plan.terms.get(service.code) if decision.plan else None
+        if terms is not None and index is not None:
+            zone = decision.zone_for(service)
+            slot = index.tariff_at(terms, zone, request.event_ns)
+            if slot.rule is not None and terms.mode is ChargeMode.PRICED:
+                rule, slot_ns = slot.rule.code, slot.start_ns
+                amount = pricing.cost_micro(slot.rule.price, units)
+        decision.working_set.reviews.append(
+            ReviewItem(
+                review_id=decision.working_set.new_request_id(),
+                account_id=request.account_id,
+                request_id=decision.request_id,
+                kind="orphan-usage",
+                service=service.code,
+                units=units,
+                unit=service.unit,
+                amount_micro=amount,
+                reason="usage was reported for a session that is not open",
+                rule=rule,
+                zone=zone,
+                slot_ns=slot_ns,
+                catalogue_version=decision.posting.catalogue_version,
+                event_ns=request.event_ns,
+                session_id=request.session_id,
+            )
+        )
+    return ChargingReply(Outcome.UNKNOWN_SESSION, reason="no such session is open")
+
+
+def _serve(decision: Decision, session: Session, *, may_grant: bool) -> list[ServiceReply]:
+    """Debit all usage of the request first, then grant, service by service (C-005, C-022)."""
+    request = decision.request
+    parts = [_Part(decision, session, asked) for asked in request.services]
+    for part in parts:
+        part.settle()
+    granted: set[int] = set()
+    for part in parts:
+        if part.quota is None:
+            continue
+        if may_grant:
+            part.answer(first=id(part.quota) not in granted)
+        granted.add(id(part.quota))
+    return [part.reply for part in parts]
+
+
+class _Part:
+    """One service of a request while it is served."""
+
+    __slots__ = ("asked", "debit", "decision", "kept", "quota", "reply", "service", "session",
+                 "size", "terms")  # fmt: skip
+
+    def __init__(self, decision: Decision, session: Session, asked: ServiceRequest) -> None:
+        self.decision, self.session, self.asked = decision, session, asked
+        self.reply = ServiceReply(
+            asked.rating_group, asked.service_identifiers, command_level=asked.command_level
+        )
+        self.service: Service | None = decision.match(asked)
+        self.terms: ServiceTerms | None = None
+        self.quota: QuotaState | None = None
+        self.debit = usage.Debit()
+        self.size = granting.Size()
+        self.kept = 0
+        if asked.invalid:
+            self._refuse(Outcome.INVALID_VALUE, asked.invalid)
+        elif self.service is None:
+            self._refuse(Outcome.RATING_FAILED, _unrated(asked))
+        elif decision.plan is None:
+            self._refuse(Outcome.RATING_FAILED, f"the catalogue has no plan '{session.plan}'")
+        else:
+            self.terms = decision.plan.terms.get(self.service.code)
+            if self.terms is None:
+                self._refuse(
+                    Outcome.NOT_ENTITLED,
+                    f"plan '{session.plan}' does not include service '{self.service.code}'",
+                )
+            else:
+                self.quota = self._find_quota(self.service, self.terms)
+
+    def _refuse(self, outcome: Outcome, reason: str) -> None:
+        self.reply.outcome, self.reply.reason = outcome, reason
+
+    def _find_quota(self, service: Service, terms: ServiceTerms) -> QuotaState:
+        asked, decision = self.asked, self.decision
+        quota = self.session.quota_for(
+            service.code, asked.rating_group, asked.service_identifiers
+        )
+        if quota is None:
+            quota = QuotaState(service.code, asked.rating_group, asked.service_identifiers)
+            self.session.quotas.append(quota)
+        if not quota.rule and asked.used and decision.index is not None:
+            quota.zone = decision.zone_for(service)
+            slot = decision.index.tariff_at(terms, quota.zone, decision.request.event_ns)
+            if slot.rule is not None and terms.mode is ChargeMode.PRICED:
+                quota.rule, quota.slot_ns = slot.rule.code, slot.start_ns
+        return quota
+
+    def settle(self) -> None:
+        """Debit what was used; give back holds of a quota that is reported or asked again."""
+        asked, quota = self.asked, self.quota
+        if quota is None or self.service is None or self.terms is None:
+            return
+        if not asked.used and asked.requested is None and not self._ends():
+            return
+        before = quota.granted
+        self.debit = usage.settle(self.decision, quota, self.service, self.terms, asked)
+        quota.granted = 0
+        if self.decision.request.profile.grant_adds and not self._ends():
+            self.kept = max(0, before - self.debit.units)
+        self.decision.charged.append(
+            ChargedLine(
+                self.service.code, asked.rating_group, self.service.unit, self.debit.units,
+                self.debit.from_buckets, self.debit.charged_micro, 0, 0, self.debit.taken,
+            )  # fmt: skip
+        )
+
+    def answer(self, *, first: bool) -> None:
+        """Grant what is asked, or say why not. ``first``: no earlier part has the same quota."""
+        asked, quota, service, terms = self.asked, self.quota, self.service, self.terms
+        assert quota is not None and service is not None and terms is not None
+        decision, profile = self.decision, self.decision.request.profile
+        if decision.mode_of(terms) is ChargeMode.UNCONTROLLED:
+            self._refuse(Outcome.NOT_APPLICABLE, "the service needs no credit control")
+            return
+        if self._ends() and not (asked.requested is not None and profile.grant_or_refuse):
+            return
+        if asked.requested is None:
+            self._answer_without_request(quota, service, terms)
+        elif first:
+            self._grant(quota, service, terms)
+
+    def _answer_without_request(
+        self, quota: QuotaState, service: Service, terms: ServiceTerms
+    ) -> None:
+        if self.asked.used:
+            # Final units of a redirect or restriction are reported without asking (C-044).
+            if quota.restricted or (quota.final and self._stays(terms)):
+                granting.keep_restricted(self.decision, quota, service, terms, self.reply)
+        elif quota.restricted:
+            # The validity time of a restricted client is over: it may be able to pay now (C-045).
+            self._grant(quota, service, terms)
+
+    def _grant(self, quota: QuotaState, service: Service, terms: ServiceTerms) -> None:
+        size = granting.grant(
+            self.decision, quota, service, terms, self.asked, self.reply, self.kept
+        )
+        if size.units or size.reserved_micro:
+            self._note_grant(size, service)
+
+    def _note_grant(self, size: granting.Size, service: Service) -> None:
+        charged = self.decision.charged
+        for line in charged:
+            if line.service == service.code and line.rating_group == self.asked.rating_group:
+                line.granted, line.reserved_micro = size.units, size.reserved_micro
+                return
+        charged.append(
+            ChargedLine(
+                service.code, self.asked.rating_group, service.unit, 0, 0, 0, size.units,
+                size.reserved_micro,
+            )  # fmt: skip
+        )
+
+    def _stays(self, terms: ServiceTerms) -> bool:
+        action = self.decision.final_unit_policy(terms).action
+        return bool(action) and not self.decision.request.profile.only_terminate
+
+    def _ends(self) -> bool:
+        reasons = {self.asked.reason, *(used.reason for used in self.asked.used)}
+        return any(reason in reasons for reason in _NO_NEW_QUOTA)
+
+
+def _refuse_account(decision: Decision) -> ChargingReply | None:
+    if decision.state.account.status == AccountStatus.BLOCKED:
+        return ChargingReply(
+            Outcome.END_USER_SERVICE_DENIED, reason="the account is blocked by the operator"
+        )
+    return None
+
+
+def _refuse_context(decision: Decision) -> ChargingReply | None:
+    request, index = decision.request, decision.index
+    if index is None:
+        return ChargingReply(Outcome.RATING_FAILED, reason="no catalogue is published")
+    if decision.session is None and not index.knows_context(request.service_context):
+        return ChargingReply(
+            Outcome.RATING_FAILED,
+            reason=f"the catalogue has no service for '{request.service_context}'",
+            failed="service-context-id",
+        )
+    return None
+
+
+def _promote(decision: Decision, services: list[ServiceReply]) -> ChargingReply | None:
+    """Say the refusal of every service for the whole command, where the client wants it (D01)."""
+    if not decision.request.profile.refuse_at_command_level or not services:
+        return None
+    if any(service.outcome == Outcome.SUCCESS for service in services):
+        return None
+    first = services[0]
+    return ChargingReply(first.outcome, services, reason=first.reason)
+
+
+def _touch(decision: Decision, session: Session) -> None:
+    request = decision.request
+    session.note_seen(request.number)
+    session.last_request_ns = request.received_ns
+    session.peer = request.peer
+    session.origin_host, session.origin_realm = request.origin_host, request.origin_realm
+    session.node = decision.context.node
+    decision.working_set.mark_session(request.session_key)
+
+
+def _restart_tcc(decision: Decision, session: Session) -> None:
+    # Tcc is twice the longest Validity-Time granted in the session (RFC 8506 13).
+    seconds = (
+        2 * session.longest_validity_seconds or decision.context.policy.tcc_default_seconds
+    )
+    session.deadline_ns = decision.request.received_ns + seconds * NS_PER_SECOND
+
+
+def close(
+    working_set: WorkingSet, state: entries.AccountLike, session: Session, new_state: SessionState,
+    reason: str, context: DecisionContext,
+) -> None:  # fmt: skip
+    """Release everything an open session holds and leave a tombstone of it (C-007, M-007)."""
+    for quota in session.quotas:
+        entries.release(working_set, state, quota.holds)
+        quota.holds = []
+        quota.granted = 0
+    session.state = new_state
+    session.closed_ns = context.now_ns
+    session.close_reason = reason
+    session.deadline_ns = context.now_ns + context.policy.tombstone_seconds * NS_PER_SECOND
+
+
+def _store(decision: Decision, key: RequestKey, reply: ChargingReply) -> None:
+    request = decision.request
+    balance, held = entries.money_balance(decision.state)
+    record = ChargingRecord(
+        session_id=request.session_id,
+        sub_session_id=request.sub_session_id,
+        kind=request.kind,
+        number=request.number,
+        identity=decision.session.identity if decision.session else _identity(request),
+        service_context=request.service_context,
+        origin_host=request.origin_host,
+        peer=request.peer,
+        end_to_end=request.end_to_end,
+        event_ns=request.event_ns,
+        action=request.action,
+        services=request.services,
+        attributes=request.attributes,
+        reply=reply,
+        charged=decision.charged,
+        balance_micro=balance,
+        held_micro=held,
+        catalogue_version=decision.posting.catalogue_version,
+        plan=decision.plan.code if decision.plan else decision.state.account.plan,
+        termination_cause=request.termination_cause,
+        anomaly=request.anomaly,
+    )
+    decision.working_set.add_record(
+        NewRecord(key, decision.request_id, request.received_ns, request.content_hash, record)
+    )
+
+
+def _identity(request: ChargingRequest) -> str:
+    if not request.identities:
+        return ""
+    first = request.identities[0]
+    return f"{first.kind}:{first.value}"
+
+
+def _unrated(asked: ServiceRequest) -> str:
+    if asked.service_identifiers:
+        what = f"service identifier {asked.service_identifiers[0]}"
+    elif asked.rating_group is not None:
+        what = f"rating group {asked.rating_group}"
+    else:
+        return "the catalogue has no default service for requests without a rating group"
+    return f"the catalogue has no service for {what}"

@@ -1,0 +1,366 @@
+"""CCR-E: direct debiting, refund, balance check and price enquiry (RFC 8506 6, M-014).
+
+Called by engine.decide. A direct debit is all or nothing: what it took is taken back when a part
+of it cannot be paid. Events leave no session.
+"""
+
+from __future__ import annotations
+
+from ocs.amounts import Unit
+from ocs.catalog.model import ChargeMode, PriceRule, Service, ServiceTerms
+from ocs.charging.decision import Decision
+from ocs.charging.messages import (
+    ChargedLine,
+    ChargingRecord,
+    ChargingReply,
+    EventAction,
+    Outcome,
+    RequestKind,
+    ServiceReply,
+    ServiceRequest,
+    Units,
+)
+from ocs.charging.session import make_session_key
+from ocs.charging.usage import units_of
+from ocs.charging.working_set import NewRecord, RequestKey
+from ocs.ledger import entries
+from ocs.ledger.account import AccountStatus, Contra, Hold
+from ocs.rating import pricing
+
+_REFERENCE_OCTETS = 16
+
+
+def decide_event(decision: Decision) -> ChargingReply:
+    """Decide a one-time event by its Requested-Action."""
+    action = decision.request.action
+    if action == EventAction.REFUND_ACCOUNT:
+        return _refund(decision)
+    if decision.state.account.status == AccountStatus.BLOCKED:
+        return ChargingReply(
+            Outcome.END_USER_SERVICE_DENIED, reason="the account is blocked by the operator"
+        )
+    index, context = decision.index, decision.request.service_context
+    if index is None or not index.knows_context(context):
+        return ChargingReply(
+            Outcome.RATING_FAILED,
+            reason=f"the catalogue has no service for '{context}'",
+            failed="service-context-id",
+        )
+    parts = [_rate(decision, asked) for asked in decision.request.services]
+    if not parts:
+        return ChargingReply(
+            Outcome.RATING_FAILED, reason="the request names no service and no units"
+        )
+    for part in parts:
+        if part.reply.outcome != Outcome.SUCCESS:
+            return _refused(parts, part.reply.outcome, part.reply.reason)
+    if action == EventAction.PRICE_ENQUIRY:
+        return _priced(decision, parts)
+    if action == EventAction.CHECK_BALANCE:
+        return _checked(decision, parts)
+    return _debit(decision, parts)
+
+
+def make_refund_reference(session_key: bytes, number: int) -> str:
+    """Return the token by which a later refund names the debit of this event."""
+    return f"{session_key.hex()}.{number}"
+
+
+def refund_keys(account_id: int, reference: str) -> list[RequestKey]:
+    """Return the keys of the debit a reference names and of its refund, if it is well-formed."""
+    name, _, number = reference.partition(".")
+    try:
+        session_key = bytes.fromhex(name)
+    except ValueError:
+        return []
+    if len(session_key) != _REFERENCE_OCTETS or not (number.isascii() and number.isdecimal()):
+        return []
+    return [
+        RequestKey(account_id, session_key, RequestKind.EVENT, int(number) & 0xFFFFFFFF),
+        _refund_marker(account_id, reference),
+    ]
+
+
+def _refund_marker(account_id: int, reference: str) -> RequestKey:
+    key = make_session_key(f"refund\x00{reference}", None)
+    return RequestKey(account_id, key, RequestKind.OPERATOR, 0)
+
+
+class _Event:
+    """One service of an event with its price."""
+
+    __slots__ = ("asked", "cost_micro", "mode", "money", "reply", "rule", "service", "slot_ns",
+                 "units", "zone")  # fmt: skip
+
+    def __init__(self, asked: ServiceRequest, service: Service | None) -> None:
+        self.asked, self.service = asked, service
+        self.reply = ServiceReply(
+            asked.rating_group, asked.service_identifiers, command_level=asked.command_level
+        )
+        self.mode = ChargeMode.PRICED
+        self.rule: PriceRule | None = None
+        self.zone, self.slot_ns = "", 0
+        self.units = self.cost_micro = 0
+        self.money = False
+
+    def refuse(self, outcome: Outcome, reason: str) -> _Event:
+        """Mark the event as refused and return it."""
+        self.reply.outcome, self.reply.reason = outcome, reason
+        return self
+
+
+def _rate(decision: Decision, asked: ServiceRequest) -> _Event:
+    event = _Event(asked, decision.match(asked))
+    service, plan, index = event.service, decision.plan, decision.index
+    if asked.invalid:
+        return event.refuse(Outcome.INVALID_VALUE, asked.invalid)
+    if service is None or plan is None or index is None:
+        return event.refuse(Outcome.RATING_FAILED, "the catalogue has no service for this event")
+    terms = plan.terms.get(service.code)
+    if terms is None:
+        return event.refuse(
+            Outcome.NOT_ENTITLED, f"plan '{plan.code}' does not include '{service.code}'"
+        )
+    event.mode = decision.mode_of(terms)
+    if event.mode is ChargeMode.UNCONTROLLED:
+        return event.refuse(Outcome.NOT_APPLICABLE, "the service needs no credit control")
+    requested = asked.requested or Units()
+    if requested.money_micro is not None:
+        return _rate_money(decision, event, requested)
+    units = units_of(requested, service.unit)
+    if units is None and requested != Units():
+        return event.refuse(
+            Outcome.RATING_FAILED, f"'{service.code}' is charged in {service.unit.label} only"
+        )
+    event.units = units if units is not None else 1
+    if event.mode is ChargeMode.PRICED:
+        _find_price(decision, event, service, terms)
+    return event
+
+
+def _find_price(
+    decision: Decision, event: _Event, service: Service, terms: ServiceTerms
+) -> None:
+    index = decision.index
+    assert index is not None
+    event.zone = decision.zone_for(service)
+    slot = index.tariff_at(terms, event.zone, decision.request.event_ns)
+    if slot.rule is None:
+        event.refuse(Outcome.RATING_FAILED, f"the plan has no price for '{service.code}' now")
+        return
+    event.rule, event.slot_ns = slot.rule, slot.start_ns
+    event.cost_micro = pricing.cost_micro(slot.rule.price, event.units)
+
+
+def _rate_money(decision: Decision, event: _Event, requested: Units) -> _Event:
+    currency = decision.state.account.currency
+    if requested.money_currency not in ("", currency):
+        return event.refuse(
+            Outcome.RATING_FAILED,
+            f"the account is kept in {currency}, not {requested.money_currency}",
+        )
+    event.money = True
+    event.cost_micro = requested.money_micro or 0
+    if event.cost_micro < 0:
+        return event.refuse(Outcome.INVALID_VALUE, "the amount is negative")
+    return event
+
+
+def _refused(parts: list[_Event], outcome: int, reason: str) -> ChargingReply:
+    return ChargingReply(outcome, [part.reply for part in parts], reason=reason)
+
+
+def _priced(decision: Decision, parts: list[_Event]) -> ChargingReply:
+    cost = sum(part.cost_micro for part in parts)
+    return ChargingReply(
+        Outcome.SUCCESS, cost_micro=cost, currency=decision.state.account.currency
+    )
+
+
+def _checked(decision: Decision, parts: list[_Event]) -> ChargingReply:
+    mark = len(decision.working_set.movements)
+    lines = decision.posting.lines
+    enough = all(_pay(decision, part) is not None for part in parts)
+    entries.undo(decision.working_set, decision.state, mark)
+    decision.posting.lines = lines
+    return ChargingReply(Outcome.SUCCESS, enough_credit=enough)
+
+
+def _debit(decision: Decision, parts: list[_Event]) -> ChargingReply:
+    """Debit every part or nothing (M-014)."""
+    mark = len(decision.working_set.movements)
+    total = 0
+    for part in parts:
+        taken = _pay(decision, part)
+        if taken is None:
+            entries.undo(decision.working_set, decision.state, mark)
+            decision.charged.clear()
+            for other in parts:
+                other.reply.granted = None
+            part.refuse(
+                Outcome.CREDIT_LIMIT_REACHED, "the account cannot cover the whole event"
+            )
+            return _refused(parts, Outcome.CREDIT_LIMIT_REACHED, part.reply.reason)
+        _note(decision, part, taken)
+        total += decision.charged[-1].charged_micro
+    return ChargingReply(
+        Outcome.SUCCESS,
+        [part.reply for part in parts],
+        cost_micro=total,
+        currency=decision.state.account.currency,
+        refund_reference=make_refund_reference(
+            decision.request.session_key, decision.request.number
+        ),
+    )
+
+
+def _pay(decision: Decision, event: _Event) -> list[Hold] | None:
+    """Take units from buckets, then money; None when the account cannot cover it."""
+    service = event.service
+    assert service is not None
+    if event.mode is ChargeMode.FREE:
+        return []
+    state, working_set, posting = decision.state, decision.working_set, decision.posting
+    subscriber, now_ns = decision.subscriber_id, decision.context.now_ns
+    posting.service, posting.rule, posting.zone, posting.slot_ns = service.code, "", "", 0
+    posting.units_before = posting.units_after = 0
+    taken: list[Hold] = []
+    cost = event.cost_micro
+    if not event.money and event.rule is not None:
+        buckets = entries.spendable(state, service.unit, service.code, subscriber, now_ns)
+        taken = entries.take_units(working_set, state, buckets, [], event.units, posting)
+        paid = event.units - sum(entry.amount for entry in taken)
+        cost = pricing.cost_micro(event.rule.price, paid)
+        posting.rule, posting.zone, posting.slot_ns = event.rule.code, event.zone, event.slot_ns
+        posting.units_after = paid
+    money = entries.spendable(state, Unit.MONEY, service.code, subscriber, now_ns)
+    if cost > entries.available_micro(state, money) and cost:
+        return None
+    return taken + entries.take_money(working_set, state, money, cost, posting)
+
+
+def _note(decision: Decision, event: _Event, taken: list[Hold]) -> None:
+    service = event.service
+    assert service is not None
+    money_ids = {
+        bucket.bucket_id for bucket in decision.state.buckets if bucket.unit == Unit.MONEY
+    }
+    charged = sum(entry.amount for entry in taken if entry.bucket_id in money_ids)
+    from_buckets = sum(entry.amount for entry in taken if entry.bucket_id not in money_ids)
+    if event.money:
+        event.reply.granted = Units(
+            money_micro=event.cost_micro, money_currency=decision.state.account.currency
+        )
+    else:
+        event.reply.granted = _units(service.unit, event.units)
+    decision.charged.append(
+        ChargedLine(
+            service.code, event.asked.rating_group, service.unit, event.units, from_buckets,
+            charged, event.units, 0, taken,
+        )  # fmt: skip
+    )
+
+
+def _units(unit: Unit, amount: int) -> Units:
+    if unit is Unit.OCTETS:
+        return Units(octets=amount)
+    return Units(seconds=amount) if unit is Unit.SECONDS else Units(events=amount)
+
+
+def _refund(decision: Decision) -> ChargingReply:
+    """Put back what a debit took, once per reference; or an amount where the client may (M-014)."""
+    request = decision.request
+    if not request.refund_reference:
+        return _refund_freely(decision)
+    keys = refund_keys(request.account_id, request.refund_reference)
+    answers = decision.working_set.answers
+    original = answers.get(keys[0]) if keys else None
+    if original is None or original.record.reply.outcome != Outcome.SUCCESS:
+        return ChargingReply(
+            Outcome.INVALID_VALUE,
+            reason="the refund names no debit of this account",
+            failed="refund-information",
+        )
+    marker = keys[1]
+    if marker in answers:
+        return ChargingReply(Outcome.UNABLE_TO_COMPLY, reason="this debit was refunded before")
+    total = _put_back(decision, original.record)
+    record = ChargingRecord(
+        session_id=request.session_id, sub_session_id=None, kind=RequestKind.OPERATOR, number=0,
+        identity="", service_context=request.service_context, origin_host=request.origin_host,
+        peer=request.peer, end_to_end=request.end_to_end, event_ns=request.event_ns,
+        action=request.action, services=(), attributes=request.attributes,
+        reply=ChargingReply(Outcome.SUCCESS), charged=[], balance_micro=0, held_micro=0,
+        catalogue_version=0, plan="",
+        note=f"refund of {request.refund_reference}",
+    )  # fmt: skip
+    decision.working_set.add_record(
+        NewRecord(
+            marker, decision.working_set.new_request_id(), request.received_ns,
+            request.content_hash, record,
+        )  # fmt: skip
+    )
+    return _refund_reply(decision, total, original.record.charged)
+
+
+def _put_back(decision: Decision, record: ChargingRecord) -> int:
+    posting = decision.posting
+    posting.contra = Contra.REFUND
+    by_id = {bucket.bucket_id: bucket for bucket in decision.state.buckets}
+    total = 0
+    for line in record.charged:
+        posting.service = line.service
+        total += line.charged_micro
+        for entry in line.taken:
+            bucket = by_id.get(entry.bucket_id)
+            if bucket is not None:
+                entries.credit(decision.working_set, bucket, entry.amount, posting)
+    return total
+
+
+def _refund_reply(
+    decision: Decision, total_micro: int, lines: list[ChargedLine]
+) -> ChargingReply:
+    services = []
+    for asked in decision.request.services:
+        reply = ServiceReply(
+            asked.rating_group, asked.service_identifiers, command_level=asked.command_level
+        )
+        reply.granted = asked.requested
+        services.append(reply)
+    decision.charged.extend(
+        ChargedLine(line.service, line.rating_group, line.unit, -line.used, -line.from_buckets,
+                    -line.charged_micro, 0, 0)
+        for line in lines
+    )  # fmt: skip
+    return ChargingReply(
+        Outcome.SUCCESS, services, cost_micro=-total_micro,
+        currency=decision.state.account.currency,
+    )  # fmt: skip
+
+
+def _refund_freely(decision: Decision) -> ChargingReply:
+    cap = decision.request.profile.refund_without_reference_micro
+    total = 0
+    lines = []
+    for asked in decision.request.services:
+        event = _rate(decision, asked)
+        if event.reply.outcome != Outcome.SUCCESS:
+            return _refused([event], event.reply.outcome, event.reply.reason)
+        assert event.service is not None
+        total += event.cost_micro
+        lines.append(
+            ChargedLine(event.service.code, asked.rating_group, event.service.unit, event.units,
+                        0, event.cost_micro, 0, 0)
+        )  # fmt: skip
+    if not total or total > cap:
+        return ChargingReply(
+            Outcome.INVALID_VALUE,
+            reason="a refund must name its debit (Refund-Information)",
+            failed="refund-information",
+        )
+    decision.posting.contra = Contra.REFUND
+    decision.posting.service = lines[0].service
+    bucket = entries.main_bucket(decision.state)
+    entries.credit(decision.working_set, bucket, total, decision.posting)
+    return _refund_reply(decision, total, lines)

@@ -1,0 +1,153 @@
+"""What happens without a request: lost sessions, operators' releases, expired buckets, allowances.
+
+Called by the service's supervisor and by provisioning, inside Store.transact. Pure; everything
+is decided again from the loaded state, so several servers and a late start do each thing once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ocs.catalog.model import Allowance
+from ocs.charging.decision import NS_PER_SECOND, DecisionContext
+from ocs.charging.engine import close
+from ocs.charging.messages import (
+    ChargingRecord,
+    ChargingReply,
+    Outcome,
+    RatingAttributes,
+    RequestKind,
+)
+from ocs.charging.session import Session, SessionState, make_session_key
+from ocs.charging.working_set import NewRecord, RequestKey, WorkingSet
+from ocs.ledger import entries
+from ocs.ledger.account import Bucket, Contra
+
+TCC_EXPIRED = "supervision timer Tcc ran out"
+
+
+def expire_session(
+    working_set: WorkingSet, session_key: bytes, context: DecisionContext
+) -> bool:
+    """Release a session whose supervision time is over (table 6: Tcc expires).
+
+    Nothing unreported is debited. Returns False when it was closed or heard from meanwhile.
+    """
+    session = working_set.sessions.get(session_key)
+    if session is None or session.state != SessionState.OPEN:
+        return False
+    if session.deadline_ns > context.now_ns:
+        # Marked all the same: the store then moves its due time to the true deadline.
+        working_set.mark_session(session_key)
+        return False
+    return release_session(working_set, session_key, context, SessionState.LOST, TCC_EXPIRED)
+
+
+def extend_session(
+    working_set: WorkingSet, session_key: bytes, seconds: int, context: DecisionContext
+) -> bool:
+    """Give an open session ``seconds`` more, because the server was down that long."""
+    session = working_set.sessions.get(session_key)
+    if session is None or session.state != SessionState.OPEN:
+        return False
+    session.deadline_ns = max(session.deadline_ns, context.now_ns) + seconds * NS_PER_SECOND
+    working_set.mark_session(session_key)
+    return True
+
+
+def release_session(
+    working_set: WorkingSet, session_key: bytes, context: DecisionContext,
+    new_state: SessionState, reason: str, operator: str = "",
+) -> bool:  # fmt: skip
+    """Close an open session and give back what it holds; record why. No money moves."""
+    session = working_set.sessions.get(session_key)
+    if session is None or session.state != SessionState.OPEN:
+        return False
+    state = working_set.accounts.get(session.account_id)
+    if state is None:
+        return False
+    close(working_set, state, session, new_state, reason, context)
+    working_set.mark_session(session_key)
+    kind = RequestKind.OPERATOR if operator else RequestKind.TIMER
+    _record(
+        working_set, context, RequestKey(session.account_id, session_key, kind, 0), reason,
+        session=session, operator=operator,
+    )  # fmt: skip
+    return True
+
+
+def expire_bucket(
+    working_set: WorkingSet, account_id: int, bucket_id: int, context: DecisionContext
+) -> int:
+    """Move what is left in an expired bucket to the expiry side; return how much it was."""
+    state = working_set.accounts.get(account_id)
+    if state is None:
+        return 0
+    for bucket in state.buckets:
+        if bucket.bucket_id != bucket_id:
+            continue
+        if not bucket.expires_ns or bucket.expires_ns > context.now_ns or bucket.available <= 0:
+            return 0
+        key = RequestKey(
+            account_id, make_session_key(f"expiry\x00{bucket_id}", None), RequestKind.TIMER,
+            bucket.version,
+        )  # fmt: skip
+        request_id = _record(working_set, context, key, f"bucket '{bucket.name}' expired")
+        posting = entries.Posting(request_id, bucket.expires_ns, context.now_ns)
+        return entries.expire(working_set, bucket, posting)
+    return 0
+
+
+def grant_allowances(
+    working_set: WorkingSet, account_id: int, allowances: Sequence[Allowance],
+    posting: entries.Posting, new_id: Callable[[], int],
+) -> list[Bucket]:  # fmt: skip
+    """Give an account the free units of its plan: one bucket and one movement each."""
+    posting.contra = Contra.ALLOWANCE
+    buckets = []
+    for allowance in allowances:
+        expires_ns = 0
+        if allowance.expires_after_seconds:
+            expires_ns = posting.now_ns + allowance.expires_after_seconds * NS_PER_SECOND
+        bucket = Bucket(
+            account_id, new_id(), allowance.unit, allowance.code,
+            priority=allowance.priority, expires_ns=expires_ns, services=allowance.services,
+        )  # fmt: skip
+        working_set.add_bucket(bucket)
+        entries.credit(working_set, bucket, allowance.amount, posting)
+        buckets.append(bucket)
+    return buckets
+
+
+def _record(
+    working_set: WorkingSet, context: DecisionContext, key: RequestKey, note: str, *,
+    session: Session | None = None, operator: str = "",
+) -> int:  # fmt: skip
+    request_id = working_set.new_request_id()
+    state = working_set.accounts[key.account_id]
+    balance, held = entries.money_balance(state)
+    record = ChargingRecord(
+        session_id=session.session_id if session else "",
+        sub_session_id=session.sub_session_id if session else None,
+        kind=key.kind,
+        number=key.number,
+        identity=session.identity if session else "",
+        service_context=session.service_context if session else "",
+        origin_host=session.origin_host if session else "",
+        peer=session.peer if session else "",
+        end_to_end=0,
+        event_ns=context.now_ns,
+        action=-1,
+        services=(),
+        attributes=RatingAttributes(),
+        reply=ChargingReply(Outcome.SUCCESS),
+        charged=[],
+        balance_micro=balance,
+        held_micro=held,
+        catalogue_version=session.catalogue_version if session else context.current_version,
+        plan=session.plan if session else state.account.plan,
+        note=note,
+        operator=operator,
+    )
+    working_set.add_record(NewRecord(key, request_id, context.now_ns, 0, record))
+    return request_id

@@ -1,0 +1,263 @@
+"""Debits of reported usage: buckets first, then money, by charge context (C-005, M-002..M-012).
+
+Called by engine for each service of an update, a termination or a late report.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ocs.amounts import Unit
+from ocs.catalog.matching import CatalogIndex
+from ocs.catalog.model import ChargeMode, Price, Service, ServiceTerms, TariffSlot
+from ocs.charging.decision import NS_PER_SECOND, Decision
+from ocs.charging.messages import ServiceRequest, TariffSide, Units, UsedUnits
+from ocs.charging.session import ChargeContext, QuotaState
+from ocs.charging.working_set import ReviewItem
+from ocs.ledger import entries
+from ocs.ledger.account import AccountFlag, Hold
+from ocs.rating import pricing, timeline
+
+
+@dataclass(slots=True)
+class Debit:
+    """What one report came to."""
+
+    units: int = 0
+    from_buckets: int = 0
+    charged_micro: int = 0
+    taken: list[Hold] = field(default_factory=list)
+
+
+def units_of(units: Units, unit: Unit) -> int | None:
+    """Return the dimension of ``units`` that a service of ``unit`` charges (G-001, G-002)."""
+    if unit is Unit.OCTETS:
+        if units.octets is not None:
+            return units.octets
+        if units.input_octets is None and units.output_octets is None:
+            return None
+        return (units.input_octets or 0) + (units.output_octets or 0)
+    if unit is Unit.SECONDS:
+        return units.seconds
+    if unit is Unit.EVENTS:
+        return units.events
+    return units.money_micro
+
+
+def settle(
+    decision: Decision, quota: QuotaState, service: Service, terms: ServiceTerms,
+    asked: ServiceRequest,
+) -> Debit:  # fmt: skip
+    """Release what the quota holds and debit what was used, in full (M-006, M-008)."""
+    released, quota.holds = quota.holds, []
+    if released:
+        entries.release(decision.working_set, decision.state, released)
+    debit = Debit()
+    sides = _by_side(decision, quota, service, asked.used)
+    for after, units in sides:
+        possible = _bound(decision, quota, service, asked, units)
+        if possible < units:
+            _park(decision, quota, service, units - possible, after)
+        if possible:
+            _debit_units(decision, quota, service, terms, possible, after, released, debit)
+    for used in asked.used:
+        if used.units.money_micro:
+            _debit_money(decision, service, used.units.money_micro, debit)
+    if asked.used:
+        quota.reported_ns = decision.request.received_ns
+    quota.used_units += debit.units
+    quota.bucket_units += debit.from_buckets
+    if decision.session is not None:
+        decision.session.charged_micro += debit.charged_micro
+    return debit
+
+
+def price_context(
+    decision: Decision, quota: QuotaState, service: Service, terms: ServiceTerms, after: bool
+) -> tuple[str, str, int]:
+    """Return (rule, zone, slot_ns) that usage on this side of a tariff switch belongs to."""
+    index = decision.index
+    if after and index is not None:
+        slot = index.tariff_at(terms, quota.zone, quota.tariff_change_ns)
+        return slot.rule.code if slot.rule else "", quota.zone, slot.start_ns
+    if service.unit is Unit.SECONDS:
+        return quota.rule, quota.zone, quota.started_ns
+    return quota.rule, quota.zone, quota.slot_ns
+
+
+def find_context(quota: QuotaState, rule: str, zone: str, slot_ns: int) -> ChargeContext | None:
+    """Return the charge context of these conditions, if anything was charged in it."""
+    for context in quota.contexts:
+        if context.rule == rule and context.zone == zone and context.slot_ns == slot_ns:
+            return context
+    return None
+
+
+def cost_in_context(
+    index: CatalogIndex, terms: ServiceTerms, unit: Unit, price: Price, zone: str, slot_ns: int,
+    units: int,
+) -> int | None:  # fmt: skip
+    """Return the cost of cumulative units in one context: by clock for time, else by price."""
+    if unit is not Unit.SECONDS:
+        return pricing.cost_micro(price, units)
+
+    def tariff_at(instant_ns: int) -> TariffSlot:
+        return index.tariff_at(terms, zone, instant_ns)
+
+    return timeline.cost_micro(tariff_at, slot_ns, units)
+
+
+def _by_side(
+    decision: Decision, quota: QuotaState, service: Service, used: tuple[UsedUnits, ...]
+) -> list[tuple[bool, int]]:
+    # C-061: only a quota that carried Tariff-Time-Change has an "after"; else all is before.
+    before = after = 0
+    for report in used:
+        units = units_of(report.units, service.unit) or 0
+        late = report.side == TariffSide.AFTER or (
+            report.side == TariffSide.INDETERMINATE
+            and not decision.context.policy.indeterminate_before
+        )
+        if late and quota.tariff_change_ns:
+            after += units
+        else:
+            before += units
+    sides = []
+    if before:
+        sides.append((False, before))
+    if after:
+        sides.append((True, after))
+    return sides
+
+
+def _bound(
+    decision: Decision, quota: QuotaState, service: Service, asked: ServiceRequest, units: int
+) -> int:
+    """Return how much of the reported usage can be true (D05)."""
+    profile = decision.request.profile
+    if not profile.bound_usage or not quota.reported_ns:
+        return units
+    elapsed = max(0, decision.request.received_ns - quota.reported_ns) // NS_PER_SECOND + 1
+    if service.unit is Unit.SECONDS:
+        return min(units, elapsed + profile.usage_tolerance_seconds)
+    if service.unit is Unit.OCTETS and asked.rate_octets_per_second:
+        possible = elapsed * asked.rate_octets_per_second + profile.usage_tolerance_octets
+        return min(units, possible)
+    return units
+
+
+def _park(
+    decision: Decision, quota: QuotaState, service: Service, units: int, after: bool
+) -> None:
+    request = decision.request
+    index, plan = decision.index, decision.plan
+    amount = 0
+    if index is not None and plan is not None:
+        terms = plan.terms[service.code]
+        rule, zone, slot_ns = price_context(decision, quota, service, terms, after)
+        context = find_context(quota, rule, zone, slot_ns)
+        before = context.paid_units if context else 0
+        price = _price(index, plan.code, service.code, rule)
+        if price is not None:
+            amount = pricing.charge_micro(price, before, units)
+    decision.working_set.reviews.append(
+        ReviewItem(
+            review_id=decision.working_set.new_request_id(),
+            account_id=decision.state.account.account_id,
+            request_id=decision.request_id,
+            kind="parked-usage",
+            service=service.code,
+            units=units,
+            unit=service.unit,
+            amount_micro=amount,
+            reason="more usage was reported than can have happened since the last report",
+            rule=quota.rule,
+            zone=quota.zone,
+            slot_ns=quota.slot_ns,
+            catalogue_version=decision.posting.catalogue_version,
+            event_ns=request.event_ns,
+            session_id=request.session_id,
+        )
+    )
+    account = decision.state.account
+    if not account.flags & AccountFlag.PARKED_USAGE:
+        account.flags |= AccountFlag.PARKED_USAGE
+        decision.working_set.mark_account(account)
+
+
+def _debit_units(
+    decision: Decision, quota: QuotaState, service: Service, terms: ServiceTerms, units: int,
+    after: bool, released: list[Hold], debit: Debit,
+) -> None:  # fmt: skip
+    debit.units += units
+    if decision.mode_of(terms) is not ChargeMode.PRICED or decision.index is None:
+        return
+    state, working_set, posting = decision.state, decision.working_set, decision.posting
+    now_ns = decision.context.now_ns
+    posting.service, posting.rule, posting.zone = service.code, "", ""
+    posting.slot_ns = posting.units_before = posting.units_after = 0
+    if service.unit is Unit.SECONDS and not quota.started_ns:
+        quota.started_ns = decision.request.event_ns - units * NS_PER_SECOND
+    buckets = entries.spendable(
+        state, service.unit, service.code, decision.subscriber_id, now_ns
+    )
+    if buckets or released:
+        taken = entries.take_units(working_set, state, buckets, released, units, posting)
+        from_buckets = sum(entry.amount for entry in taken)
+        debit.taken += taken
+        debit.from_buckets += from_buckets
+        units -= from_buckets
+        if service.unit is Unit.SECONDS and not quota.contexts:
+            # Paid seconds begin where the free ones ended (M-011, M-012).
+            quota.started_ns += from_buckets * NS_PER_SECOND
+    if units:
+        _debit_paid(decision, quota, service, terms, units, after, debit)
+
+
+def _debit_paid(
+    decision: Decision, quota: QuotaState, service: Service, terms: ServiceTerms, units: int,
+    after: bool, debit: Debit,
+) -> None:  # fmt: skip
+    index, posting = decision.index, decision.posting
+    assert index is not None and decision.plan is not None
+    rule, zone, slot_ns = price_context(decision, quota, service, terms, after)
+    price = _price(index, decision.plan.code, service.code, rule)
+    if price is None:
+        return
+    context = find_context(quota, rule, zone, slot_ns)
+    if context is None:
+        context = ChargeContext(rule, slot_ns, zone)
+        quota.contexts.append(context)
+    before = context.paid_units
+    cost = cost_in_context(index, terms, service.unit, price, zone, slot_ns, before + units)
+    # A band without a price can only be met by usage far beyond the grant; it costs nothing.
+    amount = cost - context.charged_micro if cost is not None else 0
+    context.paid_units = before + units
+    context.charged_micro += amount
+    if not amount:
+        return
+    posting.rule, posting.zone, posting.slot_ns = rule, zone, slot_ns
+    posting.units_before, posting.units_after = before, before + units
+    _take_money(decision, service, amount, debit)
+
+
+def _debit_money(decision: Decision, service: Service, amount_micro: int, debit: Debit) -> None:
+    posting = decision.posting
+    posting.service, posting.rule, posting.zone = service.code, "", ""
+    posting.slot_ns = posting.units_before = posting.units_after = 0
+    _take_money(decision, service, amount_micro, debit)
+
+
+def _take_money(decision: Decision, service: Service, amount_micro: int, debit: Debit) -> None:
+    state = decision.state
+    buckets = entries.spendable(
+        state, Unit.MONEY, service.code, decision.subscriber_id, decision.context.now_ns
+    )
+    debit.taken += entries.take_money(
+        decision.working_set, state, buckets, amount_micro, decision.posting
+    )
+    debit.charged_micro += amount_micro
+
+
+def _price(index: CatalogIndex, plan: str, service: str, rule: str) -> Price | None:
+    return index.rule(plan, service, rule).price if rule else None

@@ -1,0 +1,248 @@
+"""The ledger's verbs: hold, release, take, credit, expire (rules M-006 to M-014). Pure.
+
+Each changes the buckets of one account inside a working set and appends the movements that say
+so. Holds move nothing between the two sides, so they leave no movement.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ocs.amounts import Unit
+from ocs.errors import IntegrityError
+from ocs.ledger.account import (
+    NEVER_NS,
+    Account,
+    AccountFlag,
+    Bucket,
+    Contra,
+    Hold,
+    Movement,
+)
+
+MAIN_BUCKET = "main"
+"""Name of the money bucket that every account has; the only one that may go below zero."""
+_LAST_NS = 1 << 63
+
+
+class AccountLike(Protocol):
+    """An account with its buckets: working_set.AccountState."""
+
+    account: Account
+    buckets: list[Bucket]
+
+
+class Journal(Protocol):
+    """What of a working set the verbs need: charging.working_set.WorkingSet."""
+
+    movements: list[Movement]
+
+    def mark_bucket(self, bucket: Bucket) -> None:
+        """Say that the bucket was changed."""
+
+    def mark_account(self, account: Account) -> None:
+        """Say that the account was changed."""
+
+
+@dataclass(slots=True)
+class Posting:
+    """What the movements of one request have in common, and their line counter."""
+
+    request_id: int
+    event_ns: int
+    now_ns: int
+    contra: Contra = Contra.REVENUE
+    service: str = ""
+    rule: str = ""
+    zone: str = ""
+    slot_ns: int = 0
+    units_before: int = 0
+    units_after: int = 0
+    catalogue_version: int = 0
+    lines: int = 0
+
+
+def main_bucket(state: AccountLike) -> Bucket:
+    """Return the account's main money bucket. Raises IntegrityError when it is missing."""
+    for bucket in state.buckets:
+        if bucket.unit == Unit.MONEY and bucket.name == MAIN_BUCKET:
+            return bucket
+    raise IntegrityError(f"account {state.account.account_id} has no main bucket")
+
+
+def spendable(
+    state: AccountLike, unit: Unit, service: str, subscriber_id: int, now_ns: int
+) -> list[Bucket]:
+    """Return the live buckets that may pay for ``service``, in spending order (M-012)."""
+    buckets = [
+        bucket
+        for bucket in state.buckets
+        if bucket.unit == unit
+        and (bucket.expires_ns == NEVER_NS or bucket.expires_ns > now_ns)
+        and (not bucket.services or service in bucket.services)
+        and (not bucket.subscriber_id or bucket.subscriber_id == subscriber_id)
+    ]
+    if len(buckets) > 1:
+        buckets.sort(key=_spending_order)
+    return buckets
+
+
+def _spending_order(bucket: Bucket) -> tuple[bool, int, int, int]:
+    # The main bucket is last of all: only it may go below zero.
+    last = bucket.unit == Unit.MONEY and bucket.name == MAIN_BUCKET
+    return last, bucket.priority, bucket.expires_ns or _LAST_NS, bucket.bucket_id
+
+
+def available_micro(state: AccountLike, buckets: list[Bucket]) -> int:
+    """Return Av of section 0: available money of these buckets plus the credit limit (M-013)."""
+    total = state.account.credit_limit_micro
+    for bucket in buckets:
+        if bucket.available > 0 or bucket.name == MAIN_BUCKET:
+            total += bucket.available
+    return total
+
+
+def money_balance(state: AccountLike) -> tuple[int, int]:
+    """Return (balance, held) of all money of the account, in micro units (B and R)."""
+    balance = held = 0
+    for bucket in state.buckets:
+        if bucket.unit == Unit.MONEY:
+            balance += bucket.available + bucket.held
+            held += bucket.held
+    return balance, held
+
+
+def hold(journal: Journal, buckets: list[Bucket], amount: int) -> list[Hold]:
+    """Hold ``amount`` over ``buckets`` in order; the last one takes what is left.
+
+    The caller has checked that the amount is affordable.
+    """
+    holds: list[Hold] = []
+    last = len(buckets) - 1
+    for index, bucket in enumerate(buckets):
+        part = amount if index == last else max(0, min(amount, bucket.available))
+        if part:
+            bucket.available -= part
+            bucket.held += part
+            journal.mark_bucket(bucket)
+            holds.append(Hold(bucket.bucket_id, part))
+            amount -= part
+        if not amount:
+            break
+    return holds
+
+
+def release(journal: Journal, state: AccountLike, holds: list[Hold]) -> None:
+    """Give held amounts back to what is available (M-007). Never moves money."""
+    for entry in holds:
+        bucket = _bucket(state, entry.bucket_id)
+        if bucket.held < entry.amount:
+            raise IntegrityError(f"bucket {bucket.bucket_id} holds less than its session says")
+        bucket.held -= entry.amount
+        bucket.available += entry.amount
+        journal.mark_bucket(bucket)
+
+
+def take_units(
+    journal: Journal, state: AccountLike, buckets: list[Bucket], released: list[Hold],
+    units: int, posting: Posting,
+) -> list[Hold]:  # fmt: skip
+    """Take up to ``units`` of free units: first what the session held, then what is available.
+
+    ``released`` are the holds given back just before, spent first and even from a bucket that
+    expired meanwhile. Returns what was taken; the rest is to be paid with money.
+    """
+    taken: list[Hold] = []
+    for entry in released:
+        bucket = _bucket(state, entry.bucket_id)
+        if bucket.unit != Unit.MONEY and units:
+            units -= _take(journal, bucket, min(units, entry.amount), posting, taken)
+    for bucket in buckets:
+        if not units:
+            break
+        units -= _take(journal, bucket, min(units, bucket.available), posting, taken)
+    return taken
+
+
+def take_money(
+    journal: Journal, state: AccountLike, buckets: list[Bucket], amount_micro: int,
+    posting: Posting,
+) -> list[Hold]:  # fmt: skip
+    """Debit ``amount_micro`` (>= 0) in full; the main bucket carries what others cannot (M-008).
+
+    Flags the account when this leaves it beyond its credit limit (D05). A negative amount, from
+    a price whose cumulative cost falls, is credited to the main bucket.
+    """
+    taken: list[Hold] = []
+    if amount_micro < 0:
+        _take(journal, main_bucket(state), amount_micro, posting, taken)
+        return taken
+    for bucket in buckets:
+        if not amount_micro:
+            return taken
+        if bucket.name != MAIN_BUCKET and bucket.available > 0:
+            amount_micro -= _take(
+                journal, bucket, min(amount_micro, bucket.available), posting, taken
+            )
+    if amount_micro:
+        bucket = main_bucket(state)
+        _take(journal, bucket, amount_micro, posting, taken)
+        account = state.account
+        if (
+            bucket.available + account.credit_limit_micro < 0
+            and not account.flags & AccountFlag.OVER_USAGE
+        ):
+            account.flags |= AccountFlag.OVER_USAGE
+            journal.mark_account(account)
+    return taken
+
+
+def credit(journal: Journal, bucket: Bucket, amount: int, posting: Posting) -> None:
+    """Move ``amount`` from the posting's contra side into the bucket (negative: out of it)."""
+    _take(journal, bucket, -amount, posting, [])
+
+
+def expire(journal: Journal, bucket: Bucket, posting: Posting) -> int:
+    """Take what is available in an expired bucket to the expiry side; held parts stay held."""
+    amount = max(0, bucket.available)
+    if amount:
+        posting.contra = Contra.EXPIRY
+        _take(journal, bucket, amount, posting, [])
+    return amount
+
+
+def undo(journal: Journal, state: AccountLike, mark: int) -> None:
+    """Take back the movements of this request made since ``mark`` (a length of the journal)."""
+    for movement in journal.movements[mark:]:
+        _bucket(state, movement.bucket_id).available -= movement.amount
+    del journal.movements[mark:]
+
+
+def _take(
+    journal: Journal, bucket: Bucket, amount: int, posting: Posting, taken: list[Hold]
+) -> int:
+    if not amount:
+        return 0
+    bucket.available -= amount
+    journal.mark_bucket(bucket)
+    journal.movements.append(
+        Movement(
+            bucket.account_id, posting.request_id, posting.lines, bucket.bucket_id, bucket.unit,
+            posting.contra, -amount, posting.event_ns, posting.service, posting.rule,
+            posting.zone, posting.slot_ns, posting.units_before, posting.units_after,
+            posting.catalogue_version,
+        )  # fmt: skip
+    )
+    posting.lines += 1
+    taken.append(Hold(bucket.bucket_id, amount))
+    return amount
+
+
+def _bucket(state: AccountLike, bucket_id: int) -> Bucket:
+    for bucket in state.buckets:
+        if bucket.bucket_id == bucket_id:
+            return bucket
+    raise IntegrityError(
+        f"account {state.account.account_id} has no bucket {bucket_id} although it is held"
+    )

@@ -1,0 +1,57 @@
+"""A price in steps that a person can follow; for `ocs price` and `ocs why`. Pure text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ocs.amounts import Unit, format_amount
+from ocs.catalog.model import Price, PriceRule, TariffSlot
+from ocs.rating import pricing, timeline
+
+
+def price_text(price: Price, unit: Unit, currency: str) -> str:
+    """Return one price in words, such as ``0.05 EUR per 1000000 octets``."""
+    words = f"{format_amount(price.rate_micro)} {currency} per {price.per} {unit.label}"
+    if price.increment > 1:
+        words += f", in steps of {price.increment}"
+    if price.minimum:
+        words += f", at least {price.minimum}"
+    if price.setup_micro:
+        words += f", setup {format_amount(price.setup_micro)} {currency}"
+    return words
+
+
+def explain_units(
+    rule: PriceRule, unit: Unit, currency: str, before: int, after: int
+) -> list[str]:
+    """Explain the charge for cumulative units ``before`` -> ``after`` under one rule."""
+    price = rule.price
+    lines = [f"rule '{rule.code}': {price_text(price, unit, currency)}"]
+    for label, units in (("before", before), ("after", after)):
+        lines.append(
+            f"{label}: {units} {unit.label} used and paid with money, "
+            f"{pricing.billed_units(price, units)} billed, "
+            f"cost {format_amount(pricing.cost_micro(price, units))} {currency}"
+        )
+    charge = pricing.cost_micro(price, after) - pricing.cost_micro(price, before)
+    lines.append(f"charge: {format_amount(charge)} {currency} (after minus before)")
+    return lines
+
+
+def explain_seconds(
+    tariff_at: Callable[[int], TariffSlot], start_ns: int, currency: str, before: int, after: int
+) -> list[str]:
+    """Explain the charge for cumulative seconds of a timeline, span by span."""
+    lines = []
+    for span in timeline.billed_spans(tariff_at, start_ns, after) or []:
+        lines.append(
+            f"from second {span.start_second}: {span.billed} seconds billed by rule "
+            f"'{span.rule}': {price_text(span.price, Unit.SECONDS, currency)}"
+        )
+    cost_after = timeline.cost_micro(tariff_at, start_ns, after) or 0
+    cost_before = timeline.cost_micro(tariff_at, start_ns, before) or 0
+    lines.append(f"cost of {after} seconds: {format_amount(cost_after)} {currency}")
+    if before:
+        lines.append(f"cost of the {before} before: {format_amount(cost_before)} {currency}")
+    lines.append(f"charge: {format_amount(cost_after - cost_before)} {currency}")
+    return lines

@@ -1,0 +1,54 @@
+"""Price of cumulative usage and its inverse (rules M-002 to M-005). Called by charging and audit.
+
+All functions are exact: integers in, integers out, one rounding per cost (half up to a micro
+unit). ``units`` are cumulative paid units of one charge context, in the service's unit.
+"""
+
+from __future__ import annotations
+
+from ocs.amounts import round_half_up
+from ocs.catalog.model import Price
+
+UNLIMITED = 1 << 62
+"""More units than any grant may have."""
+
+
+def billed_units(price: Price, units: int) -> int:
+    """Return the units that are paid for when ``units`` (>= 0) were used."""
+    if units <= 0:
+        return 0
+    increment = price.increment
+    return max(price.minimum, -(-units // increment) * increment)
+
+
+def cost_micro(price: Price, units: int) -> int:
+    """Return what ``units`` cumulative units cost, setup fee included once they start (M-002)."""
+    if units <= 0:
+        return 0
+    billed = billed_units(price, units)
+    return price.setup_micro + round_half_up(billed * price.rate_micro, price.per)
+
+
+def charge_micro(price: Price, before: int, units: int) -> int:
+    """Return the debit for ``units`` more after ``before`` (M-003): never depends on the split."""
+    return cost_micro(price, before + units) - cost_micro(price, before)
+
+
+def affordable_units(price: Price, before: int, budget_micro: int, wanted: int) -> int:
+    """Return the most units, at most ``wanted``, whose charge after ``before`` fits the budget.
+
+    Where money is the limit the result ends on an increment (M-005); units left inside an
+    increment that is paid already are granted for nothing.
+    """
+    if wanted <= 0:
+        return 0
+    if charge_micro(price, before, wanted) <= budget_micro:
+        return wanted
+    limit = billed_units(price, before)
+    rest_micro = cost_micro(price, before) + budget_micro - price.setup_micro
+    if rest_micro >= 0 and price.rate_micro > 0:
+        # round_half_up(billed * rate, per) <= rest  <=>  2 * billed * rate < per * (2 * rest + 1)
+        payable = (price.per * (2 * rest_micro + 1) - 1) // (2 * price.rate_micro)
+        if payable >= price.minimum:
+            limit = max(limit, price.minimum, payable // price.increment * price.increment)
+    return max(0, min(wanted, limit - before))
