@@ -1,0 +1,262 @@
+"""Reads of Service-Information what rating and records need (TS 32.251, 32.260, 32.274).
+
+The payload stays raw in a CCR and is read here when a rule asks for it. PS-, IMS- and
+SMS-Information are looked into; their members are flattened into one value.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from protocol.credit_control import SubscriptionId
+from protocol.credit_control_groups import read_equipment, read_subscription_id
+from protocol.members import (
+    INVALID_AVP_VALUE,
+    LENIENT,
+    Leniency,
+    Reading,
+    Step,
+    Table,
+    address,
+    i32,
+    many,
+    many_in_tuple,
+    octets,
+    one,
+    read_address,
+    read_members,
+    read_octets,
+    read_text,
+    text,
+    time_ns,
+    u32,
+)
+
+_HEX_DIGITS = b"0123456789ABCDEFabcdef"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceInformation:
+    """What is known of the service, absent members None or empty.
+
+    `rat_type` is the octet of TS 29.061 (6 is E-UTRAN), `user_location` and `ms_time_zone` are
+    the raw octets, `charging_id` is a number whichever way it was sent, `nsapi` is 0 to 15,
+    `cause_code` is 0 or less for success, `recipients` are the addresses of a short message.
+    """
+
+    subscription_ids: tuple[SubscriptionId, ...] = ()
+    # PS-Information
+    charging_id: int | None = None
+    pdp_type: int | None = None
+    pdp_addresses: tuple[str, ...] = ()
+    sgsn_addresses: tuple[str, ...] = ()
+    ggsn_addresses: tuple[str, ...] = ()
+    apn: str | None = None
+    selection_mode: str | None = None
+    charging_characteristics: str | None = None
+    imsi: str | None = None
+    imsi_mcc_mnc: str | None = None
+    sgsn_mcc_mnc: str | None = None
+    ggsn_mcc_mnc: str | None = None
+    nsapi: int | None = None
+    ms_time_zone: bytes | None = None
+    user_location: bytes | None = None
+    rat_type: int | None = None
+    imei: bytes | None = None
+    charging_rule_base_name: str | None = None
+    serving_node_type: int | None = None
+    # IMS-Information
+    sip_method: str | None = None
+    event: str | None = None
+    role_of_node: int | None = None
+    node_functionality: int | None = None
+    user_session_id: str | None = None
+    calling_parties: tuple[str, ...] = ()
+    called_party: str | None = None
+    called_asserted_identities: tuple[str, ...] = ()
+    requested_party: str | None = None
+    alternate_charged_party: str | None = None
+    ims_charging_identifier: str | None = None
+    visited_network: str | None = None
+    access_network_information: bytes | None = None
+    media_names: tuple[str, ...] = ()
+    cause_code: int | None = None
+    emergency: bool = False
+    # SMS-Information
+    sms_node: int | None = None
+    sm_message_type: int | None = None
+    smsc_address: str | None = None
+    originator: str | None = None
+    recipients: tuple[str, ...] = ()
+    number_of_messages: int | None = None
+    data_coding_scheme: int | None = None
+    sm_discharge_time_ns: int | None = None
+
+
+def _number_in_octets(reading: Reading, position: int, start: int, stop: int) -> int | None:
+    """A number sent as its raw octets, 1 to 4 of them."""
+    size = stop - start
+    if 1 <= size <= 4:
+        return int.from_bytes(reading.data[start:stop], "big")
+    return _refuse(reading, position, stop, f"a number of {size} octets")
+
+
+def _charging_id(reading: Reading, position: int, start: int, stop: int) -> int | None:
+    if stop - start != 4:
+        return _refuse(reading, position, stop, "3GPP-Charging-Id needs 4 octets")
+    return int.from_bytes(reading.data[start:stop], "big")
+
+
+def _nsapi(reading: Reading, position: int, start: int, stop: int) -> int | None:
+    """One ASCII hexadecimal digit, or by some gateways the raw number."""
+    payload = reading.data[start:stop]
+    if len(payload) == 1:
+        if payload in _HEX_DIGITS:
+            return int(payload, 16)
+        if payload[0] < 16 and reading.leniency.raw_3gpp_octets:
+            return payload[0]
+    return _refuse(reading, position, stop, "3GPP-NSAPI is one hexadecimal digit")
+
+
+def _refuse(reading: Reading, position: int, stop: int, message: str) -> None:
+    failed = reading.data[position : (stop + 3) & -4]
+    reading.problem(Step.CONTENT, INVALID_AVP_VALUE, message, failed)
+
+
+def _imei(reading: Reading, position: int, start: int, stop: int) -> bytes | None:
+    equipment = read_equipment(reading, position, start, stop)
+    return equipment.value if equipment is not None and equipment.type == 0 else None
+
+
+_PS: Table = dict(
+    [
+        text("3GPP-IMSI", "imsi"),
+        one("3GPP-Charging-Id", "charging_id", _charging_id),
+        i32("3GPP-PDP-Type", "pdp_type"),
+        many_in_tuple("PDP-Address", "pdp_addresses", read_address),
+        many_in_tuple("SGSN-Address", "sgsn_addresses", read_address),
+        many_in_tuple("GGSN-Address", "ggsn_addresses", read_address),
+        text("Called-Station-Id", "apn"),
+        text("3GPP-Selection-Mode", "selection_mode"),
+        text("3GPP-Charging-Characteristics", "charging_characteristics"),
+        text("3GPP-IMSI-MCC-MNC", "imsi_mcc_mnc"),
+        text("3GPP-SGSN-MCC-MNC", "sgsn_mcc_mnc"),
+        text("3GPP-GGSN-MCC-MNC", "ggsn_mcc_mnc"),
+        one("3GPP-NSAPI", "nsapi", _nsapi),
+        octets("3GPP-MS-TimeZone", "ms_time_zone"),
+        octets("3GPP-User-Location-Info", "user_location"),
+        one("3GPP-RAT-Type", "rat_type", _number_in_octets),
+        one("User-Equipment-Info", "imei", _imei),
+        text("Charging-Rule-Base-Name", "charging_rule_base_name"),
+        many("Serving-Node-Type", "serving_node_types", _number_in_octets),
+    ]
+)
+
+_EVENT_TYPE: Table = dict([text("SIP-Method", "sip_method"), text("Event", "event")])
+_MEDIA: Table = dict([text("SDP-Media-Name", "name")])
+
+
+def _event_type(reading: Reading, _position: int, start: int, stop: int) -> dict[str, Any]:
+    return read_members(reading, start, stop, _EVENT_TYPE)
+
+
+def _media_name(reading: Reading, _position: int, start: int, stop: int) -> str | None:
+    name: str | None = read_members(reading, start, stop, _MEDIA).get("name")
+    return name
+
+
+_IMS: Table = dict(
+    [
+        one("Event-Type", "event_type", _event_type),
+        i32("Role-Of-Node", "role_of_node"),
+        i32("Node-Functionality", "node_functionality"),
+        text("User-Session-Id", "user_session_id"),
+        many_in_tuple("Calling-Party-Address", "calling_parties", read_text),
+        text("Called-Party-Address", "called_party"),
+        many_in_tuple("Called-Asserted-Identity", "called_asserted_identities", read_text),
+        text("Requested-Party-Address", "requested_party"),
+        text("Alternate-Charged-Party-Address", "alternate_charged_party"),
+        text("IMS-Charging-Identifier", "ims_charging_identifier"),
+        text("IMS-Visited-Network-Identifier", "visited_network"),
+        many("Access-Network-Information", "access_network_informations", read_octets),
+        many_in_tuple("SDP-Media-Component", "media_names", _media_name),
+        i32("Cause-Code", "cause_code"),
+        i32("IMS-Emergency-Indicator", "emergency"),
+    ]
+)
+
+_ADDRESS: Table = dict([text("Address-Data", "data"), i32("Address-Type", "type")])
+
+
+def _address_data(reading: Reading, _position: int, start: int, stop: int) -> str | None:
+    data: str | None = read_members(reading, start, stop, _ADDRESS).get("data")
+    return data
+
+
+_RECIPIENT: Table = dict([many("Recipient-Address", "addresses", _address_data)])
+
+
+def _recipients(reading: Reading, _position: int, start: int, stop: int) -> list[str]:
+    addresses: list[str] = read_members(reading, start, stop, _RECIPIENT).get("addresses", [])
+    return addresses
+
+
+_SMS: Table = dict(
+    [
+        i32("SMS-Node", "sms_node"),
+        i32("SM-Message-Type", "sm_message_type"),
+        address("SMSC-Address", "smsc_address"),
+        one("Originator-Received-Address", "originator", _address_data),
+        many("Recipient-Info", "recipient_infos", _recipients),
+        u32("Number-Of-Messages-Sent", "number_of_messages"),
+        i32("Data-Coding-Scheme", "data_coding_scheme"),
+        time_ns("SM-Discharge-Time", "sm_discharge_time_ns"),
+    ]
+)
+
+
+def _group(table: Table) -> Any:
+    def read(reading: Reading, _position: int, start: int, stop: int) -> dict[str, Any]:
+        return read_members(reading, start, stop, table)
+
+    return read
+
+
+_SERVICE: Table = dict(
+    [
+        many_in_tuple("Subscription-Id", "subscription_ids", read_subscription_id),
+        one("PS-Information", "ps", _group(_PS)),
+        one("IMS-Information", "ims", _group(_IMS)),
+        one("SMS-Information", "sms", _group(_SMS)),
+    ]
+)
+
+
+def read_service_information(payload: bytes, lenient: Leniency = LENIENT) -> ServiceInformation:
+    """The payload of a Service-Information group as a value.
+
+    Raises RemoteProtocolError: 5014 for impossible lengths, 5004 for content, 5009 for a repeated
+    member; 5001 for unknown mandatory members only under a profile that refuses them, because
+    gateways put extensions of their vendors here.
+    """
+    reading = Reading(payload, lenient, unknown_allowed=lenient.unknown_in_service_information)
+    found = read_members(reading, 0, len(payload), _SERVICE)
+    reading.raise_first()
+    values: dict[str, Any] = {"subscription_ids": found.get("subscription_ids", ())}
+    for part in ("ps", "ims", "sms"):
+        values.update(found.get(part, {}))
+    values.update(values.pop("event_type", {}))
+    return ServiceInformation(**_flatten(values))
+
+
+def _flatten(values: dict[str, Any]) -> dict[str, Any]:
+    """Repeated members of which one value counts, and groups of addresses."""
+    nodes = values.pop("serving_node_types", None)
+    if nodes:
+        values["serving_node_type"] = nodes[0]
+    networks = values.pop("access_network_informations", None)
+    if networks:
+        values["access_network_information"] = networks[0]
+    infos = values.pop("recipient_infos", ())
+    values["recipients"] = tuple(recipient for info in infos for recipient in info)
+    values["emergency"] = values.pop("emergency", 0) != 0
+    return values
