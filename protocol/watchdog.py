@@ -208,7 +208,7 @@ class WatchdogTimer:
         return self.on(WatchdogEvent.RECEIVE_OTHER, now)
 
     def expired(self, now: float, *, excused: bool = False) -> tuple[WatchdogAction, ...]:
-        """The deadline has passed; `excused` when nothing could be heard because we did not read."""
+        """The deadline has passed; `excused` if we did not read, so could not hear."""
         if excused:
             self.set(now)
             return ()
