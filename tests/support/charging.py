@@ -1,0 +1,370 @@
+"""Charging scenarios written as text tables, run against the engine over a store in memory.
+
+One line is one step. A request and what must come of it:
+
+    I 0  100 rsu              => 100 ok 10000000 thr=2000000       | B=10.00 R=0.50
+    U 1  100 used=400 rsu=500 => 100 4012                          | B=9.00 R=0
+    T 2                       => 2001                              | B=9.00 R=0
+    E 0  1 rsu=3 action=0     => 1 ok 3                            | B=9.79 R=0
+
+Left of ``=>``: type, CC-Request-Number, then services divided by ``;``: rating group (``-`` for
+none, ``si5`` for a service identifier), ``rsu`` or ``rsu=N``, ``used=N``, ``before=N``,
+``after=N``, ``straddling=N``, ``money=1.25``, ``usedmoney=0.80``, ``reason=NAME``. A word with
+``@name`` picks another session, ``context=``, ``called=``, ``profile=``, ``client=``, ``action=``
+set parts of the request. Right of it: ``2001`` and the like for the command, and per service its
+rating group, ``ok`` or a code, the units granted (none stated: none may be granted), ``fui=...``
+(none stated: none may be there), ``vt=``, ``thr=``, ``ttc``. After ``|``: balance and reserved
+money. Other steps: ``again`` (the last request once more), ``wait SECONDS`` (time passes, timers
+run), ``top-up AMOUNT``, ``block``, ``unblock``. After every step the invariants must hold.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ocs.amounts import Unit, parse_amount
+from ocs.catalog.matching import CatalogIndex, normalise_context
+from ocs.catalog.model import Catalog
+from ocs.charging import engine, lifecycle
+from ocs.charging.messages import (
+    ChargingReply,
+    ChargingRequest,
+    Identity,
+    Outcome,
+    RatingAttributes,
+    ReportingReason,
+    RequestKind,
+    ServiceReply,
+    ServiceRequest,
+    TariffSide,
+    Units,
+    UsedUnits,
+)
+from ocs.charging.profile import PROFILES
+from ocs.charging.session import Session, SessionState, make_session_key
+from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.clock import IdSource, ManualClock
+from ocs.ledger import entries, invariants
+from ocs.ledger.account import Account, AccountStatus, Bucket, Contra, Hold
+from ocs.store.memory import MemoryStore
+
+NOON_NS = 1_767_614_400 * 10**9
+"""2026-01-05T12:00:00Z, a Monday."""
+KINDS = {
+    "I": RequestKind.INITIAL,
+    "U": RequestKind.UPDATE,
+    "T": RequestKind.TERMINATION,
+    "E": RequestKind.EVENT,
+}
+CODES = {
+    Outcome.SUCCESS: "2001",
+    Outcome.END_USER_SERVICE_DENIED: "4010",
+    Outcome.NOT_APPLICABLE: "4011",
+    Outcome.CREDIT_LIMIT_REACHED: "4012",
+    Outcome.UNKNOWN_SESSION: "5002",
+    Outcome.NOT_ENTITLED: "5003",
+    Outcome.INVALID_VALUE: "5004",
+    Outcome.UNABLE_TO_COMPLY: "5012",
+    Outcome.USER_UNKNOWN: "5030",
+    Outcome.RATING_FAILED: "5031",
+}
+ACCOUNT = 1001
+FUI = {0: "terminate", 1: "redirect", 2: "restrict"}
+
+
+class Scenario:
+    """One account on a store in memory, and the steps a test plays on it."""
+
+    def __init__(
+        self, catalog: Catalog, balance: str = "10.00", plan: str = "basic", limit: str = "0",
+        buckets: Iterable[Bucket] = (), unit: Unit = Unit.OCTETS,
+    ) -> None:
+        self.unit = unit
+        self.clock = ManualClock(NOON_NS)
+        self.ids = IdSource(self.clock, 1)
+        self.store = MemoryStore(self.ids)
+        self.index = CatalogIndex(replace(catalog, version=1))
+        self.last: ChargingRequest | None = None
+        self.reply = ChargingReply(Outcome.SUCCESS)
+        self.sessions: dict[bytes, str] = {}
+        self.policy = engine.DecisionPolicy(tcc_default_seconds=60, tombstone_seconds=20)
+        self._hashes = itertools.count(1)
+        self._open_account(parse_amount(balance), plan, parse_amount(limit), buckets)
+
+    def context(self) -> engine.DecisionContext:
+        """Return what decisions at this moment share."""
+        return engine.DecisionContext(
+            self.clock.now_ns(), 1, {1: self.index}, 1, self.policy
+        )
+
+    def play(self, text: str) -> None:
+        """Play the steps of a text table, checking each."""
+        for number, line in enumerate(text.strip().splitlines(), 1):
+            step = line.strip()
+            if step and not step.startswith("#"):
+                self._step(step, f"line {number}: {step}")
+                self.check(f"line {number}: {step}")
+
+    def _step(self, step: str, where: str) -> None:
+        word, _, rest = step.partition(" ")
+        if word in KINDS:
+            asked, _, expected = step.partition("=>")
+            self.send(self._request(asked))
+            self._compare(expected, where)
+        elif word == "again":
+            assert self.last is not None
+            before = self.reply
+            self.send(self.last)
+            assert self.reply == before, where
+        elif word == "wait":
+            self.clock.advance(int(rest))
+            self.run_timers()
+        elif word == "top-up":
+            self.top_up(parse_amount(rest))
+        elif word in ("block", "unblock"):
+            self._set_status(AccountStatus.BLOCKED if word == "block" else AccountStatus.ACTIVE)
+        else:
+            raise AssertionError(f"no such step: {step}")
+
+    def send(self, request: ChargingRequest) -> ChargingReply:
+        """Have one request decided."""
+        self.last = request
+        self.sessions[request.session_key] = request.session_id
+        self.reply = self.store.transact(
+            engine.keys_of(request),
+            lambda working_set: engine.decide(request, working_set, self.context()),
+        )
+        return self.reply
+
+    def run_timers(self) -> None:
+        """Do what the supervisor does at this instant."""
+        for due in self.store.due_sessions(self.clock.now_ns(), 100):
+            key = RequestKey(due.account_id, due.session_key, RequestKind.TIMER, 0)
+            self.store.transact(
+                [key],
+                lambda ws, key=key: lifecycle.expire_session(ws, key.session_key, self.context()),
+            )
+        for bucket in self.store.due_buckets(self.clock.now_ns(), 100):
+            key = RequestKey(bucket.account_id, b"\0" * 16, RequestKind.TIMER, 0)
+            self.store.transact(
+                [key],
+                lambda ws, bucket=bucket: lifecycle.expire_bucket(
+                    ws, bucket.account_id, bucket.bucket_id, self.context()
+                ),
+            )
+
+    def top_up(self, amount_micro: int) -> None:
+        """Credit the main bucket."""
+
+        def decide(working_set: WorkingSet) -> None:
+            state = working_set.accounts[ACCOUNT]
+            entries.credit(working_set, entries.main_bucket(state), amount_micro, self._posting())
+
+        self.store.transact([self._operator_key()], decide)
+
+    def load(self) -> tuple[Account, list[Bucket], list[Session]]:
+        """Return the account as it is stored."""
+
+        def decide(working_set: WorkingSet) -> tuple[Account, list[Bucket], list[Session]]:
+            state = working_set.accounts[ACCOUNT]
+            return state.account, state.buckets, list(working_set.sessions.values())
+
+        keys = [RequestKey(ACCOUNT, key, RequestKind.OPERATOR, 0) for key in self.sessions]
+        return self.store.transact(keys or [self._operator_key()], decide)
+
+    def money(self) -> tuple[int, int]:
+        """Return balance and reserved money in micro units."""
+        _, buckets, _ = self.load()
+        money = [bucket for bucket in buckets if bucket.unit == Unit.MONEY]
+        return sum(bucket.balance for bucket in money), sum(bucket.held for bucket in money)
+
+    def check(self, where: str = "") -> None:
+        """Assert the invariants of section 5.2."""
+        account, buckets, sessions = self.load()
+        moved: dict[int, int] = {}
+        for movement in self.store.movements(ACCOUNT):
+            moved[movement.bucket_id] = moved.get(movement.bucket_id, 0) + movement.amount
+        holds: list[Hold] = []
+        for session in sessions:
+            for quota in session.quotas:
+                if session.state == SessionState.OPEN:
+                    holds += quota.holds
+                else:
+                    assert not quota.holds, f"{where}: a closed session holds {quota.holds}"
+        assert not invariants.check_account(account, buckets, moved, holds), where
+
+    def _open_account(
+        self, balance: int, plan: str, limit: int, buckets: Iterable[Bucket]
+    ) -> None:
+        def decide(working_set: WorkingSet) -> None:
+            account = Account(ACCOUNT, "EUR", plan, credit_limit_micro=limit)
+            working_set.add_account(account)
+            main = Bucket(ACCOUNT, self.ids.next_id(), Unit.MONEY, entries.MAIN_BUCKET)
+            working_set.add_bucket(main)
+            posting = self._posting()
+            entries.credit(working_set, main, balance, posting)
+            for bucket in buckets:
+                amount, bucket.available = bucket.available, 0
+                bucket.account_id = ACCOUNT
+                bucket.bucket_id = bucket.bucket_id or self.ids.next_id()
+                working_set.add_bucket(bucket)
+                entries.credit(working_set, bucket, amount, posting)
+
+        self.store.transact([self._operator_key()], decide)
+
+    def _posting(self) -> entries.Posting:
+        now_ns = self.clock.now_ns()
+        return entries.Posting(self.ids.next_id(), now_ns, now_ns, Contra.TOP_UP)
+
+    def _operator_key(self) -> RequestKey:
+        key = make_session_key(f"operator {self.ids.next_id()}", None)
+        return RequestKey(ACCOUNT, key, RequestKind.OPERATOR, 0)
+
+    def _set_status(self, status: AccountStatus) -> None:
+        def decide(working_set: WorkingSet) -> None:
+            account = working_set.accounts[ACCOUNT].account
+            account.status = status
+            working_set.mark_account(account)
+
+        self.store.transact([self._operator_key()], decide)
+
+    def _request(self, text: str) -> ChargingRequest:
+        head, *words = text.split()
+        number = words.pop(0)
+        options: dict[str, str] = {}
+        name = "s1"
+        rest: list[str] = []
+        for word in words:
+            key, _, value = word.partition("=")
+            if word.startswith("@"):
+                name = word[1:]
+            elif key in ("context", "called", "profile", "action", "role", "refund", "client"):
+                options[key] = value
+            else:
+                rest.append(word)
+        services = [self._service(part) for part in " ".join(rest).split(";") if part.strip()]
+        now_ns = self.clock.now_ns()
+        context = options.get("context", "32251@3gpp.org")
+        account = 0 if options.get("client") == "unknown" else ACCOUNT
+        return ChargingRequest(
+            session_id=f"pgw1.net.example;1;{name}",
+            session_key=make_session_key(f"pgw1.net.example;1;{name}", None),
+            kind=KINDS[head],
+            number=int(number),
+            received_ns=now_ns,
+            deadline_ns=1 << 62,
+            content_hash=next(self._hashes),
+            service_context=normalise_context(context),
+            identities=(Identity("msisdn", "15550001"),),
+            services=tuple(services),
+            event_ns=now_ns,
+            action=int(options.get("action", "-1")),
+            origin_host="pgw1.net.example",
+            origin_realm="net.example",
+            peer="pgw1.net.example",
+            attributes=RatingAttributes(
+                called_party=options.get("called", ""),
+                role_of_node=int(options.get("role", "-1")),
+            ),
+            refund_reference=options.get("refund", ""),
+            profile=PROFILES[options.get("profile", "generic")],
+            account_id=account,
+        )
+
+    def _service(self, text: str) -> ServiceRequest:
+        group, *words = text.split()
+        request = ServiceRequest()
+        if group.startswith("si"):
+            request.service_identifiers = (int(group[2:]),)
+        elif group != "-":
+            request.rating_group = int(group)
+        used: list[UsedUnits] = []
+        for word in words:
+            key, _, value = word.partition("=")
+            if key == "rsu":
+                request.requested = self._units(int(value)) if value else Units()
+            elif key == "money":
+                request.requested = Units(money_micro=parse_amount(value), money_currency="EUR")
+            elif key == "usedmoney":
+                used.append(UsedUnits(Units(money_micro=parse_amount(value))))
+            elif key == "used":
+                used.append(UsedUnits(self._units(int(value))))
+            elif key in ("before", "after", "straddling"):
+                side = {"before": TariffSide.BEFORE, "after": TariffSide.AFTER}.get(
+                    key, TariffSide.INDETERMINATE
+                )
+                used.append(UsedUnits(self._units(int(value)), side, side_given=True))
+            elif key == "reason":
+                request.reason = ReportingReason[value]
+            else:
+                raise AssertionError(f"no such part of a service: {word}")
+        request.used = tuple(used)
+        return request
+
+    def _units(self, amount: int) -> Units:
+        if self.unit is Unit.SECONDS:
+            return Units(seconds=amount)
+        return Units(events=amount) if self.unit is Unit.EVENTS else Units(octets=amount)
+
+    def _compare(self, expected: str, where: str) -> None:
+        answers, _, money = expected.partition("|")
+        parts = [part.split() for part in answers.split(";") if part.strip()]
+        if parts and len(parts[0]) == 1 and len(parts[0][0]) == 4 and parts[0][0].isdigit():
+            (code,) = parts.pop(0)
+        else:
+            code = "2001"
+        assert CODES[Outcome(self.reply.outcome)] == code, (where, self.reply)
+        if code == "2001" and parts:
+            assert len(self.reply.services) == len(parts), (where, self.reply)
+            for words, service in zip(parts, self.reply.services, strict=True):
+                self._compare_service(words, service, where)
+        for word in money.split():
+            key, _, value = word.partition("=")
+            balance, held = self.money()
+            actual = {"B": balance, "R": held}[key]
+            assert actual == parse_amount(value), (where, f"{key} is {actual} micro")
+
+    def _compare_service(self, words: list[str], service: ServiceReply, where: str) -> None:
+        group, code, *rest = words
+        actual_group = "-" if service.rating_group is None else str(service.rating_group)
+        if service.service_identifiers:
+            actual_group = f"si{service.service_identifiers[0]}"
+        assert actual_group == group, where
+        wanted = "2001" if code == "ok" else code
+        assert CODES[Outcome(service.outcome)] == wanted, (where, service)
+        granted: str | None = None
+        fui: str | None = None
+        for word in rest:
+            key, _, value = word.partition("=")
+            if key == "fui":
+                fui = value
+            elif key == "vt":
+                assert service.validity_seconds == int(value), (where, service)
+            elif key == "thr":
+                thresholds = (
+                    service.volume_threshold_octets
+                    or service.time_threshold_seconds
+                    or service.unit_threshold_events
+                )
+                assert thresholds == int(value), (where, service)
+            elif key == "ttc":
+                assert service.tariff_change_ns, (where, service)
+            else:
+                granted = key
+        assert _granted(service) == granted, (where, service)
+        actual_fui = FUI[service.final_unit.action] if service.final_unit else None
+        assert actual_fui == fui, (where, service)
+
+
+def _granted(service: ServiceReply) -> str | None:
+    units = service.granted
+    if units is None:
+        return None
+    if units.money_micro is not None:
+        return f"{units.money_micro}micro"
+    values = (
+        units.octets, units.seconds, units.events, units.input_octets, units.output_octets
+    )
+    return ",".join(str(value) for value in values if value is not None)
