@@ -83,6 +83,9 @@ class Session:
         """Abort-Session-Request: whether the session ends because of it."""
         return False
 
+    def finish(self, now: float) -> None:
+        """End as soon as possible, in good order."""
+
     def _send(
         self,
         request_type: RequestType,
@@ -306,6 +309,12 @@ class QuotaSession(Session):
         self._cause = _ADMINISTRATIVE
         self._ends_at = now
         return True
+
+    def finish(self, now: float) -> None:
+        """Report all use with the next `act`; a session that has not begun never does."""
+        self._ends_at = now
+        if not self._opened:
+            self.done = True
 
     def _quota_of(self, report: ServiceReport) -> Quota:
         key = (report.rating_group, report.service_identifier)

@@ -1,0 +1,438 @@
+"""Simulated gateways on Twisted: they carry the requests of a `schedule` to a charging server.
+
+Each connection keeps its window, sends unanswered requests again with the T flag (RFC 6733 section
+5.5.4), also after a reconnection, and answers Re-Auth and Abort-Session. `run_scenario` is what the
+commands call; `Simulation` runs on a reactor that somebody else owns.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from protocol.answers import Origin, error_answer
+from protocol.codec import FLAG_RETRANSMIT, Header
+from protocol.credit_control import CreditControlAnswer
+from protocol.credit_control_reader import read_cca
+from protocol.errors import ProtocolError
+from protocol.peer import PeerClosed, PeerRecovered, PeerSettings
+from protocol.session_commands import (
+    SessionAnswer,
+    SessionCommand,
+    read_session_request,
+    write_session_answer,
+)
+from protocol.transport import DiameterFactory, DiameterProtocol, connect
+from simulators.report import Measurements, Report, make_report
+from simulators.scenario import Scenario
+from simulators.schedule import Due, Lane, Schedule
+from simulators.shapes import Envelope, Request, write_request
+from simulators.subscriber import TRANSIENT
+
+CONNECT_SECONDS = 10.0
+"""How long the server may take to accept every connection at the start."""
+DRAIN_SECONDS = 15.0
+"""How long the end of the last sessions may take."""
+_RECONNECT_SECONDS = 0.5
+_BUSY_SECONDS = 0.5
+_SWEEP_SECONDS = 0.25
+_COMMAND_UNSUPPORTED, _UNKNOWN_SESSION, _SUCCESS, _LIMITED_SUCCESS = 3001, 5002, 2001, 2002
+
+Progress = Callable[[Measurements, float], None]
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A request that waits for its answer; `first_answer` marks one sent again on purpose."""
+
+    due: Due
+    message: bytes
+    first_sent_ns: int
+    resend_at: float
+    attempts: int = 1
+    first_answer: bytes | None = None
+
+
+class GatewayConnection:
+    """One connection of a gateway: the handler of its peer connection."""
+
+    def __init__(self, simulation: "Simulation", lane: Lane, host: str, port: int) -> None:
+        self._simulation = simulation
+        self._measured = simulation.measured
+        self.lane = lane
+        self._address = (host, port)
+        gateway = lane.gateway
+        self._settings = PeerSettings(
+            lane.origin_host,
+            gateway.origin_realm,
+            product_name="Gyro gateway simulator",
+            origin_state_id=simulation.unix_seconds,
+            vendor_specific_applications=((10415, 4),),
+        )
+        self._origin = Origin(lane.origin_host, gateway.origin_realm, simulation.unix_seconds)
+        self._envelope = self._envelope_to("")
+        self._factory = DiameterFactory(
+            simulation.reactor, self._settings, self, role="initiator"
+        )
+        self._conn: DiameterProtocol | None = None
+        self._waiting: dict[int, _Waiting] = {}
+        self._resend: list[_Waiting] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether any request is still without its answer."""
+        return bool(self._waiting or self._resend)
+
+    def _envelope_to(self, destination_host: str) -> Envelope:
+        return Envelope(
+            self.lane.origin_host,
+            self.lane.gateway.origin_realm,
+            self._simulation.scenario.destination_realm,
+            destination_host,
+            self._simulation.unix_seconds,
+        )
+
+    def call(self) -> None:
+        """Connect, again and again until the simulation stops."""
+        if self._simulation.stopping:
+            return
+        attempt = connect(self._simulation.reactor, self._factory, *self._address)
+        attempt.addErrback(self._call_failed)
+
+    def _call_failed(self, failure: Any) -> None:
+        self._simulation.last_failure = failure.getErrorMessage()
+        self._simulation.reactor.callLater(_RECONNECT_SECONDS, self.call)
+
+    def hang_up(self) -> "Deferred[None]":
+        """Say goodbye; fires when the connection is closed."""
+        return self._factory.disconnect_all()
+
+    # Requests.
+
+    def send(self, due: Due) -> None:
+        """Send a request that is due; without a connection it waits for the next one."""
+        session = due.session
+        message = write_request(
+            self.lane.gateway.shape,
+            Request(
+                self._envelope,
+                session.session_id,
+                session.service,
+                session.identities,
+                session.destination,
+                due.demand,
+                time.time_ns(),
+            ),
+            self._factory.end_to_end_ids(),
+        )
+        self._measured.sent += 1
+        self._transmit(_Waiting(due, message, time.perf_counter_ns(), 0.0))
+
+    def _transmit(self, waiting: _Waiting) -> None:
+        conn = self._conn
+        if conn is None or not conn.can_send_requests:
+            self._resend.append(waiting)
+            return
+        timeout = self.lane.gateway.answer_timeout_seconds
+        waiting.resend_at = self._simulation.elapsed() + timeout
+        self._waiting[conn.send_request(waiting.message)] = waiting
+
+    def _again(self, waiting: _Waiting) -> None:
+        message = bytearray(waiting.message)
+        message[4] |= FLAG_RETRANSMIT
+        waiting.message = bytes(message)
+        waiting.attempts += 1
+        self._measured.retransmitted += 1
+        self._transmit(waiting)
+
+    def sweep(self, now: float) -> None:
+        """Send again, or give up, what has waited too long."""
+        for hop_by_hop, waiting in list(self._waiting.items()):
+            if now < waiting.resend_at:
+                continue
+            del self._waiting[hop_by_hop]
+            if self._conn is not None:
+                self._conn.connection.forget_request(hop_by_hop)
+            self._measured.timed_out += 1
+            if waiting.attempts <= self.lane.gateway.retransmissions_max:
+                self._again(waiting)
+            else:
+                self._give_up(waiting, now)
+
+    def _give_up(self, waiting: _Waiting, now: float) -> None:
+        if waiting.first_answer is not None:
+            self.lane.outstanding -= 1
+            return
+        self._simulation.schedule.unanswered(self.lane, waiting.due.session, now)
+        self._simulation.pump_soon()
+
+    # For the transport.
+
+    def peer_up(self, conn: DiameterProtocol) -> None:
+        """The server has accepted us: send again what an earlier connection left unanswered."""
+        self._conn = conn
+        self.lane.open = True
+        resend, self._resend = self._resend, []
+        for waiting in resend:
+            self._again(waiting)
+        self._simulation.lane_opened()
+
+    def peer_down(self, conn: DiameterProtocol, closed: PeerClosed) -> None:
+        """The connection is lost: keep its requests and call again."""
+        if self._simulation.stopping:
+            return
+        self._simulation.last_failure = closed.reason
+        if conn is self._conn:
+            self._measured.connection_losses += 1
+            self._conn = None
+        self.lane.open = False
+        self._resend += self._waiting.values()
+        self._waiting.clear()
+        self._simulation.reactor.callLater(_RECONNECT_SECONDS, self.call)
+
+    def peer_changed(self, conn: DiameterProtocol, event: Any) -> None:
+        """Hold requests back while the server is suspect or leaving."""
+        self.lane.open = isinstance(event, PeerRecovered) and conn is self._conn
+        self._simulation.pump_soon()
+
+    def requests(self, conn: DiameterProtocol, batch: list[tuple[Header, bytes]]) -> None:
+        """RAR and ASR of the server."""
+        for header, message in batch:
+            conn.send_answer(self._answer_to(header, message))
+        self._simulation.pump_soon()
+
+    def _answer_to(self, header: Header, message: bytes) -> bytes:
+        if header.command_code not in {SessionCommand.RE_AUTH, SessionCommand.ABORT_SESSION}:
+            return error_answer(self._origin, header, _COMMAND_UNSUPPORTED)
+        try:
+            request = read_session_request(message, header)
+        except ProtocolError as fault:
+            code = getattr(fault, "result_code", 5012)
+            return error_answer(self._origin, header, code, error_message=str(fault))
+        schedule = self._simulation.schedule
+        if header.command_code == SessionCommand.RE_AUTH:
+            follows = schedule.reauthorise(self.lane, request.session_id)
+            done = _LIMITED_SUCCESS if follows else _SUCCESS
+        else:
+            follows = schedule.abort(self.lane, request.session_id, self._simulation.elapsed())
+            done = _SUCCESS
+        self._measured.tally[SessionCommand(header.command_code).name.lower()] += 1
+        answer = SessionAnswer(
+            header.command_code,
+            request.session_id,
+            _UNKNOWN_SESSION if follows is None else done,
+            self._origin.host,
+            self._origin.realm,
+            proxy_infos=request.proxy_infos,
+        )
+        return write_session_answer(
+            answer, header.hop_by_hop, header.end_to_end, header.is_proxiable
+        )
+
+    def answer(self, conn: DiameterProtocol, header: Header, message: bytes) -> None:  # noqa: ARG002
+        """A CCA: measure it, then let the session react."""
+        waiting = self._waiting.pop(header.hop_by_hop, None)
+        if waiting is None:
+            return
+        if waiting.first_answer is not None:
+            self._compare(waiting, message)
+            return
+        latency_us = (time.perf_counter_ns() - waiting.first_sent_ns) // 1000
+        demand = waiting.due.demand
+        try:
+            answer = read_cca(message)
+        except ProtocolError as fault:
+            self._measured.problems.append(f"an answer cannot be read: {fault}")
+            self._give_up(waiting, self._simulation.elapsed())
+            return
+        code = answer.result_code or 0
+        self._measured.result_codes[code] += 1
+        gateway = self.lane.gateway
+        if code in TRANSIENT and waiting.attempts <= gateway.retransmissions_max:
+            self._simulation.reactor.callLater(_BUSY_SECONDS, self._again, waiting)
+            return
+        self._measured.latencies[demand.request_type].record(latency_us)
+        self._settled(waiting, message, answer)
+
+    def _settled(self, waiting: _Waiting, message: bytes, answer: CreditControlAnswer) -> None:
+        simulation = self._simulation
+        if answer.origin_host and answer.origin_host != self._envelope.destination_host:
+            self._envelope = self._envelope_to(answer.origin_host)
+        session = waiting.due.session
+        simulation.schedule.answered(self.lane, session, answer, simulation.elapsed())
+        again = simulation.dice.random() < simulation.scenario.faults.retransmit
+        if again and self.lane.has_room and answer.result_code not in TRANSIENT:
+            self.lane.outstanding += 1
+            self._again(
+                _Waiting(waiting.due, waiting.message, 0, 0.0, first_answer=message[20:])
+            )
+        simulation.pump_soon()
+
+    def _compare(self, waiting: _Waiting, message: bytes) -> None:
+        """The answer to a retransmission must be the first answer, octet for octet."""
+        self.lane.outstanding -= 1
+        if message[20:] != waiting.first_answer:
+            self._measured.differing_answers += 1
+        self._simulation.pump_soon()
+
+
+class Simulation:
+    """One run of a scenario against the server at host and port, on the given reactor."""
+
+    def __init__(
+        self, reactor: Any, scenario: Scenario, host: str, port: int, progress: Progress | None = None
+    ) -> None:
+        self.reactor = reactor
+        self.scenario = scenario
+        self.unix_seconds = int(time.time())
+        self.measured = Measurements()
+        self.schedule = Schedule(scenario, self.unix_seconds, self.measured.tally)
+        self.dice = random.Random(scenario.seed ^ 0x5EED)
+        self.stopping = False
+        self.last_failure = ""
+        self._connections = {
+            id(lane): GatewayConnection(self, lane, host, port) for lane in self.schedule.lanes
+        }
+        self._progress = progress
+        self._finished: Deferred[Report] = Deferred()
+        self._began: float | None = None
+        self._ended: float | None = None
+        self._pump_call: Any = None
+        self._closing_at: float | None = None
+
+    def elapsed(self) -> float:
+        """Real seconds since all gateways were connected; 0 before."""
+        return 0.0 if self._began is None else time.monotonic() - self._began
+
+    def start(self) -> "Deferred[Report]":
+        """Connect, run the scenario, disconnect; fires with the report and never fails."""
+        for connection in self._connections.values():
+            connection.call()
+        self.reactor.callLater(CONNECT_SECONDS, self._check_connected)
+        self.reactor.callLater(_SWEEP_SECONDS, self._sweep)
+        return self._finished
+
+    def close(self) -> None:
+        """End early, in good order: no new sessions, and a CCR-T for each open one."""
+        if self._began is None:
+            self._stop()
+        elif self._closing_at is None:
+            self._closing_at = self.elapsed()
+            self.schedule.close(self._closing_at)
+            self.pump_soon()
+
+    def lane_opened(self) -> None:
+        """A gateway is connected; traffic begins with the last one."""
+        if self._began is None and all(lane.open for lane in self.schedule.lanes):
+            self._began = time.monotonic()
+        self.pump_soon()
+
+    def pump_soon(self) -> None:
+        """Look for requests that are due in this turn of the reactor."""
+        if self._pump_call is not None and self._pump_call.active():
+            self._pump_call.cancel()
+        self._pump_call = self.reactor.callLater(0, self._pump)
+
+    def _pump(self) -> None:
+        if self._began is None or self.stopping:
+            return
+        now = self.elapsed()
+        for due in self.schedule.take_due(now):
+            self._connections[id(due.lane)].send(due)
+        if self.schedule.finished:
+            if not any(connection.busy for connection in self._connections.values()):
+                self._stop()
+            return
+        instant = self.schedule.next_real(now)
+        if instant < float("inf"):
+            self._pump_call = self.reactor.callLater(max(instant - now, 0.0005), self._pump)
+
+    def _check_connected(self) -> None:
+        if self._began is None and not self.stopping:
+            missing = [lane.origin_host for lane in self.schedule.lanes if not lane.open]
+            self.measured.problems.append(
+                f"not connected within {CONNECT_SECONDS:.0f} s: {', '.join(missing)}"
+                f" ({self.last_failure or 'no answer'})"
+            )
+            self._stop()
+
+    def _sweep(self) -> None:
+        if self.stopping:
+            return
+        now = self.elapsed()
+        for connection in self._connections.values():
+            connection.sweep(now)
+        if self._progress is not None:
+            self._progress(self.measured, now)
+        duration = self.scenario.load.duration_seconds
+        closing = self._closing_at if self._closing_at is not None else duration
+        if closing is not None and now > closing + DRAIN_SECONDS:
+            left = self.schedule.active
+            self.measured.problems.append(f"{left} sessions did not end in {DRAIN_SECONDS:.0f} s")
+            self._stop()
+            return
+        if self.schedule.finished:
+            self.pump_soon()
+        self.reactor.callLater(_SWEEP_SECONDS, self._sweep)
+
+    def _stop(self) -> None:
+        if self.stopping:
+            return
+        self.stopping = True
+        self._ended = self.elapsed()
+        left = [connection.hang_up() for connection in self._connections.values()]
+        waiting = {id(one): one for one in left}
+
+        def gone(_: Any, key: int) -> None:
+            waiting.pop(key, None)
+            if not waiting and not self._finished.called:
+                self._finished.callback(self.report())
+
+        for one in left:
+            one.addBoth(gone, id(one))
+
+    def report(self) -> Report:
+        """What was measured so far."""
+        seconds = self._ended if self._ended is not None else self.elapsed()
+        name = self.scenario.name
+        return make_report(
+            self.measured, name, self.scenario.mode, self.scenario.seed, seconds
+        )
+
+
+def run_scenario(
+    scenario: Scenario, host: str, port: int, progress: Progress | None = None
+) -> Report:
+    """Run a scenario to its end on a reactor of this process, which can do so only once.
+
+    SIGINT and SIGTERM end it early and in good order. `progress` is called four times a second.
+    """
+    from twisted.internet import asyncioreactor  # noqa: PLC0415 - a process has one reactor
+
+    asyncioreactor.install()
+    from twisted.internet import reactor as installed  # noqa: PLC0415
+
+    reactor: Any = installed
+    simulation = Simulation(reactor, scenario, host, port, progress)
+    reports: list[Report] = []
+
+    def finished(report: Report) -> None:
+        reports.append(report)
+        reactor.stop()
+
+    def signalled(*_: Any) -> None:
+        reactor.callFromThread(simulation.close)
+
+    def begin() -> None:
+        import signal  # noqa: PLC0415 - replaces what the reactor has installed when it began
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signalled)
+        simulation.start().addCallback(finished)
+
+    reactor.callWhenRunning(begin)
+    reactor.run()
+    return reports[0] if reports else simulation.report()

@@ -1,0 +1,367 @@
+"""Credit-control requests as different gateways write them, AVP by AVP in their order on the wire.
+
+`generic` follows the grammar of TS 32.299 section 6.4.2; the others follow what those gateways
+are known to send. Called by `schedule` for each request and by `templates` for prepared ones.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from zlib import crc32
+
+from protocol import codec
+from protocol.codec import FLAG_PROXIABLE, FLAG_REQUEST
+from protocol.credit_control import (
+    CREDIT_CONTROL_APPLICATION,
+    CREDIT_CONTROL_COMMAND,
+    RequestType,
+)
+from simulators.avps import group, i32, text, time, u32, u64
+from simulators.quota import ServiceReport, Unit
+from simulators.scenario import DataService, Service, Shape, SmsService
+from simulators.service_avps import (
+    ims_information,
+    kamailio_information,
+    magma_information,
+    open5gs_information,
+    ps_information,
+    sms_information,
+)
+from simulators.subscriber import Demand, Identities
+
+_IDENTITY_TYPES = {"msisdn": 0, "imsi": 1, "sip": 2, "nai": 3}
+_REASONS_IN_USU = frozenset({0, 3, 5, 8})
+_EMPTY_OPEN5GS = 1_000_000
+_EMPTY_MAGMA = 10_000_000
+_EMPTY_KAMAILIO = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What all requests of a connection share."""
+
+    origin_host: str
+    origin_realm: str
+    destination_realm: str
+    destination_host: str = ""
+    """Origin-Host of the answers, once known."""
+    origin_state_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Everything one message is written from."""
+
+    envelope: Envelope
+    session_id: str
+    service: Service
+    identities: Identities
+    destination: str
+    demand: Demand
+    unix_ns: int
+
+    @property
+    def charging_id(self) -> int:
+        """A number of the bearer or call, the same in all its requests."""
+        return crc32(self.session_id.encode())
+
+    @property
+    def msisdn(self) -> str:
+        """The calling number, or whatever identity there is."""
+        named = dict(self.identities)
+        return named.get("msisdn") or self.identities[0][1]
+
+
+def write_request(shape: Shape, request: Request, end_to_end: int) -> bytes:
+    """The whole CCR; the hop-by-hop id is left 0 for the connection to fill in."""
+    return codec.encode_message(
+        CREDIT_CONTROL_COMMAND,
+        CREDIT_CONTROL_APPLICATION,
+        FLAG_REQUEST | FLAG_PROXIABLE,
+        0,
+        end_to_end,
+        _SHAPES[shape](request),
+    )
+
+
+def _is(request: Request, *types: RequestType) -> bool:
+    return request.demand.request_type in types
+
+
+def _route(envelope: Envelope) -> bytes:
+    if not envelope.destination_host:
+        return b""
+    return text("Destination-Host", envelope.destination_host)
+
+
+def _origin(envelope: Envelope) -> bytes:
+    return text("Origin-Host", envelope.origin_host) + text("Origin-Realm", envelope.origin_realm)
+
+
+def _subscription_ids(identities: Identities) -> bytes:
+    return b"".join(
+        group(
+            "Subscription-Id",
+            i32("Subscription-Id-Type", _IDENTITY_TYPES[kind]),
+            text("Subscription-Id-Data", value),
+        )
+        for kind, value in identities
+    )
+
+
+def _number(request: Request) -> bytes:
+    demand = request.demand
+    return i32("CC-Request-Type", demand.request_type) + u32("CC-Request-Number", demand.number)
+
+
+def _cause(request: Request) -> bytes:
+    cause = request.demand.termination_cause
+    return b"" if cause is None else i32("Termination-Cause", cause)
+
+
+def _keys(report: ServiceReport) -> tuple[bytes, bytes]:
+    identifier, rating_group = report.service_identifier, report.rating_group
+    return (
+        b"" if identifier is None else u32("Service-Identifier", identifier),
+        b"" if rating_group is None else u32("Rating-Group", rating_group),
+    )
+
+
+def units(unit: Unit, amount: int) -> bytes:
+    """The one AVP that says an amount of a unit."""
+    if unit is Unit.SECONDS:
+        return u32("CC-Time", min(amount, 0xFFFFFFFF))
+    if unit is Unit.EVENTS:
+        return u64("CC-Service-Specific-Units", amount)
+    return u64("CC-Total-Octets", amount)
+
+
+def _breakdown(report: ServiceReport, total: bool) -> bytes:
+    """Used octets with their direction: a fifth is sent, the rest received."""
+    used = report.used or 0
+    up = used // 5
+    parts = u64("CC-Total-Octets", used) if total else b""
+    return u64("CC-Input-Octets", up) + u64("CC-Output-Octets", used - up) + parts
+
+
+def _reason(report: ServiceReport, *, in_usu: bool) -> bytes:
+    if report.reason is None or report.used is None:
+        return b""
+    fits = (report.reason in _REASONS_IN_USU) == in_usu
+    return i32("Reporting-Reason", report.reason) if fits else b""
+
+
+def _generic(request: Request) -> bytes:
+    demand, envelope = request.demand, request.envelope
+    state = envelope.origin_state_id
+    event = _is(request, RequestType.EVENT)
+    return b"".join(
+        (
+            text("Session-Id", request.session_id),
+            _origin(envelope),
+            text("Destination-Realm", envelope.destination_realm),
+            u32("Auth-Application-Id", CREDIT_CONTROL_APPLICATION),
+            text("Service-Context-Id", request.service.service_context),
+            _number(request),
+            b"" if _is(request, RequestType.INITIAL, RequestType.EVENT) else _route(envelope),
+            u32("Origin-State-Id", state) if state else b"",
+            time("Event-Timestamp", request.unix_ns),
+            _subscription_ids(request.identities),
+            _cause(request),
+            i32("Requested-Action", 0) if event else b"",
+            i32("Multiple-Services-Indicator", 1) if _is(request, RequestType.INITIAL) else b"",
+            *map(_generic_services, demand.services),
+            group("Service-Information", _generic_information(request)),
+        )
+    )
+
+
+def _generic_services(report: ServiceReport) -> bytes:
+    members = []
+    if report.wanted is not None:
+        wanted = units(report.unit, report.wanted) if report.wanted else b""
+        members.append(group("Requested-Service-Unit", wanted))
+    if report.used is not None:
+        used = (
+            _breakdown(report, total=True)
+            if report.unit is Unit.OCTETS
+            else units(report.unit, report.used)
+        )
+        members.append(group("Used-Service-Unit", _reason(report, in_usu=True), used))
+    members += [*_keys(report), _reason(report, in_usu=False)]
+    return group("Multiple-Services-Credit-Control", *members)
+
+
+def _generic_information(request: Request) -> bytes:
+    service = request.service
+    if isinstance(service, DataService):
+        return ps_information(request.charging_id, service.apn, request.identities)
+    if isinstance(service, SmsService):
+        messages = request.demand.services[0].wanted or 1
+        return sms_information(request.msisdn, request.destination, messages)
+    return ims_information(
+        request.session_id, request.msisdn, request.destination, request.demand.cause_code
+    )
+
+
+def _open5gs(request: Request) -> bytes:
+    """The SMF's Gy: IMSI first, no rating group, Requested-Action in every request."""
+    first = _is(request, RequestType.INITIAL)
+    identities = tuple(sorted(request.identities, key=lambda one: one[0] != "imsi"))
+    envelope = request.envelope
+    return b"".join(
+        (
+            text("Session-Id", request.session_id),
+            _origin(envelope),
+            text("Destination-Realm", envelope.destination_realm),
+            u32("Auth-Application-Id", CREDIT_CONTROL_APPLICATION),
+            text("Service-Context-Id", request.service.service_context),
+            _number(request),
+            b"" if first else _route(envelope),
+            time("Event-Timestamp", request.unix_ns),
+            _subscription_ids(identities),
+            _cause(request),
+            i32("Requested-Action", 0),
+            i32("AoC-Request-Type", 1),
+            i32("Multiple-Services-Indicator", 0) if first else b"",
+            *(_open5gs_services(report) for report in request.demand.services),
+            group(
+                "Service-Information",
+                open5gs_information(request.charging_id, _apn(request), first=first),
+            ),
+        )
+    )
+
+
+def _open5gs_services(report: ServiceReport) -> bytes:
+    wanted, used = b"", b""
+    if report.wanted is not None:
+        amount = u64("CC-Total-Octets", report.wanted or _EMPTY_OPEN5GS)
+        wanted = group("Requested-Service-Unit", amount)
+    if report.used is not None:
+        spent = u32("CC-Time", 1) + _breakdown(report, total=False)
+        used = group("Used-Service-Unit", _reason(report, in_usu=True), spent)
+    qos = group(
+        "QoS-Information",
+        i32("QoS-Class-Identifier", 9),
+        group(
+            "Allocation-Retention-Priority",
+            u32("Priority-Level", 8),
+            i32("Pre-emption-Capability", 1),
+            i32("Pre-emption-Vulnerability", 1),
+        ),
+        u32("APN-Aggregate-Max-Bitrate-UL", 1_000_000_000),
+        u32("APN-Aggregate-Max-Bitrate-DL", 1_000_000_000),
+    )
+    return group(
+        "Multiple-Services-Credit-Control", wanted, used, _reason(report, in_usu=False), qos
+    )
+
+
+def _apn(request: Request) -> str:
+    return request.service.apn if isinstance(request.service, DataService) else "internet"
+
+
+def _magma(request: Request) -> bytes:
+    """The session proxy's Gy: services first and in reverse order, identities late."""
+    envelope = request.envelope
+    state = envelope.origin_state_id
+    return b"".join(
+        (
+            text("Session-Id", request.session_id),
+            *(_magma_services(report) for report in reversed(request.demand.services)),
+            _route(envelope),
+            group("Service-Information", magma_information(request.charging_id, _apn(request))),
+            time("Event-Timestamp", request.unix_ns),
+            u32("Auth-Application-Id", CREDIT_CONTROL_APPLICATION),
+            i32("CC-Request-Type", request.demand.request_type),
+            text("Service-Context-Id", request.service.service_context),
+            u32("CC-Request-Number", request.demand.number),
+            _subscription_ids(request.identities),
+            i32("Multiple-Services-Indicator", 1),
+            _origin(envelope),
+            u32("Origin-State-Id", state) if state else b"",
+            text("Destination-Realm", envelope.destination_realm),
+        )
+    )
+
+
+def _magma_services(report: ServiceReport) -> bytes:
+    identifier, rating_group = _keys(report)
+    members = [rating_group]
+    if report.wanted is not None:
+        amount = report.wanted or _EMPTY_MAGMA
+        kinds = ("CC-Input-Octets", "CC-Output-Octets", "CC-Total-Octets")
+        members.append(group("Requested-Service-Unit", *(u64(kind, amount) for kind in kinds)))
+    members += [identifier, _reason(report, in_usu=False)]
+    if report.used is not None:
+        used = _breakdown(report, total=True)
+        members.append(group("Used-Service-Unit", used, _reason(report, in_usu=True)))
+    return group("Multiple-Services-Credit-Control", *members)
+
+
+def _kamailio(request: Request) -> bytes:
+    """ims_charging's Ro: accounting AVPs inside, application only in the vendor's group."""
+    envelope, demand = request.envelope, request.demand
+    kind, value = request.identities[0]
+    return b"".join(
+        (
+            text("Session-Id", request.session_id),
+            _origin(envelope),
+            text("Destination-Realm", envelope.destination_realm),
+            _route(envelope),
+            i32("Accounting-Record-Type", demand.request_type + 1),
+            u32("Accounting-Record-Number", demand.number),
+            text("User-Name", value),
+            text("Service-Context-Id", _extended(request.service.service_context)),
+            group(
+                "Service-Information",
+                _subscription_ids(((kind, value),)),
+                kamailio_information(
+                    request.session_id,
+                    request.msisdn,
+                    request.destination,
+                    first=_is(request, RequestType.INITIAL),
+                ),
+            ),
+            group(
+                "Vendor-Specific-Application-Id",
+                u32("Vendor-Id", 10415),
+                u32("Auth-Application-Id", CREDIT_CONTROL_APPLICATION),
+            ),
+            _number(request),
+            time("Event-Timestamp", request.unix_ns, optional=True),
+            _mac_address(),
+            _subscription_ids(((kind, value),)),
+            i32("Multiple-Services-Indicator", 1),
+            *map(_kamailio_services, demand.services),
+            _cause(request),
+        )
+    )
+
+
+def _extended(context: str) -> str:
+    return context if context.count(".") > 1 else f"ext.01.001.8.{context}"
+
+
+def _mac_address() -> bytes:
+    return codec.encode_grouped(
+        458, codec.encode_i32(459, 1) + codec.encode_utf8(460, "00-00-00-00-00-00")
+    )
+
+
+def _kamailio_services(report: ServiceReport) -> bytes:
+    identifier, rating_group = _keys(report)
+    wanted, used = b"", b""
+    if report.wanted is not None:
+        wanted = group("Requested-Service-Unit", u32("CC-Time", report.wanted or _EMPTY_KAMAILIO))
+    if report.used is not None:
+        used = group("Used-Service-Unit", u32("CC-Time", report.used))
+    return group("Multiple-Services-Credit-Control", wanted, identifier, rating_group, used)
+
+
+_SHAPES: dict[Shape, Callable[[Request], bytes]] = {
+    "generic": _generic,
+    "open5gs": _open5gs,
+    "magma": _magma,
+    "kamailio": _kamailio,
+}
