@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ocs.amounts import Unit, unit_value
-from ocs.catalog.model import Catalog
+from ocs.catalog.model import Catalog, Price
 from ocs.ledger.account import Bucket
 from ocs.rating import pricing
 from tests.support.charging import Scenario
@@ -149,7 +149,7 @@ def test_setup_fee_without_a_second() -> None:
 def test_volume_over_a_tariff_switch() -> None:
     play(
         """
-        I 0  100 rsu => 100 ok 10000000 ttc fui=terminate                    | B=1.00 R=0.80
+        I 0  100 rsu => 100 ok 10000000 ttc                  | B=1.00 R=0.80
         T 1  100 before=3900000 after=4100000 straddling=150000 => 100 ok    | B=0.35 R=0
         """,
         catalog=make_banded_catalog(), balance="1.00",
@@ -161,7 +161,7 @@ def test_straddling_usage_after_the_switch_by_policy() -> None:
     scenario = Scenario(make_banded_catalog(), balance="1.00")
     scenario.policy = type(scenario.policy)(indeterminate_before=False)
     scenario.play("""
-        I 0  100 rsu => 100 ok 10000000 ttc fui=terminate                    | B=1.00 R=0.80
+        I 0  100 rsu => 100 ok 10000000 ttc                  | B=1.00 R=0.80
         T 1  100 before=3900000 after=4100000 straddling=150000 => 100 ok    | B=0.40 R=0
     """)
 
@@ -294,8 +294,6 @@ def test_free_units_are_spent_before_money() -> None:
 @pytest.mark.rule("M-011", "C-062")
 def test_seconds_split_by_the_clock() -> None:
     # 0.12 a minute until 12:10, 0.24 after: a call from 12:09:30 to 12:10:30.
-    from ocs.catalog.model import Price
-
     catalog = make_banded_catalog(T_SEC, Price(240_000, per=60), unit=Unit.SECONDS)
     scenario = Scenario(catalog, unit=Unit.SECONDS)
     scenario.play("""
