@@ -69,7 +69,7 @@ class Job:
             return
         try:
             callback(reply, late)
-        except Exception:
+        except Exception:  # noqa: BLE001 -- one answer must not stop the others
             _log.exception("sending an answer failed", session_id=self.request.session_id)
 
 
@@ -83,7 +83,7 @@ class Batcher:
         decide: DecideBatch,
         clock: Clock,
         observer: BatchObserver,
-        limits: BatchLimits = BatchLimits(),  # noqa: B008 -- immutable
+        limits: BatchLimits = BatchLimits(),
     ) -> None:
         self._loop = loop
         self._worker = worker

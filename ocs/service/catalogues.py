@@ -19,9 +19,6 @@ from ocs.store.interface import PublishedCatalogue, Store
 
 VERSIONS_MAX = 200
 
-NOTHING_SOLD = CatalogIndex(Catalog("nothing", "XXX", "UTC", services={}, plans={}))
-"""What is in force before anything was published: every request is answered 5031."""
-
 _log = structlog.get_logger(__name__)
 
 
@@ -37,10 +34,13 @@ class MissingCatalogueError(KeyError):
 
 
 class CatalogueCache(dict[int, CatalogIndex]):
-    """Catalogues by version; asking for one that is not loaded raises MissingCatalogueError."""
+    """Catalogues by version; asking for one that is not loaded raises MissingCatalogueError.
+
+    Version 0 is what is in force before anything was published: there is no such catalogue.
+    """
 
     def __init__(self, store: Store, compile_source: Callable[[str, str], Catalog]) -> None:
-        super().__init__({0: NOTHING_SOLD})
+        super().__init__()
         self._store = store
         self._compile = compile_source
         self.current_version = 0
@@ -48,9 +48,9 @@ class CatalogueCache(dict[int, CatalogIndex]):
     def __missing__(self, version: int) -> CatalogIndex:
         raise MissingCatalogueError(version)
 
-    def get(self, version: int, default: Any = None) -> Any:  # noqa: ARG002
+    def get(self, version: int, default: Any = None) -> Any:
         """Return a version; one that is not loaded is never taken for one that does not exist."""
-        return self[version]
+        return self[version] if version else default
 
     def refresh(self, newest: int) -> None:
         """Make the newest published version the current one; reads the store only if it rose."""
@@ -68,12 +68,10 @@ class CatalogueCache(dict[int, CatalogIndex]):
             raise IntegrityError(f"catalogue version {version} is referred to but not stored")
         self[version] = self._compiled(published)
         if len(self) > VERSIONS_MAX:
-            oldest = min(key for key in self if key not in {0, version, self.current_version})
+            oldest = min(key for key in self if key not in {version, self.current_version})
             del self[oldest]
 
     def _compiled(self, published: PublishedCatalogue) -> CatalogIndex:
         name = f"catalogue version {published.version}"
         catalog = self._compile(published.source, name)
-        return CatalogIndex(
-            replace(catalog, version=published.version, source=published.source)
-        )
+        return CatalogIndex(replace(catalog, version=published.version, source=published.source))

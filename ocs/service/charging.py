@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from ocs.charging import lifecycle
 from ocs.charging.decision import DecisionContext, DecisionPolicy
-from ocs.charging.engine import decide, key_of
+from ocs.charging.engine import decide, keys_of
 from ocs.charging.messages import ChargingReply, ChargingRequest, Outcome, RequestKind
-from ocs.charging.working_set import WorkingSet
+from ocs.charging.session import SessionState, make_session_key
+from ocs.charging.working_set import RequestKey, WorkingSet
 from ocs.clock import Clock
 from ocs.errors import StoreConflictError, StoreUnavailableError, UnknownCommitError
 from ocs.service.catalogues import CatalogueCache, MissingCatalogueError
@@ -54,7 +56,7 @@ class BatchDecider:
         """Return one reply per request, in their order. Never raises."""
         try:
             replies = self._decide_or_split(requests)
-        except Exception:
+        except Exception:  # noqa: BLE001 -- the batcher's replies must come back
             _log.exception("a batch could not be decided", requests=len(requests))
             return [_internal_error()] * len(requests)
         return replies
@@ -69,13 +71,36 @@ class BatchDecider:
             self._policy,
         )
 
+    def terminate(self, session_id: str) -> Outcome:
+        """Close the session a client ended by STR (RFC 6733 8.4): SUCCESS or UNKNOWN_SESSION.
+
+        Raises StoreUnavailableError.
+        """
+        session_key = make_session_key(session_id, None)
+        account_id = self._store.find_sessions([session_key]).get(session_key)
+        if account_id is None:
+            return Outcome.UNKNOWN_SESSION
+
+        def release(working_set: WorkingSet) -> bool:
+            return lifecycle.release_session(
+                working_set,
+                session_key,
+                self.context(),
+                SessionState.CLOSED,
+                "terminated by the client (STR)",
+            )
+
+        key = RequestKey(account_id, session_key, RequestKind.TIMER, 0)
+        released = self._store.transact([key], release, "session termination")
+        return Outcome.SUCCESS if released else Outcome.UNKNOWN_SESSION
+
     def _decide_or_split(self, requests: list[ChargingRequest]) -> Sequence[ChargingReply]:
         try:
             replies = self._decide_together(requests)
         except (StoreUnavailableError, StoreConflictError) as error:
             self._note_store(error)
             return [_busy(error)] * len(requests)
-        except Exception:
+        except Exception:  # noqa: BLE001 -- whatever it is, it is logged and answered
             # One request must not fail its neighbours: halve until the culprit is alone. Order
             # is kept, and nothing was written by the attempt that failed.
             if len(requests) > 1:
@@ -113,7 +138,7 @@ class BatchDecider:
         ]
 
     def _transact(self, requests: list[ChargingRequest]) -> list[ChargingReply]:
-        keys = [key_of(request) for request in requests]
+        keys = [key for request in requests for key in keys_of(request)]
 
         def decide_all(working_set: WorkingSet) -> list[ChargingReply]:
             context = self.context()

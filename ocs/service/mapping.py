@@ -36,6 +36,7 @@ from protocol.credit_control import (
     ServiceUnits,
     UsedServiceUnit,
 )
+from protocol.members import LENIENT, Leniency
 from protocol.service_information import read_service_information
 
 FUTURE_MAX_NS = 300 * NS_PER_SECOND
@@ -62,6 +63,7 @@ class Arrival:
     monotonic_ns: int
     end_to_end: int
     retransmitted: bool
+    leniency: Leniency = LENIENT
 
 
 def to_charging_request(
@@ -105,7 +107,9 @@ def to_charging_request(
         end_to_end=arrival.end_to_end,
         retransmitted=arrival.retransmitted,
         termination_cause=-1 if ccr.termination_cause is None else ccr.termination_cause,
-        attributes=_attributes(ccr.service_information) if ccr.service_information else _NOTHING,
+        attributes=_attributes(ccr.service_information, arrival.leniency)
+        if ccr.service_information
+        else _NOTHING,
         refund_reference=_refund_reference(ccr),
         profile=profile,
     )  # fmt: skip
@@ -264,8 +268,8 @@ def _put_money(units: Units, money: Money, problems: list[str]) -> None:
 # ------------------------------------------------------------------------ rating attributes
 
 
-def _attributes(payload: bytes) -> RatingAttributes:
-    said = read_service_information(payload)
+def _attributes(payload: bytes, leniency: Leniency) -> RatingAttributes:
+    said = read_service_information(payload, leniency)
     called = said.called_party or said.requested_party
     return RatingAttributes(
         called_party=_party(called) if called else "",

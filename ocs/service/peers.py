@@ -70,6 +70,10 @@ class PeerDirectory:
         entry = self._entries.get(host)
         return entry or PeerEntry(host, profile=self._rules.unknown_profile)
 
+    def known(self, origin_host: str) -> PeerEntry | None:
+        """Return the entry of a peer or of a client behind a relay, if there is one."""
+        return self._entries.get(identity_key(origin_host))
+
     def decide(self, origin_host: str, address: str) -> PeerDecision:
         """Say whether the peer of a CER may open a connection from ``address``."""
         host = identity_key(origin_host)

@@ -10,8 +10,8 @@ from ocs.charging.profile import GENERIC, PROFILES, ClientProfile
 from ocs.errors import UsageError
 from protocol.members import LENIENT, STRICT, Leniency
 
-WIRE: dict[str, Leniency] = {name: LENIENT for name in PROFILES} | {"strict": STRICT}
-"""Leniency by profile name: everything real gateways send is accepted unless ``strict`` is asked."""
+WIRE: dict[str, Leniency] = dict.fromkeys(PROFILES, LENIENT) | {"strict": STRICT}
+"""Leniency by profile name: all that real gateways send is accepted, except by ``strict``."""
 
 
 def client_profile(name: str) -> ClientProfile:

@@ -7,6 +7,7 @@ event loop turns; ready means requests are decided.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.web.http import Request
 from twisted.web.resource import Resource
@@ -21,14 +22,14 @@ class _Page(Resource):
     isLeaf = True  # noqa: N815 -- Twisted's name
 
     def __init__(self, make: Callable[[], tuple[int, bytes, bytes]]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # twisted.web has no types
         self._make = make
 
     def render_GET(self, request: Request) -> bytes:  # noqa: N802 -- Twisted's name
         """Answer GET and HEAD."""
         status, content_type, body = self._make()
         request.setResponseCode(status)
-        request.setHeader(b"content-type", content_type)
+        request.setHeader(b"content-type", content_type)  # type: ignore[no-untyped-call]
         return body
 
 
@@ -41,14 +42,14 @@ def status_site(metrics: Metrics, not_ready_because: Callable[[], str]) -> Site:
             return 503, b"text/plain; charset=utf-8", reason.encode() + b"\n"
         return 200, b"text/plain; charset=utf-8", b"ready\n"
 
-    root = Resource()
+    root: Any = Resource()  # type: ignore[no-untyped-call]
     root.putChild(
         b"metrics",
         _Page(lambda: (200, b"text/plain; version=0.0.4; charset=utf-8", metrics.exposition())),
     )
     root.putChild(b"live", _Page(lambda: (200, b"text/plain; charset=utf-8", b"live\n")))
     root.putChild(b"ready", _Page(ready))
-    site = Site(root)
+    site = Site(root)  # type: ignore[no-untyped-call]
     site.displayTracebacks = False
     # Requests are counted by whoever asks; an access log would be noise.
     site.noisy = False

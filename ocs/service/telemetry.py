@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 from structlog.typing import Processor
-from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogBeginner
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogBeginner
 
 FORMATS = ("console", "json")
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -27,7 +27,9 @@ _TWISTED_LEVELS = {
 }
 
 
-def configure_logging(level: str = "info", form: str = "console", out: TextIO | None = None) -> None:
+def configure_logging(
+    level: str = "info", form: str = "console", out: TextIO | None = None
+) -> None:
     """Send every log event of the process to ``out`` (standard error unless given).
 
     ``form`` is one of FORMATS, ``level`` one of LEVELS.
@@ -56,7 +58,8 @@ def configure_logging(level: str = "info", form: str = "console", out: TextIO | 
 
 def adopt_twisted() -> None:
     """Lead Twisted's own events into structlog; once per process, before the reactor runs."""
-    globalLogBeginner.beginLoggingTo([_twisted_event], redirectStandardIO=False, discardBuffer=True)
+    observer = cast(ILogObserver, _twisted_event)
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False, discardBuffer=True)
 
 
 def _twisted_event(event: LogEvent) -> None:
@@ -74,9 +77,7 @@ class _Adopted(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         log = structlog.get_logger(record.name)
-        log.log(
-            record.levelno, record.getMessage(), source=record.name, exc_info=record.exc_info
-        )
+        log.log(record.levelno, record.getMessage(), source=record.name, exc_info=record.exc_info)
 
 
 def _adopt_standard_library(level: int) -> None:

@@ -1,0 +1,198 @@
+"""Decisions into credit-control answers (RFC 8506 3.2, TS 32.299 6.4.3), and their Failed-AVP.
+
+Called by ``diameter`` once per request. The order of the AVPs is the writer's business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ocs.amounts import unit_value
+from ocs.charging.messages import ChargingReply, FinalUnit, Outcome, ServiceReply, Units
+from ocs.currencies import NUMERIC_BY_CODE
+from ocs.service.results import RESULT_CODES
+from protocol import codec
+from protocol.credit_control import (
+    CostInformation,
+    CreditControlAnswer,
+    CreditControlRequest,
+    FinalUnitIndication,
+    Money,
+    MultipleServices,
+    ServiceUnits,
+)
+from protocol.dictionary import avp_code
+from protocol.errors import RemoteProtocolError
+
+ENOUGH_CREDIT, NO_CREDIT = 0, 1
+"""Check-Balance-Result (RFC 8506 8.6)."""
+LOW_BALANCE_YES = 1
+"""Low-Balance-Indication (TS 32.299 7.2.92)."""
+NO_CURRENCY = 999
+_ANY_REDIRECT = 1
+
+FAILED_NAMES: dict[str, str] = {
+    "service-context-id": "Service-Context-Id",
+    "subscription-id": "Subscription-Id",
+    "requested-action": "Requested-Action",
+    "refund-information": "Refund-Information",
+    "service-parameter-info": "Service-Parameter-Info",
+    "rating-group": "Rating-Group",
+    "service-identifier": "Service-Identifier",
+    "requested-service-unit": "Requested-Service-Unit",
+    "used-service-unit": "Used-Service-Unit",
+    "multiple-services-credit-control": "Multiple-Services-Credit-Control",
+    "cc-request-type": "CC-Request-Type",
+    "cc-request-number": "CC-Request-Number",
+    "cc-money": "CC-Money",
+    "currency-code": "Currency-Code",
+    "event-timestamp": "Event-Timestamp",
+    "service-information": "Service-Information",
+}
+"""The AVP that a decision's ``failed`` means; a decision may use no other names."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerDefaults:
+    """What every CCA says, as configured; None leaves an AVP out (RFC 8506 8.4, 8.14, 8.15)."""
+
+    origin_host: str
+    origin_realm: str
+    origin_state_id: int
+    session_failover: int | None = None
+    failure_handling: int | None = None
+    direct_debiting_failure_handling: int | None = None
+    low_balance_indication: bool = False
+
+
+def to_answer(
+    ccr: CreditControlRequest, reply: ChargingReply, defaults: AnswerDefaults, message: bytes
+) -> CreditControlAnswer:
+    """Return the CCA for a decision; ``message`` is the request, for its offending AVP."""
+    result_code = RESULT_CODES[reply.outcome]
+    answer = CreditControlAnswer(
+        ccr.session_id,
+        result_code,
+        defaults.origin_host,
+        defaults.origin_realm,
+        ccr.request_type,
+        ccr.request_number,
+        session_failover=defaults.session_failover,
+        failure_handling=defaults.failure_handling,
+        direct_debiting_failure_handling=defaults.direct_debiting_failure_handling,
+        sub_session_id=ccr.sub_session_id,
+        origin_state_id=defaults.origin_state_id or None,
+        proxy_infos=ccr.proxy_infos,
+    )
+    if reply.outcome != Outcome.SUCCESS:
+        # A failed command overrides its services, so none is repeated (RFC 8506 5.1.2).
+        answer.error_message = reply.reason or None
+        answer.failed_avp = failed_avp(reply.failed, message)
+        return answer
+    for service in reply.services:
+        if service.command_level:
+            _put_at_command_level(answer, service, reply.currency)
+        else:
+            answer.services.append(_service(service, reply.currency))
+    if reply.cost_micro is not None:
+        answer.cost_information = CostInformation(_money(reply.cost_micro, reply.currency))
+    if reply.enough_credit is not None:
+        answer.check_balance_result = ENOUGH_CREDIT if reply.enough_credit else NO_CREDIT
+    if reply.low_balance and defaults.low_balance_indication:
+        answer.low_balance_indication = LOW_BALANCE_YES
+    if reply.refund_reference:
+        token = reply.refund_reference.encode("ascii", "replace")
+        if answer.services:
+            answer.services[0].refund_information = token
+        else:
+            answer.refund_information = token
+    return answer
+
+
+def _service(service: ServiceReply, currency: str) -> MultipleServices:
+    return MultipleServices(
+        granted=None if service.granted is None else _units(service, service.granted, currency),
+        rating_group=service.rating_group,
+        service_identifiers=service.service_identifiers,
+        result_code=RESULT_CODES[service.outcome],
+        validity_time=service.validity_seconds or None,
+        final_unit=None if service.final_unit is None else _final_unit(service.final_unit),
+        volume_quota_threshold=service.volume_threshold_octets or None,
+        time_quota_threshold=service.time_threshold_seconds or None,
+        unit_quota_threshold=service.unit_threshold_events or None,
+        quota_holding_time=service.quota_holding_seconds,
+    )
+
+
+def _put_at_command_level(
+    answer: CreditControlAnswer, service: ServiceReply, currency: str
+) -> None:
+    """The answer to units asked without MSCC: its refusal is the command's own."""
+    if service.outcome != Outcome.SUCCESS:
+        answer.result_code = RESULT_CODES[service.outcome]
+        answer.error_message = service.reason or None
+        return
+    if service.granted is not None:
+        answer.granted = _units(service, service.granted, currency)
+    answer.validity_time = service.validity_seconds or None
+    if service.final_unit is not None:
+        answer.final_unit = _final_unit(service.final_unit)
+
+
+def _units(service: ServiceReply, granted: Units, currency: str) -> ServiceUnits:
+    money = None
+    if granted.money_micro is not None:
+        money = _money(granted.money_micro, granted.money_currency or currency)
+    return ServiceUnits(
+        granted.seconds,
+        granted.octets,
+        granted.input_octets,
+        granted.output_octets,
+        granted.events,
+        money,
+        service.tariff_change_ns or None,
+    )
+
+
+def _money(amount_micro: int, currency: str) -> Money:
+    digits, exponent = unit_value(amount_micro)
+    return Money(digits, exponent, NUMERIC_BY_CODE.get(currency, NO_CURRENCY))
+
+
+def _final_unit(final: FinalUnit) -> FinalUnitIndication:
+    redirects = final.action == _ANY_REDIRECT
+    return FinalUnitIndication(
+        final.action,
+        final.redirect_address_type if redirects else None,
+        final.redirect_address if redirects else None,
+        final.restriction_filter_rules,
+        final.filter_ids,
+    )
+
+
+def failed_avp(name: str, message: bytes) -> bytes:
+    """Return what the Failed-AVP holds: the request's own AVP of this name, else an example of it.
+
+    Looks at the command's AVPs first and then into each MSCC. An unknown name gives nothing.
+    """
+    avp_name = FAILED_NAMES.get(name)
+    if avp_name is None:
+        return b""
+    vendor, code = avp_code(avp_name)
+    end = len(message)
+    try:
+        found = codec.find_avp(message, codec.HEADER_SIZE, end, code, vendor)
+        if found is None:
+            for mscc, mscc_vendor, _, start, stop in codec.iter_avps(
+                message, codec.HEADER_SIZE, end
+            ):
+                if mscc == _MSCC and not mscc_vendor:
+                    found = codec.find_avp(message, start, stop, code, vendor)
+                    if found is not None:
+                        break
+    except RemoteProtocolError:
+        found = None
+    return codec.failed_avp_for_missing(avp_name) if found is None else found
+
+
+_MSCC = avp_code("Multiple-Services-Credit-Control").code

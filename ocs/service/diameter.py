@@ -1,0 +1,354 @@
+"""The Diameter edge: credit-control requests in, decisions back as answers (RFC 8506, RFC 6733 6).
+
+The PeerHandler of every connection. It reads and refuses what is wrong with a message, gives the
+rest to the batcher, and writes each answer on the connection its request came in on. Everything
+here runs on the reactor's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from ocs.charging.messages import ChargingReply, ChargingRequest, Outcome
+from ocs.charging.profile import GENERIC, PROFILES, ClientProfile
+from ocs.clock import Clock
+from ocs.service.answers import AnswerDefaults, to_answer
+from ocs.service.batcher import Batcher
+from ocs.service.mapping import Arrival, to_charging_request
+from ocs.service.peers import PeerDirectory
+from ocs.service.profiles import leniency
+from ocs.store.interface import PeerEntry
+from protocol import codec
+from protocol.answers import Origin, ResultCode, error_answer, request_echo
+from protocol.base import RELAY_APPLICATION, CapabilitiesExchangeRequest
+from protocol.codec import Header, Limits
+from protocol.credit_control import (
+    CREDIT_CONTROL_APPLICATION,
+    CREDIT_CONTROL_COMMAND,
+    CreditControlRequest,
+)
+from protocol.credit_control_reader import partial_ccr_fields, read_ccr
+from protocol.credit_control_writer import write_cca
+from protocol.errors import LocalProtocolError, RemoteProtocolError
+from protocol.members import Leniency
+from protocol.peer_events import DisconnectRequested, PeerClosed, PeerRecovered, PeerSuspect
+from protocol.peer_settings import PeerDecision
+from protocol.routing import LocalIdentity, route_check, route_check_values
+from protocol.session_commands import (
+    SessionAnswer,
+    SessionCommand,
+    read_session_request,
+    write_session_answer,
+)
+from protocol.transport import DiameterProtocol
+
+COMMANDS = {
+    CREDIT_CONTROL_APPLICATION: frozenset(
+        {CREDIT_CONTROL_COMMAND, int(SessionCommand.SESSION_TERMINATION)}
+    )
+}
+"""What is answered per application; RAR and ASR are ours to send, so they get 3001."""
+
+_AUTH_APPLICATION_ID, _REQUEST_TYPE, _REQUEST_NUMBER = 258, 416, 415
+_log = structlog.get_logger(__name__)
+
+
+class EdgeObserver(Protocol):
+    """Counts of what never reached a decision; see metrics.Metrics."""
+
+    errors: dict[str, int]
+
+
+class Link:
+    """One open connection with what is known about the peer at its other end."""
+
+    __slots__ = ("conn", "entry", "leniency", "origin_host", "profile")
+
+    def __init__(self, conn: DiameterProtocol, entry: PeerEntry) -> None:
+        self.conn = conn
+        self.entry = entry
+        self.origin_host = entry.origin_host
+        self.profile = PROFILES.get(entry.profile, GENERIC)
+        self.leniency = leniency(entry.profile)
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Who we are on the wire."""
+
+    identity: LocalIdentity
+    origin: Origin
+    answers: AnswerDefaults
+    limits: Limits = codec.DEFAULT_LIMITS
+
+
+class DiameterService:
+    """Handler and peer policy of all connections of a server."""
+
+    def __init__(
+        self,
+        edge: Edge,
+        directory: PeerDirectory,
+        batcher: Batcher,
+        clock: Clock,
+        observer: EdgeObserver,
+        client_connected: Callable[[str, int], None],
+        terminate_session: Callable[[str, Callable[[Outcome], None]], None],
+    ) -> None:
+        self._edge = edge
+        self._directory = directory
+        self._batcher = batcher
+        self._clock = clock
+        self._errors = observer.errors
+        self._client_connected = client_connected
+        self._terminate_session = terminate_session
+        self._links: dict[DiameterProtocol, Link] = {}
+
+    # ------------------------------------------------------------------------------- peers
+
+    def decide_peer(self, request: CapabilitiesExchangeRequest, address: str) -> PeerDecision:
+        """Say whether the sender of a CER may connect; the transport's AddressPolicy."""
+        return self._directory.decide(request.origin_host, address)
+
+    def peer_up(self, conn: DiameterProtocol) -> None:
+        """Take over a connection whose CER was accepted."""
+        said = conn.capabilities
+        if said is None:
+            return
+        entry = self._directory.entry_for(said.origin_host)
+        self._links[conn] = Link(conn, entry)
+        self._directory.opened(said.origin_host, conn)
+        relay = entry.relay or RELAY_APPLICATION in said.applications
+        _log.info(
+            "peer connected",
+            origin_host=entry.origin_host,
+            address=conn.remote_address,
+            profile=entry.profile,
+            relay=relay,
+            product=said.product_name,
+        )
+        if not relay:
+            # An agent's restart says nothing about the sessions of the clients behind it (D19).
+            self._client_connected(entry.origin_host, said.origin_state_id or 0)
+
+    def peer_down(self, conn: DiameterProtocol, closed: PeerClosed) -> None:
+        """Forget a connection; its sessions live on (B-010)."""
+        link = self._links.pop(conn, None)
+        if link is None:
+            _log.info("connection closed", address=conn.remote_address, reason=closed.reason)
+            return
+        self._directory.closed(link.origin_host, conn, by_watchdog=closed.by_watchdog)
+        _log.info("peer disconnected", origin_host=link.origin_host, reason=closed.reason)
+
+    def peer_changed(
+        self, conn: DiameterProtocol, event: PeerSuspect | PeerRecovered | DisconnectRequested
+    ) -> None:
+        """Log what the watchdog thinks; requests are answered in every state (B-063)."""
+        link = self._links.get(conn)
+        _log.info(
+            "peer changed",
+            origin_host=link.origin_host if link else "",
+            change=type(event).__name__,
+        )
+
+    def answer(self, conn: DiameterProtocol, header: Header, message: bytes) -> None:
+        """Pass over an answer: this server sends no requests to its clients yet."""
+
+    # ---------------------------------------------------------------------------- requests
+
+    def requests(self, conn: DiameterProtocol, batch: Sequence[tuple[Header, bytes]]) -> None:
+        """Read what arrived together; each gets one answer, now or after its batch."""
+        link = self._links.get(conn)
+        if link is None:
+            return
+        received_ns, monotonic_ns = self._clock.now_ns(), self._clock.monotonic_ns()
+        for header, message in batch:
+            try:
+                if (
+                    header.command_code == CREDIT_CONTROL_COMMAND
+                    and header.application_id == CREDIT_CONTROL_APPLICATION
+                ):
+                    self._credit_control(link, header, message, received_ns, monotonic_ns)
+                else:
+                    self._other_command(link, header, message)
+            except Exception:  # noqa: BLE001 -- no message may stop those that came with it
+                _log.exception("a request could not be handled", origin_host=link.origin_host)
+                fault = RemoteProtocolError(ResultCode.UNABLE_TO_COMPLY, "internal error")
+                self._refuse(link, header, message, fault, "command")
+
+    def _credit_control(
+        self, link: Link, header: Header, message: bytes, received_ns: int, monotonic_ns: int
+    ) -> None:
+        edge = self._edge
+        try:
+            ccr = read_ccr(message, header, link.leniency, edge.limits)
+        except RemoteProtocolError as fault:
+            routing = route_check(message, header, edge.identity)
+            if routing is not None:
+                self._refuse(link, header, message, routing, "routing")
+            else:
+                self._refuse(link, header, message, fault, "unreadable")
+            return
+        routing = route_check_values(
+            header, ccr.destination_host, ccr.destination_realm, ccr.route_records, edge.identity
+        )
+        if routing is not None:
+            self._refuse(link, header, message, routing, "routing")
+            return
+        profile, lenient = self._client(link, ccr)
+        try:
+            request = to_charging_request(
+                ccr,
+                Arrival(
+                    link.origin_host,
+                    profile,
+                    received_ns,
+                    monotonic_ns,
+                    header.end_to_end,
+                    header.is_retransmitted,
+                    lenient,
+                ),
+            )
+        except RemoteProtocolError as fault:
+            self._refuse(link, header, message, fault, "unreadable")
+            return
+        waiting = Waiting(self, link, header, message, ccr, profile)
+        if isinstance(request, ChargingRequest):
+            self._batcher.submit(request, waiting)
+        else:
+            waiting(request, late=False)
+
+    def _client(self, link: Link, ccr: CreditControlRequest) -> tuple[ClientProfile, Leniency]:
+        """The profile of who made the request: behind a relay that is not the peer itself."""
+        if link.entry.relay:
+            entry = self._directory.known(ccr.origin_host)
+            if entry is not None:
+                return PROFILES.get(entry.profile, GENERIC), leniency(entry.profile)
+        return link.profile, link.leniency
+
+    def _other_command(self, link: Link, header: Header, message: bytes) -> None:
+        fault = route_check(message, header, self._edge.identity)
+        if fault is not None:
+            self._refuse(link, header, message, fault, "routing")
+            return
+        try:
+            asked = read_session_request(message, header, link.leniency, self._edge.limits)
+        except RemoteProtocolError as error:
+            self._refuse(link, header, message, error, "unreadable")
+            return
+
+        def terminated(outcome: Outcome) -> None:
+            if outcome in {Outcome.TOO_BUSY, Outcome.UNABLE_TO_COMPLY}:
+                code = (
+                    ResultCode.TOO_BUSY
+                    if outcome == Outcome.TOO_BUSY
+                    else ResultCode.UNABLE_TO_COMPLY
+                )
+                problem = RemoteProtocolError(code, "the session cannot be released now")
+                self._refuse(link, header, message, problem, "command")
+                return
+            known = outcome == Outcome.SUCCESS
+            link.conn.send_answer(
+                write_session_answer(
+                    SessionAnswer(
+                        header.command_code,
+                        asked.session_id,
+                        ResultCode.SUCCESS if known else ResultCode.UNKNOWN_SESSION_ID,
+                        self._edge.origin.host,
+                        self._edge.origin.realm,
+                        self._edge.origin.state_id or None,
+                        proxy_infos=asked.proxy_infos,
+                    ),
+                    header.hop_by_hop,
+                    header.end_to_end,
+                    header.is_proxiable,
+                )
+            )
+
+        self._terminate_session(asked.session_id, terminated)
+
+    # ----------------------------------------------------------------------------- answers
+
+    def decided(self, waiting: Waiting, reply: ChargingReply, late: bool) -> None:
+        """Write the answer to a decided request; called through ``Waiting``."""
+        conn = waiting.link.conn
+        header = waiting.header
+        if late and waiting.profile.silent_when_late:
+            # What was committed stays stored for the retransmission.
+            self._errors["silent"] += 1
+            conn.release_request()
+            return
+        if late or reply.outcome == Outcome.TOO_BUSY:
+            reason = "not decided in time" if late else reply.reason
+            busy = RemoteProtocolError(ResultCode.TOO_BUSY, reason)
+            self._refuse(waiting.link, header, waiting.message, busy, "busy")
+            return
+        try:
+            answer = to_answer(waiting.ccr, reply, self._edge.answers, waiting.message)
+            encoded = write_cca(answer, header.hop_by_hop, header.end_to_end, header.is_proxiable)
+        except LocalProtocolError as error:
+            _log.error("an answer cannot be written", error=str(error), exc_info=error)
+            failure = RemoteProtocolError(ResultCode.UNABLE_TO_COMPLY, "internal error")
+            self._refuse(waiting.link, header, waiting.message, failure, "command")
+            return
+        conn.send_answer(encoded)
+
+    def _refuse(
+        self, link: Link, header: Header, message: bytes, fault: RemoteProtocolError, kind: str
+    ) -> None:
+        """Answer a request that is not decided: Session-Id and Proxy-Info as far as readable."""
+        self._errors[kind] += 1
+        extra = b""
+        if header.command_code == CREDIT_CONTROL_COMMAND:
+            session_id, request_type, number, proxy_infos = partial_ccr_fields(message)
+            if not 3000 <= fault.result_code < 4000:
+                # The grammar of the CCA as far as the request could be read (B-073).
+                extra = codec.encode_u32(_AUTH_APPLICATION_ID, CREDIT_CONTROL_APPLICATION)
+                if request_type is not None:
+                    extra += codec.encode_u32(_REQUEST_TYPE, request_type)
+                if number is not None:
+                    extra += codec.encode_u32(_REQUEST_NUMBER, number)
+        else:
+            session_id, proxy_infos = request_echo(message)
+        link.conn.send_answer(
+            error_answer(
+                self._edge.origin,
+                header,
+                fault.result_code,
+                session_id=session_id,
+                failed_avp=fault.failed_avp,
+                proxy_infos=proxy_infos,
+                error_message=fault.message,
+                extra=extra,
+            )
+        )
+
+
+class Waiting:
+    """A request that waits for its decision, and how it is answered then."""
+
+    __slots__ = ("ccr", "header", "link", "message", "profile", "service")
+
+    def __init__(
+        self,
+        service: DiameterService,
+        link: Link,
+        header: Header,
+        message: bytes,
+        ccr: CreditControlRequest,
+        profile: ClientProfile,
+    ) -> None:
+        self.service = service
+        self.link = link
+        self.header = header
+        self.message = message
+        self.ccr = ccr
+        self.profile = profile
+
+    def __call__(self, reply: ChargingReply, late: bool) -> None:
+        """Answer; the batcher's callback."""
+        self.service.decided(self, reply, late)
