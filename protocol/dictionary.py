@@ -164,6 +164,7 @@ def _index_names(definitions: dict[AvpKey, AvpDefinition]) -> dict[str, AvpDefin
 
 _BY_KEY = _build()
 _BY_NAME = _index_names(_BY_KEY)
+_BY_VENDOR_AND_NAME = {(d.key.vendor, d.name): d for d in reversed(_BY_KEY.values())}
 
 
 def lookup(vendor: int, code: int) -> AvpDefinition | None:
@@ -176,14 +177,17 @@ def is_known(vendor: int, code: int) -> bool:
     return (vendor, code) in _BY_KEY
 
 
-def definition(name: str) -> AvpDefinition:
-    """The definition with this exact name; raises KeyError for a name nobody defined."""
-    return _BY_NAME[name]
+def definition(name: str, vendor: int | None = None) -> AvpDefinition:
+    """The definition with this exact name; KeyError for a name nobody defined.
+
+    A few names exist twice, such as SIP-Method: without `vendor` that of the IETF is meant.
+    """
+    return _BY_NAME[name] if vendor is None else _BY_VENDOR_AND_NAME[vendor, name]
 
 
-def avp_code(name: str) -> AvpKey:
-    """(vendor, code) of an AVP by its name; raises KeyError for a name nobody defined."""
-    return _BY_NAME[name].key
+def avp_code(name: str, vendor: int | None = None) -> AvpKey:
+    """(vendor, code) of an AVP by its name, as `definition` finds it."""
+    return definition(name, vendor).key
 
 
 def command_name(command_code: int) -> str:

@@ -278,8 +278,10 @@ def _read_time(data: bytes, start: int) -> tuple[int]:
     return (datatypes.seconds_to_unix_ns(_U32(data, start)[0]),)
 
 
-def _member(name: str, size: int, attribute: str, read: Any) -> tuple[int, Member]:
-    vendor, code = dictionary.avp_code(name)
+def _member(
+    name: str, size: int, attribute: str, read: Any, of_vendor: int | None = None
+) -> tuple[int, Member]:
+    vendor, code = dictionary.avp_code(name, of_vendor)
     return vendor << 32 | code, (size, attribute, read)
 
 
@@ -308,9 +310,9 @@ def time_ns(name: str, attribute: str) -> tuple[int, Member]:
     return _member(name, 4, attribute, _read_time)
 
 
-def text(name: str, attribute: str) -> tuple[int, Member]:
-    """A single UTF8String or DiameterIdentity."""
-    return _member(name, ONE, attribute, read_text)
+def text(name: str, attribute: str, vendor: int | None = None) -> tuple[int, Member]:
+    """A single UTF8String or DiameterIdentity; `vendor` chooses between equal names."""
+    return _member(name, ONE, attribute, read_text, vendor)
 
 
 def octets(name: str, attribute: str) -> tuple[int, Member]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from protocol.credit_control import SubscriptionId
 from protocol.credit_control_groups import read_equipment, read_subscription_id
+from protocol.dictionary import VENDOR_3GPP
 from protocol.members import (
     INVALID_AVP_VALUE,
     LENIENT,
@@ -97,12 +98,12 @@ def _number_in_octets(reading: Reading, position: int, start: int, stop: int) ->
     size = stop - start
     if 1 <= size <= 4:
         return int.from_bytes(reading.data[start:stop], "big")
-    return _refuse(reading, position, stop, f"a number of {size} octets")
+    return _refused(reading, position, stop, f"a number of {size} octets")
 
 
 def _charging_id(reading: Reading, position: int, start: int, stop: int) -> int | None:
     if stop - start != 4:
-        return _refuse(reading, position, stop, "3GPP-Charging-Id needs 4 octets")
+        return _refused(reading, position, stop, "3GPP-Charging-Id needs 4 octets")
     return int.from_bytes(reading.data[start:stop], "big")
 
 
@@ -114,12 +115,13 @@ def _nsapi(reading: Reading, position: int, start: int, stop: int) -> int | None
             return int(payload, 16)
         if payload[0] < 16 and reading.leniency.raw_3gpp_octets:
             return payload[0]
-    return _refuse(reading, position, stop, "3GPP-NSAPI is one hexadecimal digit")
+    return _refused(reading, position, stop, "3GPP-NSAPI is one hexadecimal digit")
 
 
-def _refuse(reading: Reading, position: int, stop: int, message: str) -> None:
+def _refused(reading: Reading, position: int, stop: int, message: str) -> int | None:
     failed = reading.data[position : (stop + 3) & -4]
     reading.problem(Step.CONTENT, INVALID_AVP_VALUE, message, failed)
+    return None
 
 
 def _imei(reading: Reading, position: int, start: int, stop: int) -> bytes | None:
@@ -151,7 +153,7 @@ _PS: Table = dict(
     ]
 )
 
-_EVENT_TYPE: Table = dict([text("SIP-Method", "sip_method"), text("Event", "event")])
+_EVENT_TYPE: Table = dict([text("SIP-Method", "sip_method", VENDOR_3GPP), text("Event", "event")])
 _MEDIA: Table = dict([text("SDP-Media-Name", "name")])
 
 

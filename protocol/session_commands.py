@@ -161,7 +161,7 @@ def read_session_request(
     return SessionRequest(header.command_code, **found)
 
 
-_REQUIRED_IN_COMMAND = {
+_REQUIRED_IN_COMMAND: dict[int, tuple[tuple[str, str], ...]] = {
     SessionCommand.RE_AUTH: (
         ("destination_host", "Destination-Host"),
         ("re_auth_request_type", "Re-Auth-Request-Type"),
