@@ -283,7 +283,12 @@ class Simulation:
     """One run of a scenario against the server at host and port, on the given reactor."""
 
     def __init__(
-        self, reactor: Any, scenario: Scenario, host: str, port: int, progress: Progress | None = None
+        self,
+        reactor: Any,
+        scenario: Scenario,
+        host: str,
+        port: int,
+        progress: Progress | None = None,
     ) -> None:
         self.reactor = reactor
         self.scenario = scenario
@@ -412,7 +417,7 @@ def run_scenario(
     """
     from twisted.internet import asyncioreactor  # noqa: PLC0415 - a process has one reactor
 
-    asyncioreactor.install()
+    asyncioreactor.install()  # type: ignore[no-untyped-call]
     from twisted.internet import reactor as installed  # noqa: PLC0415
 
     reactor: Any = installed
