@@ -17,6 +17,9 @@ Value = TypeVar("Value")
 MAX_PROBLEMS = 500
 """More mistakes than these are counted, not listed."""
 
+MAX_WORD = 2048
+"""The longest text that is parsed as a number, quantity, address or the like."""
+
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS = {
     "true": True,
@@ -90,6 +93,9 @@ class Scalar(Node):
 
     def parsed(self, parse: Callable[[str], Value], default: Value) -> Value:
         """Return ``parse(text)``; after its ValueError, noted as a problem, ``default``."""
+        if len(self.text) > MAX_WORD:
+            self.problem(f"{self.describe()} is longer than {MAX_WORD} characters")
+            return default
         try:
             return parse(self.text)
         except ValueError as error:
@@ -150,6 +156,13 @@ class Mapping(Node):
     def describe(self) -> str:
         """Return the value itself, or what kind it is."""
         return "a group of keys"
+
+    @property
+    def title(self) -> Node:
+        """The key that names this group, or the group itself where none does."""
+        if isinstance(self.parent, Mapping) and isinstance(self.step, str):
+            return self.parent.keys.get(self.step, self)
+        return self
 
     def has(self, key: str) -> bool:
         """Whether a value was given for ``key``."""
@@ -255,12 +268,11 @@ class Mapping(Node):
         for key, node in self.entries.items():
             yield self.keys[key], node
 
-    def missing(self, key: str) -> None:
+    def missing(self, key: str, hint: str = "") -> None:
         """Note that ``key`` is needed and not there, at the key that names this group."""
-        place: Node = self
-        if isinstance(self.parent, Mapping) and isinstance(self.step, str):
-            place = self.parent.keys.get(self.step, self)
-        self.document.note(f"'{key}' is missing", place.line, place.column, self.path)
+        place = self.title
+        message = f"'{key}' is missing; {hint}" if hint else f"'{key}' is missing"
+        self.document.note(message, place.line, place.column, self.path)
 
     def finish(self) -> None:
         """Note every key that no reader has asked for."""

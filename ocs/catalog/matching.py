@@ -5,11 +5,11 @@ and rating ask it for every request, so nothing here searches.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from ocs.catalog.calendar import Calendar, Timeline
-from ocs.catalog.model import Catalog, PriceRule, Service, ServiceTerms, TariffSlot
+from ocs.catalog.model import ALWAYS, Catalog, PriceRule, Service, ServiceTerms, TariffSlot
 from ocs.errors import NotFoundError
 
 NO_TARIFF = TariffSlot(None, 0, 0)
@@ -29,6 +29,22 @@ def normalise_context(text: str) -> str:
         return f"{local.rpartition('.')[2]}@{domain}"
     lenient = _WITHOUT_AT.search(text)
     return f"{lenient[1]}@3gpp.org" if lenient else text
+
+
+def rules_by_place(rules: Sequence[PriceRule]) -> dict[tuple[str, str], int]:
+    """Return the position of each rule in a price list by (zone, band)."""
+    return {(rule.zone, rule.band): index for index, rule in enumerate(rules)}
+
+
+def best_rule(by_place: Mapping[tuple[str, str], int], zone: str, band: str) -> int:
+    """Return the position of the most specific rule for a zone and band, -1 when none holds.
+
+    A rule for the zone goes before one for the band.
+    """
+    for place in ((zone, band), (zone, ALWAYS), ("", band), ("", ALWAYS)):
+        if (index := by_place.get(place)) is not None:
+            return index
+    return -1
 
 
 class _Tariff:
@@ -62,25 +78,12 @@ class _TermsIndex:
     def __init__(self, terms: ServiceTerms, bands: Sequence[str], calendar: Calendar) -> None:
         self.terms = terms
         """Kept alive here, so that its identity cannot become another's."""
-        by_place = {(rule.zone, rule.band): index for index, rule in enumerate(terms.rules)}
+        by_place = rules_by_place(terms.rules)
         rules: list[PriceRule | None] = [*terms.rules, None]
-        nothing = len(terms.rules)
         self._by_zone: dict[str, _Tariff] = {}
         for zone in dict.fromkeys(["", *(rule.zone for rule in terms.rules)]):
-            anywhere = by_place.get((zone, ""), -1)
-            labels = {
-                band: next(
-                    index
-                    for index in (
-                        by_place.get((zone, band), -1),
-                        anywhere,
-                        by_place.get(("", band), -1),
-                        by_place.get(("", ""), nothing),
-                    )
-                    if index >= 0
-                )
-                for band in bands
-            }
+            # -1, where no rule holds, is the place of None at the end of the list.
+            labels = {band: best_rule(by_place, zone, band) for band in bands}
             self._by_zone[zone] = _Tariff(calendar.timeline.relabel(labels), rules)
 
     def at(self, zone: str, instant_ns: int) -> TariffSlot:

@@ -1,0 +1,259 @@
+"""Catalogue files: a marked document becomes a Catalog, or the list of all its mistakes.
+
+The format is described in docs/catalogue.md. Called when a catalogue is checked or published, and
+when a stored one is read back.
+"""
+
+import re
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from ocs.amounts import Unit
+from ocs.catalog.calendar import DAY_MINUTES, week_of
+from ocs.catalog.loader_plans import Offer, read_plans
+from ocs.catalog.loader_values import check_code, read_quota
+from ocs.catalog.matching import normalise_context
+from ocs.catalog.model import BandSpan, Catalog, Service, TimeBand
+from ocs.currencies import NUMERIC_BY_CODE
+from ocs.marked import Document, Mapping, Node, Scalar, unknown_word
+
+MAX_PREFIXES = 200_000
+MAX_SERVICES = 1_000
+MAX_BANDS = 50
+MAX_NUMBER = (1 << 32) - 1
+"""Rating-Group and Service-Identifier are Unsigned32 (RFC 8506 8.28, 8.29)."""
+
+_UNITS = {unit.label: unit for unit in (Unit.OCTETS, Unit.SECONDS, Unit.EVENTS)}
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_PREFIX = re.compile(r"\+?([0-9]{1,15})")
+_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])|24:00")
+_CONTEXT = re.compile(r"[^\s@]+@[^\s@]+")
+
+
+def load_catalog(document: Document, source_name: str = "") -> Catalog:
+    """Return the catalogue in a document; version 0, and the text as its source.
+
+    ``source_name`` replaces the name that problems give the document. Raises DocumentError with
+    every mistake; nothing is half-loaded.
+    """
+    document.source = source_name or document.source
+    root = document.root
+    name = root.text("name")
+    currency = root.choice("currency", {code: code for code in NUMERIC_BY_CODE})
+    time_zone = root.parsed("time_zone", _time_zone, "UTC")
+    bands = _read_bands(root)
+    zones = _read_zones(root)
+    services = _read_services(root)
+    week = set(week_of(bands))
+    offer = Offer(
+        services=services,
+        zones=zones,
+        bands={band.name: band.name in week for band in bands},
+        gap_band="" in week,
+    )
+    plans = read_plans(root, offer)
+    root.finish()
+    _check_bands(root, offer)
+    if plans:
+        _check_unused(root, offer)
+    document.check()
+    return Catalog(
+        name=name,
+        currency=currency,
+        time_zone=time_zone,
+        services=services,
+        plans=plans,
+        zones=zones,
+        bands=bands,
+        source=document.text,
+    )
+
+
+def _time_zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"'{text}' is no time zone such as Europe/Madrid") from error
+    return text
+
+
+def _read_bands(root: Mapping) -> tuple[TimeBand, ...]:
+    bands: list[TimeBand] = []
+    group = root.mapping("time_bands")
+    for key, _ in group.members():
+        name = check_code(key, "time band")
+        if len(bands) >= MAX_BANDS:
+            key.problem(f"there are more than {MAX_BANDS} time bands")
+            break
+        spans = tuple(_read_span(span) for span in group.mappings(key.text))
+        if not group.sequence(key.text):
+            key.problem(f"time band '{name}' has no times")
+        bands.append(TimeBand(name, spans))
+    return tuple(bands)
+
+
+def _read_span(group: Mapping) -> BandSpan:
+    weekdays = {day for scalar in group.scalars("days") for day in _weekdays(scalar)}
+    start = group.parsed("from", _minute, 0)
+    end = group.parsed("to", _minute, DAY_MINUTES)
+    if start == DAY_MINUTES:
+        group.problem("'from' is the end of the day; write 00:00 and the next day")
+    elif start == end:
+        group.problem("'from' and 'to' are the same; write 00:00 and 24:00 for whole days")
+    group.finish()
+    return BandSpan(frozenset(weekdays or range(7)), start, end)
+
+
+def _weekdays(scalar: Scalar) -> list[int]:
+    """Return the weekdays of a name such as ``sat`` or of a range such as ``mon-fri``."""
+    first, dash, last = scalar.text.lower().partition("-")
+    for word in (first, last) if dash else (first,):
+        if word not in _WEEKDAYS:
+            scalar.problem(unknown_word(word, "no weekday", set(_WEEKDAYS)))
+            return []
+    start, end = _WEEKDAYS.index(first), _WEEKDAYS.index(last if dash else first)
+    return [(start + offset) % 7 for offset in range((end - start) % 7 + 1)]
+
+
+def _minute(text: str) -> int:
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise ValueError(f"'{text}' is no time of day from 00:00 to 24:00")
+    return DAY_MINUTES if match[1] is None else int(match[1]) * 60 + int(match[2])
+
+
+def _read_zones(root: Mapping) -> dict[str, tuple[str, ...]]:
+    group = root.mapping("destinations")
+    zones: dict[str, tuple[str, ...]] = {}
+    lines: dict[str, int] = {}
+    for key, _ in group.members():
+        name = check_code(key, "destination")
+        prefixes = []
+        for scalar in group.scalars(key.text):
+            match = _PREFIX.fullmatch(scalar.text)
+            if match is None:
+                scalar.problem(f"{scalar.describe()} is no prefix of 1 to 15 digits such as 34600")
+            elif (line := lines.get(match[1])) is not None:
+                scalar.problem(f"the prefix {match[1]} is given twice; the first is in line {line}")
+            elif len(lines) >= MAX_PREFIXES:
+                scalar.problem(f"there are more than {MAX_PREFIXES} prefixes")
+                return zones
+            else:
+                lines[match[1]] = scalar.line
+                prefixes.append(match[1])
+        if not group.sequence(key.text):
+            key.problem(f"destination '{name}' has no prefixes")
+        zones[name] = tuple(prefixes)
+    return zones
+
+
+def _read_services(root: Mapping) -> dict[str, Service]:
+    group = root.mapping("services", required=True)
+    services: dict[str, Service] = {}
+    claims: dict[tuple[str, str, int], str] = {}
+    for key, node in group.members():
+        code = check_code(key, "service")
+        if len(services) >= MAX_SERVICES:
+            key.problem(f"there are more than {MAX_SERVICES} services")
+            break
+        if isinstance(node, Mapping):
+            services[code] = _ServiceReader(code, node, claims).read()
+        else:
+            node.problem(f"service '{code}' needs a group of keys")
+    if root.has("services") and not group.entries:
+        group.problem("there is no service")
+    return services
+
+
+class _ServiceReader:
+    """Reads one service; ``claims`` tells which service each number of a context means."""
+
+    def __init__(self, code: str, group: Mapping, claims: dict[tuple[str, str, int], str]) -> None:
+        self._code = code
+        self._group = group
+        self._claims = claims
+        self._contexts = self._read_contexts()
+
+    def read(self) -> Service:
+        """Return the service, whatever is wrong with it."""
+        group = self._group
+        unit = group.choice("unit", _UNITS)
+        rating_groups = self._numbers("rating_groups", "rating group")
+        identifiers = self._numbers("service_identifiers", "service identifier")
+        default = group.boolean("default", default=False)
+        if default:
+            self._claim(group.entries["default"], "default", 0)
+        elif not (group.has("rating_groups") or group.has("service_identifiers")):
+            group.title.problem(
+                "no request means this service: give rating_groups, service_identifiers or "
+                "default: true"
+            )
+        service = Service(
+            code=self._code,
+            contexts=self._contexts,
+            unit=unit,
+            quota=read_quota(group.mapping("quota", required=True), unit),
+            rating_groups=rating_groups,
+            service_identifiers=identifiers,
+            default=default,
+            destination_rated=group.boolean("destination_rated", default=False),
+        )
+        group.finish()
+        return service
+
+    def _read_contexts(self) -> tuple[str, ...]:
+        contexts: list[str] = []
+        for scalar in self._group.scalars("contexts"):
+            context = normalise_context(scalar.text)
+            if not _CONTEXT.fullmatch(context):
+                scalar.problem(f"{scalar.describe()} is no context such as 32251@3gpp.org")
+            elif context in contexts:
+                scalar.problem(f"{scalar.describe()} means {context}, which is given twice")
+            else:
+                contexts.append(context)
+        if not self._group.sequence("contexts"):
+            self._group.missing("contexts", "give Service-Context-Ids such as 32251@3gpp.org")
+        return tuple(contexts)
+
+    def _numbers(self, key: str, what: str) -> frozenset[int]:
+        numbers: set[int] = set()
+        for scalar in self._group.scalars(key):
+            number = scalar.integer(0, MAX_NUMBER, -1)
+            if number in numbers:
+                scalar.problem(f"{what} {number} is given twice")
+            elif number >= 0:
+                numbers.add(number)
+                self._claim(scalar, what, number)
+        return frozenset(numbers)
+
+    def _claim(self, place: Node, what: str, number: int) -> None:
+        for context in self._contexts:
+            owner = self._claims.setdefault((context, what, number), self._code)
+            if owner != self._code:
+                taken = what if what == "default" else f"{what} {number}"
+                place.problem(f"the {taken} of {context} is service '{owner}' already")
+
+
+def _check_bands(root: Mapping, offer: Offer) -> None:
+    keys = root.mapping("time_bands").keys
+    for band, holds in offer.bands.items():
+        if not holds:
+            keys[band].problem(f"time band '{band}' never holds: those before it cover its times")
+    if offer.bands and not root.has("time_zone"):
+        root.missing("time_zone", "time bands need one, such as Europe/Madrid")
+
+
+def _check_unused(root: Mapping, offer: Offer) -> None:
+    """Note services, destinations and time bands that no plan uses, and vain destination rating."""
+    for section, kind, words in (
+        ("services", "service", "is sold by no plan"),
+        ("destinations", "destination", "is used by no price"),
+        ("time_bands", "time_band", "is used by no price"),
+    ):
+        for name, key in root.mapping(section).keys.items():
+            if (kind, name) not in offer.used:
+                key.problem(f"{kind.replace('_', ' ')} '{name}' {words}")
+    for code, service in offer.services.items():
+        if service.destination_rated and ("rated", code) not in offer.used:
+            root.mapping("services").mapping(code).entries["destination_rated"].problem(
+                f"no price of service '{code}' names a destination"
+            )

@@ -1,0 +1,322 @@
+"""Plans of a catalogue file: price lists, allowances, and whether every rule can ever be used.
+
+Called by catalog.loader, which has read time bands, destinations and services before.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping as AbstractMapping
+from dataclasses import dataclass, field, replace
+
+from ocs.amounts import AMOUNT_MAX_MICRO, Unit, parse_amount
+from ocs.catalog.loader_values import (
+    amount_from_zero,
+    at_least,
+    check_code,
+    check_price,
+    read_final_unit,
+    read_price,
+    read_quota,
+    seconds_up_to,
+)
+from ocs.catalog.matching import best_rule, rules_by_place
+from ocs.catalog.model import (
+    Allowance,
+    ChargeMode,
+    FinalUnitPolicy,
+    Plan,
+    PriceRule,
+    Service,
+    ServiceTerms,
+)
+from ocs.marked import Mapping, Node, Scalar, unknown_word
+
+MAX_PLANS = 10_000
+MAX_ALLOWANCES = 100
+MAX_RULES = 5_000
+MAX_RULE_CODE = 64
+MAX_EXPIRY_SECONDS = 20 * 365 * 86400
+_MODES = {"free": ChargeMode.FREE, "uncontrolled": ChargeMode.UNCONTROLLED}
+_ALLOWANCE_UNITS = {
+    unit.label: unit for unit in (Unit.OCTETS, Unit.SECONDS, Unit.EVENTS, Unit.MONEY)
+}
+_PRICE_KEYS = ("per", "increment", "minimum", "setup")
+
+
+@dataclass(slots=True)
+class Offer:
+    """What plans may refer to, and what they have referred to so far."""
+
+    services: dict[str, Service]
+    zones: dict[str, tuple[str, ...]]
+    bands: dict[str, bool]
+    """Whether each band ever holds."""
+    gap_band: bool
+    """Whether there are times in which no band holds."""
+    used: set[tuple[str, str]] = field(default_factory=set)
+    """(kind, name) of every service, destination and time band that a plan names."""
+
+    @property
+    def effective_bands(self) -> list[str]:
+        """The bands that ever hold, "" among them when there are times without a band."""
+        named = [band for band, holds in self.bands.items() if holds]
+        return ["", *named] if self.gap_band else named
+
+
+def read_plans(root: Mapping, offer: Offer) -> dict[str, Plan]:
+    """Return every plan of the file; there must be one at least."""
+    group = root.mapping("plans", required=True)
+    plans: dict[str, Plan] = {}
+    for key, node in group.members():
+        if len(plans) >= MAX_PLANS:
+            key.problem(f"there are more than {MAX_PLANS} plans")
+            break
+        code = check_code(key, "plan")
+        if isinstance(node, Mapping):
+            plans[code] = _read_plan(code, node, offer)
+        else:
+            node.problem(f"plan '{code}' needs a group of keys")
+    if root.has("plans") and not group.entries:
+        group.problem("there is no plan")
+    return plans
+
+
+def _read_plan(code: str, group: Mapping, offer: Offer) -> Plan:
+    plan = Plan(
+        code=code,
+        name=group.text("name", code),
+        terms=_read_terms_of_plan(code, group, offer),
+        final_unit=read_final_unit(group, "final_unit", FinalUnitPolicy()),
+        credit_limit_micro=group.parsed("credit_limit", amount_from_zero, 0),
+        low_balance_micro=(
+            group.parsed("low_balance", parse_amount, 0) if group.has("low_balance") else None
+        ),
+    )
+    plan = replace(plan, allowances=_read_allowances(group, plan, offer))
+    group.finish()
+    return plan
+
+
+def _read_terms_of_plan(plan: str, group: Mapping, offer: Offer) -> dict[str, ServiceTerms]:
+    services = group.mapping("services", required=True)
+    if group.has("services") and not services.entries:
+        services.problem(f"plan '{plan}' sells no service")
+    terms: dict[str, ServiceTerms] = {}
+    codes: dict[str, Node] = {}
+    for key, node in services.members():
+        service = offer.services.get(key.text)
+        if service is None:
+            key.problem(unknown_word(key.text, "no service of this catalogue", offer.services))
+            continue
+        offer.used.add(("service", service.code))
+        terms[service.code] = _read_terms(service, node, offer, codes)
+    return terms
+
+
+def _read_terms(service: Service, node: Node, offer: Offer, codes: dict[str, Node]) -> ServiceTerms:
+    if isinstance(node, Scalar):
+        if node.text not in _MODES:
+            words = "free, uncontrolled, or a group with price or prices"
+            node.problem(f"{node.describe()} is no charge; give {words}")
+        return ServiceTerms(service.code, _MODES.get(node.text, ChargeMode.FREE))
+    if not isinstance(node, Mapping):
+        node.problem("a service is free, uncontrolled, or a group with price or prices")
+        return ServiceTerms(service.code, ChargeMode.FREE)
+    ways = [way for way in ("charge", "price", "prices") if node.has(way)]
+    if len(ways) != 1:
+        node.problem("give exactly one of price, prices and charge (free or uncontrolled)")
+    quota_group = node.mapping("quota")
+    quota = read_quota(quota_group, service.unit, service.quota) if node.has("quota") else None
+    final_unit = (
+        read_final_unit(node, "final_unit", FinalUnitPolicy()) if node.has("final_unit") else None
+    )
+    mode = ChargeMode.PRICED
+    rules: tuple[PriceRule, ...] = ()
+    if ways[:1] == ["charge"]:
+        mode = node.choice("charge", _MODES)
+    elif ways:
+        price_list = _PriceList(service, offer, codes)
+        rules = price_list.read(node, ways[0])
+        for rule, place in zip(rules, price_list.places, strict=True):
+            check_price(rule.price, service.unit, quota or service.quota, place)
+    node.finish()
+    return ServiceTerms(service.code, mode, rules, quota, final_unit)
+
+
+class _PriceList:
+    """Reads the price rules of one service in one plan and looks for useless ones and gaps."""
+
+    def __init__(self, service: Service, offer: Offer, codes: dict[str, Node]) -> None:
+        self._service = service
+        self._offer = offer
+        self._codes = codes
+        """Rule codes of the plan so far."""
+        self._sound = True
+        """Whether every zone and band named exists."""
+        self.places: list[Node] = []
+
+    def read(self, group: Mapping, way: str) -> tuple[PriceRule, ...]:
+        """Return the rules under ``prices``, or the single one that the group itself is."""
+        if way == "price":
+            rule = PriceRule(self._code(group, "", ""), read_price(group, self._service.unit))
+            self.places.append(group)
+            return (rule,)
+        entries = group.mappings("prices")
+        for key in _PRICE_KEYS:
+            if group.has(key):
+                group.keys[key].problem(f"'{key}' belongs to each of the prices")
+        if len(entries) > MAX_RULES:
+            entries[MAX_RULES].problem(f"there are more than {MAX_RULES} prices")
+            return ()
+        rules = tuple(self._rule(entry) for entry in entries)
+        if not rules:
+            group.keys["prices"].problem("the list of prices is empty")
+        elif self._sound:
+            self._check_reach(rules, group.keys["prices"])
+        return rules
+
+    def _rule(self, group: Mapping) -> PriceRule:
+        zone = self._name(group, "destination", self._offer.zones)
+        band = self._name(group, "time_band", self._offer.bands)
+        if zone and not self._service.destination_rated:
+            group.keys["destination"].problem(
+                f"service '{self._service.code}' is not rated by destination; "
+                "say destination_rated: true there"
+            )
+            self._sound = False
+        if zone:
+            self._offer.used.add(("rated", self._service.code))
+        rule = PriceRule(
+            code=self._code(group, zone, band),
+            price=read_price(group, self._service.unit),
+            zone=zone,
+            band=band,
+        )
+        group.finish()
+        self.places.append(group)
+        return rule
+
+    def _name(self, group: Mapping, key: str, known: AbstractMapping[str, object]) -> str:
+        node = group.scalar(key)
+        if node is None:
+            return ""
+        self._offer.used.add((key, node.text))
+        if node.text not in known:
+            node.problem(unknown_word(node.text, f"no {key} of this catalogue", known))
+            self._sound = False
+        return node.text
+
+    def _code(self, group: Mapping, zone: str, band: str) -> str:
+        """Return the rule's code, by default service, destination and time band with dots."""
+        given = group.scalar("code")
+        place: Node = group if given is None else given
+        code = check_code(given, "price") if given is not None else ""
+        code = code or ".".join(part for part in (self._service.code, zone, band) if part)
+        if len(code) > MAX_RULE_CODE:
+            place.problem(f"the code {code} is longer than {MAX_RULE_CODE}; give a shorter code")
+        first = self._codes.setdefault(code, place)
+        if first is not place:
+            place.problem(
+                f"this price has the same code as the one in line {first.line}, {code}; "
+                "remove one of them or give it a code"
+            )
+        return code
+
+    def _check_reach(self, rules: tuple[PriceRule, ...], prices: Node) -> None:
+        by_place = rules_by_place(rules)
+        bands = self._offer.effective_bands
+        reached: set[int] = set()
+        gaps: list[str] = []
+        for zone in dict.fromkeys(["", *(rule.zone for rule in rules)]):
+            for band in bands:
+                index = best_rule(by_place, zone, band)
+                reached.add(index)
+                if index < 0:
+                    gaps.append(self._gap(zone, band))
+        for index, place in enumerate(self.places):
+            if index not in reached:
+                place.problem("this price never holds: others that are more specific hold instead")
+        if gaps:
+            more = f" and {len(gaps) - 3} more" if len(gaps) > 3 else ""
+            prices.problem(
+                f"there is no price {'; '.join(gaps[:3])}{more}; add a price without destination "
+                "or time_band"
+            )
+
+    def _gap(self, zone: str, band: str) -> str:
+        if zone:
+            where = f"for destination '{zone}'"
+        else:
+            rated = self._service.destination_rated
+            where = "for all other destinations" if rated else ""
+        always = len(self._offer.effective_bands) == 1
+        when = f"in time band '{band}'" if band else "when no time band holds"
+        return " ".join(part for part in (where, "" if always else when) if part)
+
+
+def _read_allowances(group: Mapping, plan: Plan, offer: Offer) -> tuple[Allowance, ...]:
+    allowances: list[Allowance] = []
+    for key, node in group.mapping("allowances").members():
+        code = check_code(key, "allowance")
+        if not isinstance(node, Mapping):
+            node.problem(f"allowance '{code}' needs a group of keys")
+        elif len(allowances) >= MAX_ALLOWANCES:
+            key.problem(f"there are more than {MAX_ALLOWANCES} allowances")
+            break
+        else:
+            allowances.append(_read_allowance(code, node, plan, offer))
+    return tuple(allowances)
+
+
+def _read_allowance(code: str, group: Mapping, plan: Plan, offer: Offer) -> Allowance:
+    unit = group.choice("unit", _ALLOWANCE_UNITS)
+    amount = group.parsed("amount", _amount_of(unit), 1, required=True)
+    services = tuple(key.text for key in group.scalars("services") if _pays(key, unit, plan, offer))
+    if not group.has("services") and not any(
+        terms.mode is ChargeMode.PRICED and unit in {Unit.MONEY, offer.services[name].unit}
+        for name, terms in plan.terms.items()
+    ):
+        group.title.problem(f"no service with a price in plan '{plan.code}' can use this allowance")
+    allowance = Allowance(
+        code=code,
+        unit=unit,
+        amount=amount,
+        services=services,
+        priority=group.integer("priority", 100, minimum=0, maximum=1000),
+        expires_after_seconds=group.parsed(
+            "expires_after", seconds_up_to(MAX_EXPIRY_SECONDS, minimum=0), 0
+        ),
+    )
+    group.finish()
+    return allowance
+
+
+def _amount_of(unit: Unit) -> Callable[[str], int]:
+    if unit is not Unit.MONEY:
+        return at_least(1, unit)
+
+    def parse(text: str) -> int:
+        amount_micro = parse_amount(text)
+        if not 0 < amount_micro <= AMOUNT_MAX_MICRO:
+            raise ValueError(f"'{text}' is not more than zero")
+        return amount_micro
+
+    return parse
+
+
+def _pays(key: Scalar, unit: Unit, plan: Plan, offer: Offer) -> bool:
+    """Whether an allowance of ``unit`` can pay for the service named; if not, note why."""
+    service, terms = offer.services.get(key.text), plan.terms.get(key.text)
+    if service is None:
+        key.problem(unknown_word(key.text, "no service of this catalogue", offer.services))
+    elif terms is None:
+        key.problem(f"plan '{plan.code}' does not sell service '{key.text}'")
+    elif terms.mode is not ChargeMode.PRICED:
+        key.problem(f"service '{key.text}' costs nothing in plan '{plan.code}'")
+    elif unit not in {Unit.MONEY, service.unit}:
+        key.problem(
+            f"service '{key.text}' is counted in {service.unit.label}, this allowance in "
+            f"{unit.label}"
+        )
+    else:
+        return True
+    return False

@@ -1,0 +1,267 @@
+"""Values of a catalogue file: codes, quantities, prices, quota policies, final-unit policies.
+
+Called by catalog.loader and loader_plans. Every reader notes its problems in the document and
+returns something usable, so that one reading finds every mistake.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from ocs.amounts import (
+    AMOUNT_MAX_MICRO,
+    MICRO,
+    Unit,
+    format_quantity,
+    parse_amount,
+    parse_decimal,
+    parse_quantity,
+)
+from ocs.catalog.model import FinalUnitAction, FinalUnitPolicy, Price, QuotaPolicy
+from ocs.marked import Mapping, Node, Scalar, unknown_word
+
+MAX_VALIDITY_SECONDS = 31 * 86400
+MAX_DECIMALS = 18
+_CODE = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,38}[a-z0-9])?")
+_PERCENT = re.compile(r"([0-9]{1,2}) ?%?")
+_FILTER_RULE = re.compile(r"(permit|deny) (in|out) \S+ from \S+.* to \S+.*")
+_ACTIONS = {
+    "terminate": FinalUnitAction.TERMINATE,
+    "redirect": FinalUnitAction.REDIRECT,
+    "restrict": FinalUnitAction.RESTRICT_ACCESS,
+}
+_ADDRESS_TYPES = {"ipv4": 0, "ipv6": 1, "url": 2, "sip": 3}
+"""Redirect-Address-Type by the key of the address (RFC 8506 8.38)."""
+
+
+def check_code(key: Scalar, what: str) -> str:
+    """Return the code that a key gives; codes are stored and typed on command lines."""
+    if not _CODE.fullmatch(key.text):
+        key.problem(
+            f"{key.describe()} cannot be the code of a {what}: small letters, digits, - and _, "
+            "at most 40"
+        )
+    return key.text
+
+
+def at_least(minimum: int, unit: Unit) -> Callable[[str], int]:
+    """Return a parser of quantities of ``unit`` that refuses those below ``minimum``."""
+
+    def parse(text: str) -> int:
+        value = parse_quantity(text, unit)
+        if value < minimum:
+            raise ValueError(f"'{text}' is too small; the least is {minimum} {unit.label}")
+        return value
+
+    return parse
+
+
+def seconds_up_to(maximum: int, minimum: int = 1) -> Callable[[str], int]:
+    """Return a parser of durations within bounds, in seconds."""
+    least = at_least(minimum, Unit.SECONDS)
+
+    def parse(text: str) -> int:
+        value = least(text)
+        if value > maximum:
+            raise ValueError(f"'{text}' is too long; the most is {maximum} s")
+        return value
+
+    return parse
+
+
+def amount_from_zero(text: str) -> int:
+    """Return micro units of an amount of at least zero."""
+    amount_micro = parse_amount(text)
+    if amount_micro < 0:
+        raise ValueError(f"'{text}' is negative")
+    return amount_micro
+
+
+def parse_rate(text: str) -> tuple[int, int]:
+    """Return (micro units, divisor) of a price text, exactly: a price finer than a micro unit is
+    whole micro units per ten, hundred, ... times as many units.
+    """
+    digits, scale = parse_decimal(text)
+    if digits < 0:
+        raise ValueError(f"'{text}' is negative")
+    if scale > 10**MAX_DECIMALS or digits * MICRO > AMOUNT_MAX_MICRO * scale:
+        raise ValueError(f"'{text}' is too large, or has more than {MAX_DECIMALS} decimals")
+    divisor = 1
+    while digits * MICRO * divisor % scale:
+        divisor *= 10
+    return digits * MICRO * divisor // scale, divisor
+
+
+def read_price(group: Mapping, unit: Unit) -> Price:
+    """Return the price that ``price``, ``per``, ``increment``, ``minimum`` and ``setup`` give.
+
+    Events are counted one by one; for octets and seconds ``per`` and ``increment`` must be said.
+    """
+    counted = unit is Unit.EVENTS
+    rate_micro, divisor = group.parsed("price", parse_rate, (0, 1), required=True)
+    whole = at_least(1, unit)
+    if not counted and not group.has("increment"):
+        group.missing("increment", "say how usage is rounded up, such as 1 MB or 60 s")
+    if not counted and not group.has("per"):
+        group.missing("per", "say what the price is for, such as 1 MB or 1 min")
+    return Price(
+        rate_micro=rate_micro,
+        per=group.parsed("per", whole, 1) * divisor,
+        increment=group.parsed("increment", whole, 1),
+        minimum=group.parsed("minimum", at_least(0, unit), 0),
+        setup_micro=group.parsed("setup", amount_from_zero, 0),
+    )
+
+
+def check_price(price: Price, unit: Unit, quota: QuotaPolicy, place: Node) -> None:
+    """Note where a price and the quota policy it is granted under cannot work together."""
+    if price.increment > quota.slice:
+        place.problem(
+            f"the increment of {format_quantity(price.increment, unit)} is larger than the slice "
+            f"of {format_quantity(quota.slice, unit)}, so nothing could ever be granted"
+        )
+    largest = max(quota.maximum, price.minimum) + price.increment
+    if price.setup_micro + largest * price.rate_micro // price.per > AMOUNT_MAX_MICRO:
+        place.problem("the largest grant would cost more than the largest amount kept")
+
+
+def read_quota(group: Mapping, unit: Unit, base: QuotaPolicy | None = None) -> QuotaPolicy:
+    """Return the quota policy of a group; what it leaves out is as in ``base``.
+
+    Without ``base``, ``slice`` must be given and ``maximum`` is the slice.
+    """
+    whole = at_least(1, unit)
+    known = base or QuotaPolicy(slice=1, maximum=1)
+    slice_ = group.parsed("slice", whole, known.slice, required=base is None)
+    validity = group.parsed("validity", seconds_up_to(MAX_VALIDITY_SECONDS), known.validity_seconds)
+    policy = QuotaPolicy(
+        slice=slice_,
+        maximum=group.parsed("maximum", whole, max(slice_, known.maximum) if base else slice_),
+        minimum_useful=group.parsed("minimum_useful", whole, known.minimum_useful),
+        validity_seconds=validity,
+        short_validity_seconds=group.parsed(
+            "short_validity",
+            seconds_up_to(MAX_VALIDITY_SECONDS),
+            min(known.short_validity_seconds, validity),
+        ),
+        threshold_percent=group.parsed("threshold", _percent, known.threshold_percent),
+        quota_holding_seconds=group.parsed(
+            "quota_holding_time", _holding_time, known.quota_holding_seconds
+        ),
+    )
+    group.finish()
+    _check_quota(group, policy, unit)
+    return policy
+
+
+def _check_quota(group: Mapping, policy: QuotaPolicy, unit: Unit) -> None:
+    for key, smaller, larger_key, larger in (
+        ("slice", policy.slice, "maximum", policy.maximum),
+        ("minimum_useful", policy.minimum_useful, "slice", policy.slice),
+    ):
+        if smaller > larger:
+            (group.get(key) or group.get(larger_key) or group).problem(
+                f"{key} is {format_quantity(smaller, unit)}, more than {larger_key}, which is "
+                f"{format_quantity(larger, unit)}"
+            )
+    if policy.short_validity_seconds > policy.validity_seconds:
+        (group.get("short_validity") or group.get("validity") or group).problem(
+            f"short_validity is {policy.short_validity_seconds} s, more than validity, which is "
+            f"{policy.validity_seconds} s"
+        )
+
+
+def _percent(text: str) -> int:
+    match = _PERCENT.fullmatch(text)
+    if match is None:
+        raise ValueError(f"'{text}' is no percentage from 0 % to 99 %")
+    return int(match[1])
+
+
+def _holding_time(text: str) -> int | None:
+    return seconds_up_to(MAX_VALIDITY_SECONDS, minimum=0)(text)
+
+
+def read_final_unit(group: Mapping, key: str, default: FinalUnitPolicy) -> FinalUnitPolicy:
+    """Return the final-unit policy under ``key``: a word, or a group with ``action``.
+
+    A redirect needs one address; the address, rules and filter ids must suit the action.
+    """
+    node = group.get(key)
+    if node is None:
+        return default
+    if isinstance(node, Scalar):
+        if node.text not in _ACTIONS:
+            node.problem(unknown_word(node.text, "no action", _ACTIONS))
+        elif node.text == "redirect":
+            node.problem("a redirect needs an address: {action: redirect, url: http://...}")
+        return FinalUnitPolicy(_ACTIONS.get(node.text, default.action))
+    policy = group.mapping(key)
+    action = policy.choice("action", _ACTIONS)
+    addresses = [
+        (kind, address) for kind in _ADDRESS_TYPES if (address := policy.scalar(kind)) is not None
+    ]
+    rules = tuple(scalar.parsed(_filter_rule, "") for scalar in policy.scalars("filter_rules"))
+    filter_ids = tuple(scalar.text for scalar in policy.scalars("filter_ids"))
+    policy.finish()
+    if action is FinalUnitAction.REDIRECT:
+        if len(addresses) != 1:
+            policy.problem(f"a redirect needs exactly one of {', '.join(sorted(_ADDRESS_TYPES))}")
+    elif addresses:
+        addresses[0][1].problem("an address is only for the action redirect")
+    if action is FinalUnitAction.TERMINATE and (rules or filter_ids):
+        policy.problem("filter_rules and filter_ids are not for the action terminate")
+    if not addresses:
+        return FinalUnitPolicy(action, restriction_filter_rules=rules, filter_ids=filter_ids)
+    kind, address = addresses[0]
+    return FinalUnitPolicy(
+        action,
+        _ADDRESS_TYPES[kind],
+        address.parsed(_ADDRESS_PARSERS[kind], ""),
+        rules,
+        filter_ids,
+    )
+
+
+def _ipv4(text: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError as error:
+        raise ValueError(f"'{text}' is no IPv4 address such as 192.0.2.1") from error
+
+
+def _ipv6(text: str) -> str:
+    try:
+        return ipaddress.IPv6Address(text).compressed
+    except ValueError as error:
+        raise ValueError(f"'{text}' is no IPv6 address such as 2001:db8::1") from error
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        usable = usable and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable or re.search(r"\s", text):
+        raise ValueError(f"'{text}' is no URL such as http://topup.example/")
+    return text
+
+
+def _sip(text: str) -> str:
+    if not re.fullmatch(r"sips?:[^\s@]+(@[^\s@]+)?", text):
+        raise ValueError(f"'{text}' is no SIP URI such as sip:topup@ims.example")
+    return text
+
+
+_ADDRESS_PARSERS = {"ipv4": _ipv4, "ipv6": _ipv6, "url": _url, "sip": _sip}
+
+
+def _filter_rule(text: str) -> str:
+    if not _FILTER_RULE.fullmatch(text):
+        raise ValueError(
+            f"'{text}' is no filter rule such as 'permit out ip from 192.0.2.1 to assigned'"
+        )
+    return text
