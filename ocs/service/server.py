@@ -1,0 +1,152 @@
+"""The parts of the running server joined together, without sockets, settings or signals.
+
+``app`` gives it a reactor, a thread and an open store; tests give it a clock that stands still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from ocs.catalog.model import Catalog
+from ocs.charging.decision import DecisionPolicy
+from ocs.charging.messages import Outcome
+from ocs.clock import Clock, IdSource
+from ocs.errors import StoreUnavailableError
+from ocs.service.answers import AnswerDefaults
+from ocs.service.batcher import Batcher, BatchLimits
+from ocs.service.catalogues import CatalogueCache
+from ocs.service.charging import BatchDecider
+from ocs.service.diameter import COMMANDS, DiameterService, Edge
+from ocs.service.lookups import DEFAULT_PRIORITY, AccountLookup
+from ocs.service.metrics import Metrics
+from ocs.service.peers import PeerDirectory, PeerRules
+from ocs.service.supervisor import Supervisor
+from ocs.service.worker import Loop, Worker
+from ocs.store.interface import PeerEntry, Store
+from protocol.answers import Origin
+from protocol.codec import DEFAULT_LIMITS, Limits
+from protocol.routing import LocalIdentity
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """How one server behaves; ``app`` makes it from the settings."""
+
+    origin_host: str
+    origin_realm: str
+    realms: tuple[str, ...] = ()
+    """Realms served besides ``origin_realm``."""
+    node: int = 0
+    policy: DecisionPolicy = DecisionPolicy()
+    identity_priority: tuple[str, ...] = DEFAULT_PRIORITY
+    batch: BatchLimits = BatchLimits()
+    peer_rules: PeerRules = PeerRules()
+    peers: tuple[PeerEntry, ...] = ()
+    session_failover: int | None = None
+    failure_handling: int | None = None
+    direct_debiting_failure_handling: int | None = None
+    low_balance_indication: bool = False
+    limits: Limits = DEFAULT_LIMITS
+
+
+class ChargingServer:
+    """Everything between the sockets and the store."""
+
+    def __init__(
+        self,
+        options: ServerOptions,
+        loop: Loop,
+        worker: Worker,
+        store: Store,
+        clock: Clock,
+        ids: IdSource,
+        compile_catalogue: Callable[[str, str], Catalog],
+    ) -> None:
+        self._worker = worker
+        self.metrics = Metrics()
+        self.catalogues = CatalogueCache(store, compile_catalogue)
+        self.decider = BatchDecider(
+            store,
+            AccountLookup(store, options.identity_priority),
+            self.catalogues,
+            clock,
+            options.policy,
+            options.node,
+            ids.next_id,
+        )
+        self.batcher = Batcher(
+            loop, worker, self.decider.decide, clock, self.metrics, options.batch
+        )
+        self.directory = PeerDirectory(options.peer_rules, options.peers)
+        self.supervisor = Supervisor(
+            loop,
+            worker,
+            store,
+            clock,
+            self.decider.context,
+            self.metrics,
+            self.directory.replace_stored,
+        )
+        self.origin_state_id = store.own_state_id(clock.now_ns() // 1_000_000_000)
+        self.diameter = DiameterService(
+            self._edge(options),
+            self.directory,
+            self.batcher,
+            clock,
+            self.metrics,
+            self.supervisor.client_connected,
+            self.terminate_session,
+        )
+        metrics = self.metrics
+        metrics.gauge("ocs_queue_requests", "Waiting requests.", lambda: self.batcher.queued)
+        metrics.gauge(
+            "ocs_in_flight_requests", "Requests being decided.", lambda: self.batcher.in_flight
+        )
+        metrics.gauge(
+            "ocs_peers_open", "Open peers.", lambda: len(self.directory.open_hosts)
+        )
+        metrics.gauge(
+            "ocs_store_healthy",
+            "1 while the store can be used.",
+            lambda: float(self.supervisor.healthy),
+        )
+
+    def terminate_session(self, session_id: str, done: Callable[[Outcome], None]) -> None:
+        """End a session on its client's word (STR) and say how that went."""
+
+        def finished(outcome: Outcome | None, error: BaseException | None) -> None:
+            if isinstance(error, StoreUnavailableError):
+                done(Outcome.TOO_BUSY)
+            elif error is not None or outcome is None:
+                _log.error("ending a session failed", exc_info=error)
+                done(Outcome.UNABLE_TO_COMPLY)
+            else:
+                done(outcome)
+
+        self._worker.submit(lambda: self.decider.terminate(session_id), finished)
+
+    def not_ready_because(self) -> str:
+        """Return why requests would not be decided now; empty when they would."""
+        return "" if self.supervisor.healthy else "the store cannot be reached"
+
+    def _edge(self, options: ServerOptions) -> Edge:
+        host, realm = options.origin_host, options.origin_realm
+        return Edge(
+            LocalIdentity(host, (realm, *options.realms), COMMANDS),
+            Origin(host, realm, self.origin_state_id),
+            AnswerDefaults(
+                host,
+                realm,
+                self.origin_state_id,
+                options.session_failover,
+                options.failure_handling,
+                options.direct_debiting_failure_handling,
+                options.low_balance_indication,
+            ),
+            options.limits,
+        )
