@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ocs.amounts import Unit
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import ChargeMode, FinalUnitPolicy, Plan, QuotaPolicy, Service, ServiceTerms
 from ocs.charging.messages import ChargedLine, ChargingRequest, ServiceRequest
 from ocs.charging.session import Session
 from ocs.charging.working_set import AccountState, WorkingSet
-from ocs.ledger.entries import Posting
+from ocs.ledger import entries
+from ocs.ledger.account import Bucket
 
 NS_PER_SECOND = 1_000_000_000
 ROLE_TERMINATING = 1
@@ -48,9 +50,9 @@ class Decision:
     """One request on its way to a reply."""
 
     __slots__ = (
-        "charged", "context", "index", "plan", "posting", "request", "request_id", "session",
-        "state", "working_set",
-    )  # fmt: skip
+        "_spendable", "charged", "context", "index", "plan", "posting", "request", "request_id",
+        "session", "state", "working_set",
+    )
 
     def __init__(
         self,
@@ -70,15 +72,26 @@ class Decision:
         plan_code = session.plan if session else state.account.plan
         self.plan: Plan | None = self.index.catalog.plans.get(plan_code) if self.index else None
         self.request_id = working_set.new_request_id()
-        self.posting = Posting(
+        self.posting = entries.Posting(
             self.request_id, request.event_ns, context.now_ns, catalogue_version=version
         )
         self.charged: list[ChargedLine] = []
+        self._spendable: dict[tuple[int, str], list[Bucket]] = {}
 
     @property
     def subscriber_id(self) -> int:
         """Which member of the account is served."""
         return self.session.subscriber_id if self.session else self.request.subscriber_id
+
+    def spendable(self, unit: Unit, service: str) -> list[Bucket]:
+        """Return the buckets that may pay for ``service``, in spending order (M-012)."""
+        key = (unit, service)
+        buckets = self._spendable.get(key)
+        if buckets is None:
+            buckets = self._spendable[key] = entries.spendable(
+                self.state, unit, service, self.subscriber_id, self.context.now_ns
+            )
+        return buckets
 
     def zone_for(self, service: Service) -> str:
         """Return the destination zone of this request, empty where the service has none."""

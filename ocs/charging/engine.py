@@ -144,7 +144,7 @@ def _open(decision: Decision, session: Session) -> ChargingReply:
     if request.kind == RequestKind.TERMINATION:
         services = _serve(decision, session, may_grant=False)
         close(decision.working_set, decision.state, session, SessionState.CLOSED,
-              "terminated by the client", decision.context)  # fmt: skip
+              "terminated by the client", decision.context)
         return ChargingReply(Outcome.SUCCESS, services)
     refusal = _refuse_account(decision) or _refuse_context(decision)
     services = _serve(decision, session, may_grant=refusal is None)
@@ -152,7 +152,7 @@ def _open(decision: Decision, session: Session) -> ChargingReply:
         refusal = _promote(decision, services)
     if refusal is not None:
         close(decision.working_set, decision.state, session, SessionState.FAILED,
-              refusal.reason, decision.context)  # fmt: skip
+              refusal.reason, decision.context)
         return refusal
     _restart_tcc(decision, session)
     return ChargingReply(Outcome.SUCCESS, services)
@@ -236,8 +236,8 @@ def _serve(decision: Decision, session: Session, *, may_grant: bool) -> list[Ser
 class _Part:
     """One service of a request while it is served."""
 
-    __slots__ = ("asked", "debit", "decision", "kept", "quota", "reply", "service", "session",
-                 "size", "terms")  # fmt: skip
+    __slots__ = ("asked", "debit", "decision", "ends", "kept", "quota", "reply", "service",
+                 "session", "size", "terms")
 
     def __init__(self, decision: Decision, session: Session, asked: ServiceRequest) -> None:
         self.decision, self.session, self.asked = decision, session, asked
@@ -250,6 +250,9 @@ class _Part:
         self.debit = usage.Debit()
         self.size = granting.Size()
         self.kept = 0
+        self.ends = asked.reason in _NO_NEW_QUOTA or any(
+            used.reason in _NO_NEW_QUOTA for used in asked.used
+        )
         if asked.invalid:
             self._refuse(Outcome.INVALID_VALUE, asked.invalid)
         elif self.service is None:
@@ -289,29 +292,31 @@ class _Part:
         asked, quota = self.asked, self.quota
         if quota is None or self.service is None or self.terms is None:
             return
-        if not asked.used and asked.requested is None and not self._ends():
+        if not asked.used and asked.requested is None and not self.ends:
             return
         before = quota.granted
         self.debit = usage.settle(self.decision, quota, self.service, self.terms, asked)
         quota.granted = 0
-        if self.decision.request.profile.grant_adds and not self._ends():
+        if self.decision.request.profile.grant_adds and not self.ends:
             self.kept = max(0, before - self.debit.units)
         self.decision.charged.append(
             ChargedLine(
                 self.service.code, asked.rating_group, self.service.unit, self.debit.units,
                 self.debit.from_buckets, self.debit.charged_micro, 0, 0, self.debit.taken,
-            )  # fmt: skip
+            )
         )
 
     def answer(self, *, first: bool) -> None:
         """Grant what is asked, or say why not. ``first``: no earlier part has the same quota."""
         asked, quota, service, terms = self.asked, self.quota, self.service, self.terms
-        assert quota is not None and service is not None and terms is not None
+        assert quota is not None
+        assert service is not None
+        assert terms is not None
         decision, profile = self.decision, self.decision.request.profile
         if decision.mode_of(terms) is ChargeMode.UNCONTROLLED:
             self._refuse(Outcome.NOT_APPLICABLE, "the service needs no credit control")
             return
-        if self._ends() and not (asked.requested is not None and profile.grant_or_refuse):
+        if self.ends and not (asked.requested is not None and profile.grant_or_refuse):
             return
         if asked.requested is None:
             self._answer_without_request(quota, service, terms)
@@ -346,16 +351,12 @@ class _Part:
             ChargedLine(
                 service.code, self.asked.rating_group, service.unit, 0, 0, 0, size.units,
                 size.reserved_micro,
-            )  # fmt: skip
+            )
         )
 
     def _stays(self, terms: ServiceTerms) -> bool:
         action = self.decision.final_unit_policy(terms).action
         return bool(action) and not self.decision.request.profile.only_terminate
-
-    def _ends(self) -> bool:
-        reasons = {self.asked.reason, *(used.reason for used in self.asked.used)}
-        return any(reason in reasons for reason in _NO_NEW_QUOTA)
 
 
 def _refuse_account(decision: Decision) -> ChargingReply | None:
@@ -410,7 +411,7 @@ def _restart_tcc(decision: Decision, session: Session) -> None:
 def close(
     working_set: WorkingSet, state: entries.AccountLike, session: Session, new_state: SessionState,
     reason: str, context: DecisionContext,
-) -> None:  # fmt: skip
+) -> None:
     """Release everything an open session holds and leave a tombstone of it (C-007, M-007)."""
     for quota in session.quotas:
         entries.release(working_set, state, quota.holds)

@@ -90,7 +90,7 @@ class _Event:
     """One service of an event with its price."""
 
     __slots__ = ("asked", "cost_micro", "mode", "money", "reply", "rule", "service", "slot_ns",
-                 "units", "zone")  # fmt: skip
+                 "units", "zone")
 
     def __init__(self, asked: ServiceRequest, service: Service | None) -> None:
         self.asked, self.service = asked, service
@@ -221,19 +221,18 @@ def _pay(decision: Decision, event: _Event) -> list[Hold] | None:
     if event.mode is ChargeMode.FREE:
         return []
     state, working_set, posting = decision.state, decision.working_set, decision.posting
-    subscriber, now_ns = decision.subscriber_id, decision.context.now_ns
     posting.service, posting.rule, posting.zone, posting.slot_ns = service.code, "", "", 0
     posting.units_before = posting.units_after = 0
     taken: list[Hold] = []
     cost = event.cost_micro
     if not event.money and event.rule is not None:
-        buckets = entries.spendable(state, service.unit, service.code, subscriber, now_ns)
+        buckets = decision.spendable(service.unit, service.code)
         taken = entries.take_units(working_set, state, buckets, [], event.units, posting)
         paid = event.units - sum(entry.amount for entry in taken)
         cost = pricing.cost_micro(event.rule.price, paid)
         posting.rule, posting.zone, posting.slot_ns = event.rule.code, event.zone, event.slot_ns
         posting.units_after = paid
-    money = entries.spendable(state, Unit.MONEY, service.code, subscriber, now_ns)
+    money = decision.spendable(Unit.MONEY, service.code)
     if cost > entries.available_micro(state, money) and cost:
         return None
     return taken + entries.take_money(working_set, state, money, cost, posting)
@@ -257,7 +256,7 @@ def _note(decision: Decision, event: _Event, taken: list[Hold]) -> None:
         ChargedLine(
             service.code, event.asked.rating_group, service.unit, event.units, from_buckets,
             charged, event.units, 0, taken,
-        )  # fmt: skip
+        )
     )
 
 
@@ -293,12 +292,12 @@ def _refund(decision: Decision) -> ChargingReply:
         reply=ChargingReply(Outcome.SUCCESS), charged=[], balance_micro=0, held_micro=0,
         catalogue_version=0, plan="",
         note=f"refund of {request.refund_reference}",
-    )  # fmt: skip
+    )
     decision.working_set.add_record(
         NewRecord(
             marker, decision.working_set.new_request_id(), request.received_ns,
             request.content_hash, record,
-        )  # fmt: skip
+        )
     )
     return _refund_reply(decision, total, original.record.charged)
 
@@ -332,11 +331,11 @@ def _refund_reply(
         ChargedLine(line.service, line.rating_group, line.unit, -line.used, -line.from_buckets,
                     -line.charged_micro, 0, 0)
         for line in lines
-    )  # fmt: skip
+    )
     return ChargingReply(
         Outcome.SUCCESS, services, cost_micro=-total_micro,
         currency=decision.state.account.currency,
-    )  # fmt: skip
+    )
 
 
 def _refund_freely(decision: Decision) -> ChargingReply:
@@ -352,7 +351,7 @@ def _refund_freely(decision: Decision) -> ChargingReply:
         lines.append(
             ChargedLine(event.service.code, asked.rating_group, event.service.unit, event.units,
                         0, event.cost_micro, 0, 0)
-        )  # fmt: skip
+        )
     if not total or total > cap:
         return ChargingReply(
             Outcome.INVALID_VALUE,

@@ -50,7 +50,7 @@ class Size:
 def grant(
     decision: Decision, quota: QuotaState, service: Service, terms: ServiceTerms,
     asked: ServiceRequest, reply: ServiceReply, outstanding: int = 0,
-) -> Size:  # fmt: skip
+) -> Size:
     """Size and hold a grant for one quota and write it into ``reply``.
 
     ``outstanding`` are units that the client keeps because grants add up for it; they are held
@@ -68,7 +68,7 @@ def grant(
     wanted = min(wanted or policy.slice, policy.maximum)
     if decision.mode_of(terms) is not ChargeMode.PRICED:
         size = Size(units=wanted + outstanding)
-        _open_quota(decision, quota, service, "", "", 0, size)
+        _open_quota(quota, service, "", "", 0, size)
     else:
         size = _size_priced(decision, quota, service, terms, policy, wanted + outstanding)
         floor = outstanding + min(wanted, policy.minimum_useful)
@@ -84,63 +84,65 @@ def grant(
 def _size_priced(
     decision: Decision, quota: QuotaState, service: Service, terms: ServiceTerms,
     policy: QuotaPolicy, wanted: int,
-) -> Size:  # fmt: skip
+) -> Size:
     """Take units from buckets first, then from money; hold both (M-004, M-005, M-012)."""
     index = decision.index
     assert index is not None
-    state, now_ns = decision.state, decision.context.now_ns
     event_ns = decision.request.event_ns
     zone = decision.zone_for(service) or quota.zone
     slot = index.tariff_at(terms, zone, event_ns)
     size = Size()
     if slot.rule is None:
         return size
-    unit_buckets = entries.spendable(
-        state, service.unit, service.code, decision.subscriber_id, now_ns
-    )
+    unit_buckets = decision.spendable(service.unit, service.code)
     _hold_units(decision, unit_buckets, wanted, size)
-    money = entries.spendable(
-        state, Unit.MONEY, service.code, decision.subscriber_id, now_ns
-    )
-    _open_quota(decision, quota, service, slot.rule.code, zone, slot.start_ns, size)
+    money = decision.spendable(Unit.MONEY, service.code)
+    _open_quota(quota, service, slot.rule.code, zone, slot.start_ns, size)
     until_ns = event_ns + policy.validity_seconds * NS_PER_SECOND
     if service.unit is not Unit.SECONDS and slot.end_ns and slot.end_ns < until_ns:
         size.switch_ns = slot.end_ns
     paid_wanted = wanted - size.units
-    budget = entries.available_micro(state, money)
+    budget = entries.available_micro(decision.state, money)
     payer = _Payer(decision, quota, service, terms, index, slot, size.switch_ns)
-    paid = payer.affordable(0, budget, paid_wanted) if budget >= 0 else 0
-    if paid:
-        size.reserved_micro = payer.charge(paid)
+    paid = 0
+    if budget >= 0:
+        paid, size.reserved_micro = payer.most(budget, paid_wanted)
+    if size.reserved_micro:
         size.holds += entries.hold(decision.working_set, money, size.reserved_micro)
-        size.units += paid
+    size.units += paid
     left = budget - size.reserved_micro
-    one_more = slot.rule.price.increment
-    if sum(bucket.available for bucket in unit_buckets) == 0 and not (
-        left >= 0 and payer.affordable(paid, left, one_more)
-    ):
-        _judge_shortage(decision, service, unit_buckets, money, payer, size, paid, left)
+    if not payer.surely_more(paid, left) and not _can_go_on(payer, unit_buckets, paid, left):
+        _judge_shortage(unit_buckets, money, payer, size, paid, left)
     quota.holds = size.holds
     return size
+
+
+def _can_go_on(payer: _Payer, unit_buckets: list[Bucket], paid: int, left: int) -> bool:
+    """Tell whether another increment could still be paid (C-040)."""
+    if any(bucket.available > 0 for bucket in unit_buckets):
+        return True
+    return left >= 0 and payer.affordable(paid, left, 1) > 0
 
 
 class _Payer:
     """Price of more units of one quota: the dearer side where the tariff switches (C-060)."""
 
-    __slots__ = ("_before", "_decision", "_index", "_next", "_quota", "_seconds", "_slot",
-                 "_start_ns", "_terms")  # fmt: skip
+    __slots__ = ("_before", "_before_micro", "_index", "_next", "_price", "_quota", "_seconds",
+                 "_start_ns", "_terms")
 
     def __init__(
         self, decision: Decision, quota: QuotaState, service: Service, terms: ServiceTerms,
         index: CatalogIndex, slot: TariffSlot, switch_ns: int,
-    ) -> None:  # fmt: skip
-        self._decision, self._quota, self._terms, self._index = decision, quota, terms, index
-        self._slot = slot
+    ) -> None:
+        assert slot.rule is not None
+        self._quota, self._terms, self._index = quota, terms, index
+        self._price = slot.rule.price
         self._seconds = service.unit is Unit.SECONDS
         self._start_ns = quota.started_ns or decision.request.event_ns
         slot_ns = quota.started_ns if self._seconds else quota.slot_ns
         context = find_context(quota, quota.rule, quota.zone, slot_ns)
         self._before = context.paid_units if context else 0
+        self._before_micro = context.charged_micro if context else 0
         self._next = None
         if switch_ns and decision.request.profile.tariff_change:
             self._next = index.tariff_at(terms, quota.zone, switch_ns).rule
@@ -155,28 +157,37 @@ class _Payer:
             return timeline.affordable_seconds(
                 self._tariff_at, self._start_ns, before, budget_micro, wanted
             )
-        assert self._slot.rule is not None
-        units = pricing.affordable_units(self._slot.rule.price, before, budget_micro, wanted)
+        units = pricing.affordable_units(self._price, before, budget_micro, wanted)
         if self._next is not None:
             units = pricing.affordable_units(self._next.price, already, budget_micro, units)
         return units
 
-    def charge(self, units: int) -> int:
-        """Return what ``units`` more can cost at most, in micro units (M-004)."""
-        assert self._slot.rule is not None
-        price = self._slot.rule.price
+    def most(self, budget_micro: int, wanted: int) -> tuple[int, int]:
+        """Return (units, what they can cost at most in micro units) within the budget (M-004)."""
+        if not self._seconds and self._next is None:
+            return pricing.fit_budget(
+                self._price, self._before, self._before_micro, budget_micro, wanted
+            )
+        units = self.affordable(0, budget_micro, wanted)
+        return units, self._charge(units)
+
+    def surely_more(self, paid: int, left_micro: int) -> bool:
+        """Tell cheaply that one more increment is affordable; False means: look closer."""
+        return (
+            self._next is None
+            and (paid > 0 or self._before > 0)
+            and not self._seconds
+            and left_micro >= pricing.increment_cost_max_micro(self._price)
+        )
+
+    def _charge(self, units: int) -> int:
         if self._seconds:
-            unit = Unit.SECONDS
             after = cost_in_context(
-                self._index, self._terms, unit, price, self._quota.zone, self._start_ns,
-                self._before + units,
-            )  # fmt: skip
-            before = cost_in_context(
-                self._index, self._terms, unit, price, self._quota.zone, self._start_ns,
-                self._before,
-            )  # fmt: skip
-            return (after or 0) - (before or 0)
-        charge = pricing.charge_micro(price, self._before, units)
+                self._index, self._terms, Unit.SECONDS, self._price, self._quota.zone,
+                self._start_ns, self._before + units,
+            )
+            return (after or 0) - self._before_micro
+        charge = pricing.cost_micro(self._price, self._before + units) - self._before_micro
         if self._next is not None:
             charge = max(charge, pricing.charge_micro(self._next.price, 0, units))
         return charge
@@ -194,9 +205,9 @@ def _hold_units(decision: Decision, buckets: list[Bucket], wanted: int, size: Si
 
 
 def _judge_shortage(
-    decision: Decision, service: Service, unit_buckets: list[Bucket], money: list[Bucket],
-    payer: _Payer, size: Size, paid: int, left: int,
-) -> None:  # fmt: skip
+    unit_buckets: list[Bucket], money: list[Bucket], payer: _Payer, size: Size, paid: int,
+    left: int,
+) -> None:
     """Tell the end of the account from a shortage that other sessions' holds make (C-040, D16)."""
     own = {entry.bucket_id: entry.amount for entry in size.holds}
     others_units = sum(bucket.held - own.get(bucket.bucket_id, 0) for bucket in unit_buckets)
@@ -209,9 +220,8 @@ def _judge_shortage(
 
 
 def _open_quota(
-    decision: Decision, quota: QuotaState, service: Service, rule: str, zone: str, slot_ns: int,
-    size: Size,
-) -> None:  # fmt: skip
+    quota: QuotaState, service: Service, rule: str, zone: str, slot_ns: int, size: Size
+) -> None:
     # Time quotas keep one context per measurement: their switches are inside the timeline.
     if service.unit is Unit.SECONDS and quota.rule and zone == quota.zone:
         rule, slot_ns = quota.rule, quota.slot_ns
@@ -226,7 +236,7 @@ def _open_quota(
 def _write_grant(
     decision: Decision, quota: QuotaState, service: Service, terms: ServiceTerms,
     policy: QuotaPolicy, size: Size, outstanding: int, requested: Units, reply: ServiceReply,
-) -> None:  # fmt: skip
+) -> None:
     request, profile = decision.request, decision.request.profile
     new_units = size.units - outstanding
     reply.outcome = Outcome.SUCCESS
@@ -302,7 +312,7 @@ def _final_unit(decision: Decision, terms: ServiceTerms) -> FinalUnit:
 def _refuse(
     decision: Decision, quota: QuotaState, service: Service, terms: ServiceTerms,
     policy: QuotaPolicy, size: Size, reply: ServiceReply,
-) -> None:  # fmt: skip
+) -> None:
     """Say that nothing can be granted: 4012, or the way to the portal (C-045 to C-047)."""
     quota.granted = 0
     profile = decision.request.profile
@@ -341,7 +351,7 @@ def _has_tariff(
 def keep_restricted(
     decision: Decision, quota: QuotaState, service: Service, terms: ServiceTerms,
     reply: ServiceReply,
-) -> None:  # fmt: skip
+) -> None:
     """Answer a report of a restricted client: no units, but a Validity-Time (C-044)."""
     policy = decision.quota_policy(service, terms)
     quota.restricted = True
@@ -352,7 +362,7 @@ def keep_restricted(
 def _grant_money(
     decision: Decision, quota: QuotaState, service: Service, policy: QuotaPolicy,
     requested: Units, reply: ServiceReply,
-) -> Size:  # fmt: skip
+) -> Size:
     """Reserve an amount that the client has rated itself (C-004, G19)."""
     state = decision.state
     amount = requested.money_micro or 0
@@ -363,9 +373,7 @@ def _grant_money(
             f"the account is kept in {state.account.currency}, not {requested.money_currency}"
         )
         return size
-    money = entries.spendable(
-        state, Unit.MONEY, service.code, decision.subscriber_id, decision.context.now_ns
-    )
+    money = decision.spendable(Unit.MONEY, service.code)
     if amount <= 0 or amount > entries.available_micro(state, money):
         reply.outcome = Outcome.CREDIT_LIMIT_REACHED
         reply.reason = "the account cannot cover this amount"

@@ -58,7 +58,7 @@ def extend_session(
 def release_session(
     working_set: WorkingSet, session_key: bytes, context: DecisionContext,
     new_state: SessionState, reason: str, operator: str = "",
-) -> bool:  # fmt: skip
+) -> bool:
     """Close an open session and give back what it holds; record why. No money moves."""
     session = working_set.sessions.get(session_key)
     if session is None or session.state != SessionState.OPEN:
@@ -72,7 +72,7 @@ def release_session(
     _record(
         working_set, context, RequestKey(session.account_id, session_key, kind, 0), reason,
         session=session, operator=operator,
-    )  # fmt: skip
+    )
     return True
 
 
@@ -91,7 +91,7 @@ def expire_bucket(
         key = RequestKey(
             account_id, make_session_key(f"expiry\x00{bucket_id}", None), RequestKind.TIMER,
             bucket.version,
-        )  # fmt: skip
+        )
         request_id = _record(working_set, context, key, f"bucket '{bucket.name}' expired")
         posting = entries.Posting(request_id, bucket.expires_ns, context.now_ns)
         return entries.expire(working_set, bucket, posting)
@@ -101,7 +101,7 @@ def expire_bucket(
 def grant_allowances(
     working_set: WorkingSet, account_id: int, allowances: Sequence[Allowance],
     posting: entries.Posting, new_id: Callable[[], int],
-) -> list[Bucket]:  # fmt: skip
+) -> list[Bucket]:
     """Give an account the free units of its plan: one bucket and one movement each."""
     posting.contra = Contra.ALLOWANCE
     buckets = []
@@ -112,7 +112,7 @@ def grant_allowances(
         bucket = Bucket(
             account_id, new_id(), allowance.unit, allowance.code,
             priority=allowance.priority, expires_ns=expires_ns, services=allowance.services,
-        )  # fmt: skip
+        )
         working_set.add_bucket(bucket)
         entries.credit(working_set, bucket, allowance.amount, posting)
         buckets.append(bucket)
@@ -122,7 +122,7 @@ def grant_allowances(
 def _record(
     working_set: WorkingSet, context: DecisionContext, key: RequestKey, note: str, *,
     session: Session | None = None, operator: str = "",
-) -> int:  # fmt: skip
+) -> int:
     request_id = working_set.new_request_id()
     state = working_set.accounts[key.account_id]
     balance, held = entries.money_balance(state)

@@ -37,7 +37,7 @@ def make_session_key(session_id: str, sub_session_id: int | None) -> bytes:
 
 
 class ChargeContext(msgspec.Struct, array_like=True):
-    """Cumulative usage of one (quota, rule, tariff slot): what increments are counted in (M-002)."""
+    """Cumulative usage of one (quota, rule, tariff slot): increments are counted in it (M-002)."""
 
     rule: str
     slot_ns: int
@@ -118,10 +118,9 @@ class Session(msgspec.Struct, array_like=True):
     def has_seen(self, number: int) -> bool:
         """Tell whether ``number`` may have been processed; the store's answers decide."""
         spans = self.seen
-        for index in range(0, len(spans), 2):
-            if spans[index] <= number <= spans[index + 1]:
-                return True
-        return False
+        return any(
+            spans[index] <= number <= spans[index + 1] for index in range(0, len(spans), 2)
+        )
 
     def note_seen(self, number: int) -> None:
         """Remember ``number``; spans are merged so that the record stays bounded."""
@@ -142,9 +141,9 @@ class Session(msgspec.Struct, array_like=True):
             merged[1:3] = []
         self.seen = merged
 
-    def quota_for(self, service: str, rating_group: int | None, identifiers: tuple[int, ...]) -> (
-        QuotaState | None
-    ):
+    def quota_for(
+        self, service: str, rating_group: int | None, identifiers: tuple[int, ...]
+    ) -> QuotaState | None:
         """Return the quota of this key (C-021: identifiers if present, else rating group)."""
         for quota in self.quotas:
             if quota.service == service and (

@@ -47,7 +47,7 @@ def units_of(units: Units, unit: Unit) -> int | None:
 def settle(
     decision: Decision, quota: QuotaState, service: Service, terms: ServiceTerms,
     asked: ServiceRequest,
-) -> Debit:  # fmt: skip
+) -> Debit:
     """Release what the quota holds and debit what was used, in full (M-006, M-008)."""
     released, quota.holds = quota.holds, []
     if released:
@@ -96,7 +96,7 @@ def find_context(quota: QuotaState, rule: str, zone: str, slot_ns: int) -> Charg
 def cost_in_context(
     index: CatalogIndex, terms: ServiceTerms, unit: Unit, price: Price, zone: str, slot_ns: int,
     units: int,
-) -> int | None:  # fmt: skip
+) -> int | None:
     """Return the cost of cumulative units in one context: by clock for time, else by price."""
     if unit is not Unit.SECONDS:
         return pricing.cost_micro(price, units)
@@ -188,19 +188,16 @@ def _park(
 def _debit_units(
     decision: Decision, quota: QuotaState, service: Service, terms: ServiceTerms, units: int,
     after: bool, released: list[Hold], debit: Debit,
-) -> None:  # fmt: skip
+) -> None:
     debit.units += units
     if decision.mode_of(terms) is not ChargeMode.PRICED or decision.index is None:
         return
     state, working_set, posting = decision.state, decision.working_set, decision.posting
-    now_ns = decision.context.now_ns
     posting.service, posting.rule, posting.zone = service.code, "", ""
     posting.slot_ns = posting.units_before = posting.units_after = 0
     if service.unit is Unit.SECONDS and not quota.started_ns:
         quota.started_ns = decision.request.event_ns - units * NS_PER_SECOND
-    buckets = entries.spendable(
-        state, service.unit, service.code, decision.subscriber_id, now_ns
-    )
+    buckets = decision.spendable(service.unit, service.code)
     if buckets or released:
         taken = entries.take_units(working_set, state, buckets, released, units, posting)
         from_buckets = sum(entry.amount for entry in taken)
@@ -217,9 +214,10 @@ def _debit_units(
 def _debit_paid(
     decision: Decision, quota: QuotaState, service: Service, terms: ServiceTerms, units: int,
     after: bool, debit: Debit,
-) -> None:  # fmt: skip
+) -> None:
     index, posting = decision.index, decision.posting
-    assert index is not None and decision.plan is not None
+    assert index is not None
+    assert decision.plan is not None
     rule, zone, slot_ns = price_context(decision, quota, service, terms, after)
     price = _price(index, decision.plan.code, service.code, rule)
     if price is None:
@@ -249,12 +247,9 @@ def _debit_money(decision: Decision, service: Service, amount_micro: int, debit:
 
 
 def _take_money(decision: Decision, service: Service, amount_micro: int, debit: Debit) -> None:
-    state = decision.state
-    buckets = entries.spendable(
-        state, Unit.MONEY, service.code, decision.subscriber_id, decision.context.now_ns
-    )
     debit.taken += entries.take_money(
-        decision.working_set, state, buckets, amount_micro, decision.posting
+        decision.working_set, decision.state, decision.spendable(Unit.MONEY, service.code),
+        amount_micro, decision.posting,
     )
     debit.charged_micro += amount_micro
 

@@ -87,7 +87,7 @@ class WorkingSet:
         "changed_sessions", "movements", "new_accounts", "new_buckets", "new_identifiers",
         "new_request_id", "new_sessions", "records", "removed_identifiers", "resolved_reviews",
         "reviews", "sessions",
-    )  # fmt: skip
+    )
 
     def __init__(
         self,

@@ -42,12 +42,11 @@ def explain_seconds(
     tariff_at: Callable[[int], TariffSlot], start_ns: int, currency: str, before: int, after: int
 ) -> list[str]:
     """Explain the charge for cumulative seconds of a timeline, span by span."""
-    lines = []
-    for span in timeline.billed_spans(tariff_at, start_ns, after) or []:
-        lines.append(
-            f"from second {span.start_second}: {span.billed} seconds billed by rule "
-            f"'{span.rule}': {price_text(span.price, Unit.SECONDS, currency)}"
-        )
+    lines = [
+        f"from second {span.start_second}: {span.billed} seconds billed by rule "
+        f"'{span.rule}': {price_text(span.price, Unit.SECONDS, currency)}"
+        for span in timeline.billed_spans(tariff_at, start_ns, after) or []
+    ]
     cost_after = timeline.cost_micro(tariff_at, start_ns, after) or 0
     cost_before = timeline.cost_micro(tariff_at, start_ns, before) or 0
     lines.append(f"cost of {after} seconds: {format_amount(cost_after)} {currency}")

@@ -35,20 +35,35 @@ def charge_micro(price: Price, before: int, units: int) -> int:
 
 
 def affordable_units(price: Price, before: int, budget_micro: int, wanted: int) -> int:
-    """Return the most units, at most ``wanted``, whose charge after ``before`` fits the budget.
+    """Return the most units, at most ``wanted``, whose charge after ``before`` fits the budget."""
+    return fit_budget(price, before, cost_micro(price, before), budget_micro, wanted)[0]
+
+
+def fit_budget(
+    price: Price, before: int, cost_before_micro: int, budget_micro: int, wanted: int
+) -> tuple[int, int]:
+    """Return (units, charge in micro) of the largest grant after ``before`` within the budget.
 
     Where money is the limit the result ends on an increment (M-005); units left inside an
-    increment that is paid already are granted for nothing.
+    increment that is paid already are granted for nothing. ``cost_before_micro`` is the cost of
+    ``before``, which every caller knows already.
     """
     if wanted <= 0:
-        return 0
-    if charge_micro(price, before, wanted) <= budget_micro:
-        return wanted
+        return 0, 0
+    charge = cost_micro(price, before + wanted) - cost_before_micro
+    if charge <= budget_micro:
+        return wanted, charge
     limit = billed_units(price, before)
-    rest_micro = cost_micro(price, before) + budget_micro - price.setup_micro
+    rest_micro = cost_before_micro + budget_micro - price.setup_micro
     if rest_micro >= 0 and price.rate_micro > 0:
         # round_half_up(billed * rate, per) <= rest  <=>  2 * billed * rate < per * (2 * rest + 1)
         payable = (price.per * (2 * rest_micro + 1) - 1) // (2 * price.rate_micro)
         if payable >= price.minimum:
             limit = max(limit, price.minimum, payable // price.increment * price.increment)
-    return max(0, min(wanted, limit - before))
+    units = max(0, min(wanted, limit - before))
+    return units, cost_micro(price, before + units) - cost_before_micro
+
+
+def increment_cost_max_micro(price: Price) -> int:
+    """Return a sum that certainly pays one more increment once the first unit is paid."""
+    return price.increment * price.rate_micro // price.per + 1

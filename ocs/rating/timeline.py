@@ -81,7 +81,7 @@ def cost_micro(
 def affordable_seconds(
     tariff_at: Callable[[int], TariffSlot], start_ns: int, before: int, budget_micro: int,
     wanted: int,
-) -> int:  # fmt: skip
+) -> int:
     """Return the most seconds after ``before``, at most ``wanted``, that the budget pays.
 
     Where money is the limit the result ends on an increment, found by halving: the cost never
