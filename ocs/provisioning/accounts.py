@@ -1,0 +1,217 @@
+"""Money and units put in, corrected and given back by a person; an account shown as a whole.
+
+Each posting is one transaction (postings.post), exactly once per reference. Refunds follow M-014:
+never more than the line they refund took. Called by the command line.
+"""
+
+from typing import Any
+
+from ocs.amounts import INT64_MAX, Unit, format_quantity
+from ocs.charging.events import make_refund_reference, refund_keys
+from ocs.charging.messages import (
+    ChargingRecord,
+    ChargingReply,
+    Outcome,
+    RatingAttributes,
+    RequestKind,
+)
+from ocs.charging.session import make_session_key
+from ocs.charging.working_set import AccountState, NewRecord, RequestKey, WorkingSet
+from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
+from ocs.ledger.account import Bucket, Contra
+from ocs.ledger.entries import MAIN_BUCKET
+from ocs.provisioning.desk import Desk, Found
+from ocs.provisioning.postings import Order, Posted, parse_units, post
+from ocs.provisioning.views import (
+    account_view,
+    bucket_view,
+    identity_names,
+    ledger_view,
+    money,
+)
+from ocs.store.ledger_reports import LedgerLine
+
+LEDGER_PAGE = 500
+_REFUND_TRIES = 3
+
+
+def top_up(
+    desk: Desk, found: Found, amount: str, *, bucket: str = MAIN_BUCKET, reference: str = ""
+) -> Posted:
+    """Put money (or units, into a bucket that counts them) into an account."""
+
+    def check(_set: WorkingSet, _state: AccountState, bucket: Bucket, units: int) -> None:
+        if units <= 0:
+            raise UsageError("a top-up must be more than zero; `ocs account adjust` takes away")
+        _check_room(bucket, units)
+
+    return post(
+        desk,
+        Order("account topup", found, Contra.TOP_UP, amount, bucket, reference),
+        check,
+    )
+
+
+def adjust(
+    desk: Desk, found: Found, amount: str, *, bucket: str = MAIN_BUCKET, reference: str = ""
+) -> Posted:
+    """Correct a bucket by a signed amount; it never takes what is held or beyond the limit."""
+
+    def check(_set: WorkingSet, state: AccountState, bucket: Bucket, units: int) -> None:
+        if not units:
+            raise UsageError("an adjustment of zero changes nothing")
+        _check_room(bucket, units)
+        lowest = 0
+        if bucket.unit == Unit.MONEY and bucket.name == MAIN_BUCKET:
+            lowest = -state.account.credit_limit_micro
+        if units < 0 and bucket.available + units < lowest:
+            unit = Unit(bucket.unit)
+            raise RefusedError(
+                f"bucket '{bucket.name}' has {format_quantity(bucket.available, unit)} available "
+                f"and may not go below {format_quantity(lowest, unit)}; nothing was changed"
+            )
+
+    return post(
+        desk,
+        Order("account adjust", found, Contra.ADJUSTMENT, amount, bucket, reference),
+        check,
+    )
+
+
+def refund(desk: Desk, entry: str, amount: str = "", *, reference: str = "") -> Posted:
+    """Give back what a ledger line took, all that is left of it or ``amount``.
+
+    Raises NotFoundError, RefusedError when the line is no debit or was refunded already.
+    """
+    for _ in range(_REFUND_TRIES):
+        line = find_entry(desk, entry)
+        try:
+            return _refund_once(desk, line, amount, reference)
+        except _RefundedMeanwhileError:
+            continue
+    raise ConflictError(f"entry {entry} is being refunded by somebody else; look and try again")
+
+
+def find_entry(desk: Desk, entry: str) -> LedgerLine:
+    """Return the ledger line named REQUEST_ID.LINE. Raises UsageError, NotFoundError."""
+    head, dot, tail = entry.partition(".")
+    if not (dot and head.isdecimal() and tail.isdecimal() and int(head) <= INT64_MAX):
+        raise UsageError(
+            f"'{entry}' is no ledger entry; `ocs account ledger` prints them as REQUEST_ID.LINE"
+        )
+    line = desk.ledger.entry(int(head), int(tail))
+    if line is None:
+        raise NotFoundError(f"there is no ledger entry {entry}; it may have been pruned")
+    return line
+
+
+def show(desk: Desk, account_id: int) -> dict[str, Any]:
+    """Return an account with its names and buckets. Raises NotFoundError."""
+    account = desk.reports.account(account_id)
+    if account is None:
+        raise NotFoundError(f"there is no account {account_id}")
+    buckets = desk.reports.buckets(account_id)
+    of_money = [bucket for bucket in buckets if bucket.unit == Unit.MONEY]
+    names = desk.reports.identifiers([account_id]).get(account_id, ())
+    return {
+        **account_view(account),
+        "identities": identity_names(names),
+        **money("balance", sum(bucket.balance for bucket in of_money)),
+        **money("available", sum(bucket.available for bucket in of_money)),
+        **money("held", sum(bucket.held for bucket in of_money)),
+        "buckets": [bucket_view(bucket) for bucket in buckets],
+    }
+
+
+def ledger(desk: Desk, account_id: int, limit: int, since_ns: int) -> list[dict[str, Any]]:
+    """Return an account's newest lines, the oldest of them first."""
+    names = {bucket.bucket_id: bucket.name for bucket in desk.reports.buckets(account_id)}
+    lines = desk.ledger.ledger(account_id, limit, since_ns=since_ns)
+    return [ledger_view(line, names) for line in reversed(lines)]
+
+
+class _RefundedMeanwhileError(Exception):
+    """Another refund of the same line was committed between looking and posting."""
+
+
+def _refund_once(desk: Desk, line: LedgerLine, amount: str, reference: str) -> Posted:
+    moved = line.movement
+    entry = f"{moved.request_id}.{moved.line}"
+    if moved.contra != Contra.REVENUE or moved.amount >= 0:
+        raise RefusedError(f"entry {entry} is no charge; only charges can be refunded")
+    account_id = moved.account_id
+    given = desk.ledger.refunds_of(account_id, entry)
+    left = -moved.amount - sum(one.amount for one in given)
+    unit = Unit(moved.unit)
+    names = {bucket.bucket_id: bucket.name for bucket in desk.reports.buckets(account_id)}
+    # The n-th refund of a line has a key of its own, so two at once cannot both be the n-th.
+    slot = RequestKey(
+        account_id, make_session_key(f"refund of\x00{entry}", None), RequestKind.OPERATOR,
+        len(given),
+    )  # fmt: skip
+    marker = _event_marker(line)
+
+    def check(working_set: WorkingSet, state: AccountState, bucket: Bucket, units: int) -> None:
+        if slot in working_set.answers:
+            raise _RefundedMeanwhileError
+        if marker is not None:
+            taken = working_set.answers.get(marker)
+            if taken is not None and not taken.record.operator:
+                raise RefusedError(f"entry {entry} was refunded by its gateway before")
+        if units <= 0:
+            raise UsageError("a refund must be more than zero")
+        if units > left:
+            raise RefusedError(
+                f"entry {entry} took {format_quantity(-moved.amount, unit)}, of which "
+                f"{format_quantity(left, unit)} can still be refunded"
+            )
+        _check_room(bucket, units)
+        for key in (slot, marker):
+            if key is not None and key not in working_set.answers:
+                working_set.add_record(_guard(desk, working_set, state, key, entry))
+
+    if left <= 0 and not reference:
+        raise RefusedError(f"entry {entry} was refunded completely before")
+    name = names.get(moved.bucket_id)
+    if name is None:
+        raise NotFoundError(f"the bucket of entry {entry} does not exist any more")
+    found = Found(account_id, 0, line.request.record.identity or f"account:{account_id}")
+    order = Order(
+        "account refund", found, Contra.REFUND, amount or _amount_text(max(left, 0), unit),
+        name, reference, entry, moved.service, everything=not amount,
+    )  # fmt: skip
+    parse_units(order.amount, unit)
+    keys = (slot,) if marker is None else (slot, marker)
+    return post(desk, order, check, more_keys=keys)
+
+
+def _event_marker(line: LedgerLine) -> RequestKey | None:
+    """Return the key by which the gateway's own refund of this event is known, if it is one."""
+    if line.request.kind != RequestKind.EVENT:
+        return None
+    token = make_refund_reference(line.request.session_key, line.request.number)
+    return refund_keys(line.movement.account_id, token)[1]
+
+
+def _guard(
+    desk: Desk, working_set: WorkingSet, state: AccountState, key: RequestKey, entry: str
+) -> NewRecord:
+    now_ns = desk.clock.now_ns()
+    record = ChargingRecord(
+        session_id="", sub_session_id=None, kind=key.kind, number=key.number, identity="",
+        service_context="account refund", origin_host="", peer="", end_to_end=0, event_ns=now_ns,
+        action=-1, services=(), attributes=RatingAttributes(),
+        reply=ChargingReply(Outcome.SUCCESS), charged=[], balance_micro=0, held_micro=0,
+        catalogue_version=0, plan=state.account.plan, note=f"refund of {entry}",
+        operator=desk.operator,
+    )  # fmt: skip
+    return NewRecord(key, working_set.new_request_id(), now_ns, 0, record)
+
+
+def _amount_text(units: int, unit: Unit) -> str:
+    return format_quantity(units, unit) if unit is Unit.MONEY else str(units)
+
+
+def _check_room(bucket: Bucket, units: int) -> None:
+    if abs(bucket.available + bucket.held + units) > INT64_MAX // 2:
+        raise RefusedError(f"bucket '{bucket.name}' cannot hold that much")

@@ -1,0 +1,144 @@
+"""Check, publish and look up catalogues. Called by the command line; prices and why use the index.
+
+A catalogue is published whole, as the text that was checked; a mistake anywhere refuses it.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ocs import yamldoc
+from ocs.catalog.loader import load_catalog
+from ocs.catalog.matching import CatalogIndex
+from ocs.catalog.model import Catalog
+from ocs.errors import NotFoundError, RefusedError
+from ocs.provisioning.desk import Desk
+from ocs.provisioning.views import catalogue_view
+from ocs.store.interface import PublishedCatalogue, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What publishing came to; ``published`` is False when this text was in force already."""
+
+    version: int
+    published: bool
+    catalog: Catalog
+
+
+class Catalogues:
+    """The published catalogues, compiled when they are first asked for."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._compiled: dict[int, CatalogIndex] = {}
+
+    def current(self) -> CatalogIndex:
+        """Return the version in force. Raises RefusedError when nothing was ever published."""
+        version = self._store.generations().catalogue
+        if not version:
+            raise RefusedError(
+                "no catalogue is published yet; `ocs catalog publish FILE` publishes one"
+            )
+        return self.version(version)
+
+    def version(self, version: int) -> CatalogIndex:
+        """Return one version. Raises NotFoundError when it was never published."""
+        index = self._compiled.get(version)
+        if index is None:
+            index = self._compiled[version] = self._compile(version)
+        return index
+
+    def _compile(self, version: int) -> CatalogIndex:
+        published = find_version(self._store, version)
+        catalog = check(published.source, f"catalogue version {version}")
+        return CatalogIndex(replace(catalog, version=version, source=published.source))
+
+
+def check(text: str, source_name: str) -> Catalog:
+    """Return the catalogue in ``text``. Raises DocumentError with every mistake in it."""
+    return load_catalog(yamldoc.parse(text, source_name), source_name)
+
+
+def publish(desk: Desk, text: str, source_name: str) -> Publication:
+    """Check a catalogue and put it in force for every session that begins from now on.
+
+    Publishing the text that is in force already changes nothing. Raises DocumentError, and
+    RefusedError when accounts would lose their plan or their currency.
+    """
+    catalog = check(text, source_name)
+    newest = desk.store.generations().catalogue
+    in_force = desk.store.catalogue(newest) if newest else None
+    if in_force is not None and in_force.source == text:
+        return Publication(newest, published=False, catalog=catalog)
+    _check_accounts(desk, catalog)
+    action = desk.action(
+        "catalog publish", catalog.name, source=source_name, plans=sorted(catalog.plans)
+    )
+    version = desk.store.publish_catalogue(text, catalog.name, action)
+    return Publication(version, published=True, catalog=catalog)
+
+
+def find_version(store: Store, version: int) -> PublishedCatalogue:
+    """Return one published version. Raises NotFoundError."""
+    published = store.catalogue(version)
+    if published is None:
+        raise NotFoundError(
+            f"there is no catalogue version {version}; `ocs catalog list` shows those there are"
+        )
+    return published
+
+
+def catalog_view(catalog: Catalog) -> dict[str, Any]:
+    """Return what a catalogue sells, in short."""
+    return {
+        "name": catalog.name,
+        "currency": catalog.currency,
+        "time_zone": catalog.time_zone,
+        "services": [
+            {
+                "code": service.code,
+                "unit": service.unit.label,
+                "contexts": list(service.contexts),
+                "rating_groups": sorted(service.rating_groups),
+                "service_identifiers": sorted(service.service_identifiers),
+            }
+            for service in catalog.services.values()
+        ],
+        "plans": [
+            {
+                "code": plan.code,
+                "name": plan.name,
+                "services": sorted(plan.terms),
+                "allowances": [allowance.code for allowance in plan.allowances],
+            }
+            for plan in catalog.plans.values()
+        ],
+        "zones": sorted(catalog.zones),
+        "bands": [band.name for band in catalog.bands],
+    }
+
+
+def publication_view(store: Store, publication: Publication) -> dict[str, Any]:
+    """Return what publishing came to."""
+    return {
+        **catalogue_view(find_version(store, publication.version)),
+        "changed": publication.published,
+    }
+
+
+def _check_accounts(desk: Desk, catalog: Catalog) -> None:
+    """Refuse a catalogue under which accounts that exist could not be charged any more."""
+    in_use = desk.reports.plans_in_use()
+    problems = [
+        f"{count} accounts have plan '{plan}', which it does not have"
+        for (plan, _), count in in_use.items()
+        if plan not in catalog.plans
+    ] + [
+        f"{count} accounts of plan '{plan}' are kept in {currency}, not {catalog.currency}"
+        for (plan, currency), count in in_use.items()
+        if currency != catalog.currency
+    ]
+    if problems:
+        raise RefusedError(
+            f"catalogue '{catalog.name}' was not published: " + "; ".join(problems)
+        )

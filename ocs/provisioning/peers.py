@@ -1,0 +1,63 @@
+"""The peers that may connect, kept in the database and effective at once (RFC 6733 2.1, B-044).
+
+Called by the command line; the running server notices the change by the store's generation.
+"""
+
+import ipaddress
+import re
+
+from ocs.charging.profile import PROFILES
+from ocs.errors import NotFoundError, UsageError
+from ocs.provisioning.desk import Desk
+from ocs.store.interface import PeerEntry
+
+HOST_MAX = 255
+COMMENT_MAX = 200
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?")
+
+
+def allow(desk: Desk, peer: PeerEntry) -> PeerEntry:
+    """Add a peer or replace its entry; returns it as it is stored. Raises UsageError."""
+    entry = PeerEntry(
+        origin_host=normalise_host(peer.origin_host),
+        profile=peer.profile,
+        relay=peer.relay,
+        source_networks=tuple(_network(text) for text in peer.source_networks),
+        comment=peer.comment,
+    )
+    if entry.profile not in PROFILES:
+        known = ", ".join(sorted(PROFILES))
+        raise UsageError(f"there is no client profile '{entry.profile}'; use one of {known}")
+    if len(entry.comment) > COMMENT_MAX or not entry.comment.isprintable():
+        raise UsageError(f"a comment is at most {COMMENT_MAX} printable characters")
+    action = desk.action(
+        "peer allow", entry.origin_host, profile=entry.profile, relay=entry.relay,
+        source_networks=list(entry.source_networks), comment=entry.comment,
+    )  # fmt: skip
+    desk.store.allow_peer(entry, action)
+    return entry
+
+
+def remove(desk: Desk, origin_host: str) -> str:
+    """Remove a peer; its open connection stays until it comes again. Raises NotFoundError."""
+    host = normalise_host(origin_host)
+    if not desk.store.remove_peer(host, desk.action("peer remove", host)):
+        raise NotFoundError(f"there is no peer {host} in the database; see `ocs peer list`")
+    return host
+
+
+def normalise_host(text: str) -> str:
+    """Return a DiameterIdentity as it is compared: lower case, a host name. Raises UsageError."""
+    host = text.strip().lower().rstrip(".")
+    if not host or len(host) > HOST_MAX or not all(
+        _LABEL.fullmatch(part) for part in host.split(".")
+    ):
+        raise UsageError(f"'{text}' is no Origin-Host such as pgw1.example.com")
+    return host
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text.strip(), strict=False))
+    except ValueError:
+        raise UsageError(f"'{text}' is no network such as 192.0.2.0/24 or 2001:db8::/32") from None

@@ -1,0 +1,293 @@
+"""One operator's posting on one bucket: the transaction behind top-up, adjustment and refund.
+
+A reference makes it happen once: repeated, it answers what was stored; with other content it is
+refused, and the difference is named. The record, the movement and who did it why are one
+transaction. Called by provisioning.accounts.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from ocs.amounts import Unit, format_quantity, parse_amount, parse_quantity
+from ocs.charging.messages import (
+    ChargingRecord,
+    ChargingReply,
+    Outcome,
+    RatingAttributes,
+    RequestKind,
+    ServiceRequest,
+    Units,
+)
+from ocs.charging.session import make_session_key
+from ocs.charging.working_set import (
+    AccountState,
+    NewRecord,
+    RequestKey,
+    StoredAnswer,
+    WorkingSet,
+)
+from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
+from ocs.ledger import entries
+from ocs.ledger.account import AccountFlag, AccountStatus, Bucket, Contra
+from ocs.provisioning.desk import Desk, Found
+from ocs.provisioning.instants import format_instant
+from ocs.provisioning.views import money
+
+REFERENCE_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What an operator wants to be posted."""
+
+    command: str
+    """``account topup`` and so on; part of the content that a repeat must match."""
+    found: Found
+    contra: Contra
+    amount: str
+    """As it was typed: a decimal for money, a quantity such as ``10 GB`` else."""
+    bucket: str = entries.MAIN_BUCKET
+    reference: str = ""
+    entry: str = ""
+    """The ledger line that it is about (refunds)."""
+    service: str = ""
+    everything: bool = False
+    """The amount was left open: all that is left, whatever that came to the first time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What a posting came to."""
+
+    account_id: int
+    entry: str
+    command: str
+    reference: str
+    bucket: str
+    unit: Unit
+    amount: int
+    currency: str
+    balance_micro: int
+    held_micro: int
+    at_ns: int
+    repeated: bool
+    """The reference was known: nothing moved now, this is what was stored."""
+
+    def view(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "account_id": str(self.account_id),
+            "entry": self.entry,
+            "command": self.command,
+            "reference": self.reference,
+            "bucket": self.bucket,
+            "unit": self.unit.label,
+            "amount": self.amount,
+            "amount_text": format_quantity(self.amount, self.unit),
+            "currency": self.currency,
+            **money("balance", self.balance_micro),
+            **money("held", self.held_micro),
+            "at": format_instant(self.at_ns),
+            "repeated": self.repeated,
+        }
+
+
+Check = Callable[[WorkingSet, AccountState, Bucket, int], None]
+"""Looks at (set, account, bucket, amount) before the posting and raises RefusedError."""
+
+
+def post(
+    desk: Desk, order: Order, check: Check, *, more_keys: tuple[RequestKey, ...] = ()
+) -> Posted:
+    """Post ``order`` in one transaction, once per reference.
+
+    ``more_keys`` are loaded beside the posting's own for ``check``. Raises UsageError,
+    RefusedError, NotFoundError, ConflictError; then nothing was changed.
+    """
+    if len(order.reference) > REFERENCE_MAX or not order.reference.isprintable():
+        raise UsageError(f"a reference is at most {REFERENCE_MAX} printable characters")
+    account_id = order.found.account_id
+    name = order.reference or f"\x00{desk.ids.next_id()}"
+    key = RequestKey(
+        account_id, make_session_key(f"operator\x00{name}", None), RequestKind.OPERATOR, 0
+    )
+    now_ns = desk.clock.now_ns()
+
+    def decide(working_set: WorkingSet) -> Posted:
+        state = account_of(working_set, account_id)
+        bucket = _bucket(state, order.bucket)
+        amount = parse_units(order.amount, Unit(bucket.unit))
+        stored = working_set.answers.get(key)
+        if stored is not None:
+            return _repeated(order, state, bucket, amount, stored)
+        check(working_set, state, bucket, amount)
+        request_id = working_set.new_request_id()
+        posting = entries.Posting(
+            request_id, now_ns, now_ns, contra=order.contra, service=order.service,
+            rule=order.entry,
+        )  # fmt: skip
+        entries.credit(working_set, bucket, amount, posting)
+        _clear_over_usage(working_set, state)
+        record = _record(order, state, bucket, amount, now_ns, desk)
+        working_set.add_record(
+            NewRecord(key, request_id, now_ns, content_hash(order, amount), record)
+        )
+        posted = _posted(order, state, bucket, amount, request_id, record, repeated=False)
+        working_set.actions.append(
+            desk.action(
+                order.command, order.found.name, account_id,
+                entry=posted.entry, bucket=posted.bucket,
+                amount=format_quantity(amount, posted.unit), reference=order.reference, about=order.entry,
+            )
+        )  # fmt: skip
+        return posted
+
+    return desk.store.transact([key, *more_keys], decide, order.command)
+
+
+def account_of(working_set: WorkingSet, account_id: int) -> AccountState:
+    """Return an account that may be changed. Raises NotFoundError, RefusedError."""
+    state = working_set.accounts.get(account_id)
+    if state is None:
+        raise NotFoundError(f"there is no account {account_id}")
+    if state.account.status == AccountStatus.REMOVED:
+        raise RefusedError(f"account {account_id} was removed; nothing can be posted to it")
+    return state
+
+
+def parse_units(text: str, unit: Unit) -> int:
+    """Return an amount or quantity in the unit's base; a sign is allowed. Raises UsageError."""
+    try:
+        if unit is Unit.MONEY:
+            return parse_amount(text)
+        stripped = text.strip()
+        if stripped.startswith("-"):
+            return -parse_quantity(stripped[1:], unit)
+        return parse_quantity(stripped, unit)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def content_hash(order: Order, amount: int) -> int:
+    """Return 63 bits over everything that a repeat with the same reference must have alike."""
+    size = "everything" if order.everything else str(amount)
+    text = "\x00".join((order.command, order.bucket, size, order.entry))
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) >> 1
+
+
+def _bucket(state: AccountState, name: str) -> Bucket:
+    # Several allowances of one name can exist after renewals: the youngest is meant.
+    found = [bucket for bucket in state.buckets if bucket.name == name]
+    if not found:
+        names = ", ".join(sorted({bucket.name for bucket in state.buckets}))
+        raise NotFoundError(
+            f"account {state.account.account_id} has no bucket '{name}'; it has {names}"
+        )
+    return max(found, key=lambda bucket: bucket.bucket_id)
+
+
+def _clear_over_usage(working_set: WorkingSet, state: AccountState) -> None:
+    account = state.account
+    main = entries.main_bucket(state)
+    if (
+        account.flags & AccountFlag.OVER_USAGE
+        and main.available + account.credit_limit_micro >= 0
+    ):
+        account.flags &= ~AccountFlag.OVER_USAGE
+        working_set.mark_account(account)
+
+
+def _record(
+    order: Order, state: AccountState, bucket: Bucket, amount: int, now_ns: int, desk: Desk
+) -> ChargingRecord:
+    balance_micro, held_micro = entries.money_balance(state)
+    unit = Unit(bucket.unit)
+    asked = Units(
+        seconds=amount if unit is Unit.SECONDS else None,
+        octets=amount if unit is Unit.OCTETS else None,
+        events=amount if unit is Unit.EVENTS else None,
+        money_micro=amount if unit is Unit.MONEY else None,
+        money_currency=state.account.currency if unit is Unit.MONEY else "",
+    )
+    return ChargingRecord(
+        session_id=order.reference,
+        sub_session_id=None,
+        kind=RequestKind.OPERATOR,
+        number=0,
+        identity=order.found.name,
+        service_context=f"{order.command} {bucket.name}",
+        origin_host="",
+        peer="",
+        end_to_end=0,
+        event_ns=now_ns,
+        action=-1,
+        services=(ServiceRequest(None, (), requested=asked),),
+        attributes=RatingAttributes(),
+        reply=ChargingReply(Outcome.SUCCESS, refund_reference=order.entry),
+        charged=[],
+        balance_micro=balance_micro,
+        held_micro=held_micro,
+        catalogue_version=0,
+        plan=state.account.plan,
+        note=desk.reason,
+        operator=desk.operator,
+    )
+
+
+def _repeated(
+    order: Order, state: AccountState, bucket: Bucket, amount: int, stored: StoredAnswer
+) -> Posted:
+    record = stored.record
+    before = _amount(record)
+    if stored.content_hash == content_hash(order, amount):
+        return _posted(order, state, bucket, before, stored.request_id, record, repeated=True)
+    was = {
+        "command": record.service_context,
+        "amount": str(before),
+        "entry": record.reply.refund_reference,
+    }
+    wanted = {
+        "command": f"{order.command} {bucket.name}",
+        "amount": str(amount),
+        "entry": order.entry,
+    }
+    differences = [
+        f"{name} was '{was[name]}', now '{wanted[name]}'"
+        for name in was
+        if was[name] != wanted[name]
+    ]
+    raise ConflictError(
+        f"reference '{order.reference}' was used before with other content: "
+        + "; ".join(differences)
+    )
+
+
+def _amount(record: ChargingRecord) -> int:
+    asked = record.services[0].requested if record.services else None
+    if asked is None:
+        return 0
+    values = (asked.money_micro, asked.octets, asked.seconds, asked.events)
+    return next((value for value in values if value is not None), 0)
+
+
+def _posted(
+    order: Order, state: AccountState, bucket: Bucket, amount: int, request_id: int,
+    record: ChargingRecord, *, repeated: bool,
+) -> Posted:  # fmt: skip
+    return Posted(
+        account_id=state.account.account_id,
+        entry=f"{request_id}.0",
+        command=order.command,
+        reference=order.reference,
+        bucket=bucket.name,
+        unit=Unit(bucket.unit),
+        amount=amount,
+        currency=state.account.currency,
+        balance_micro=record.balance_micro,
+        held_micro=record.held_micro,
+        at_ns=record.event_ns,
+        repeated=repeated,
+    )
+

@@ -1,0 +1,126 @@
+"""The dry run of a price: what a quantity would cost, step by step. Nothing is stored.
+
+Called by `ocs price`, over the published catalogue or one in a file.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ocs.amounts import Unit, parse_quantity
+from ocs.catalog.matching import CatalogIndex
+from ocs.catalog.model import ChargeMode, Service, ServiceTerms, TariffSlot
+from ocs.charging.usage import cost_in_context
+from ocs.errors import NotFoundError, RefusedError, UsageError
+from ocs.provisioning.instants import format_instant
+from ocs.provisioning.subscribers import find_plan
+from ocs.provisioning.views import money
+from ocs.rating.explain import explain_seconds, explain_units, price_text
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a price is asked for. Quantities are texts such as ``10 MB``; empty means nothing."""
+
+    service: str
+    plan: str
+    quantity: str
+    before: str = ""
+    """Used in the same session before."""
+    destination: str = ""
+    """The called number, where the service is rated by destination."""
+    at_ns: int = 0
+
+
+def quote(index: CatalogIndex, question: Question) -> dict[str, Any]:
+    """Return the price of a quantity of a service under a plan, with its steps.
+
+    Raises NotFoundError, UsageError, RefusedError when the plan does not sell it.
+    """
+    catalog = index.catalog
+    service = _find_service(index, question.service)
+    plan = find_plan(index, question.plan)
+    terms = plan.terms.get(service.code)
+    if terms is None:
+        raise RefusedError(f"plan '{plan.code}' does not include service '{service.code}'")
+    units = _units(question.quantity, service.unit)
+    before = _units(question.before, service.unit) if question.before else 0
+    zone = _zone(index, service, question.destination)
+    view = {
+        "catalogue": catalog.name,
+        "catalogue_version": catalog.version,
+        "plan": plan.code,
+        "service": service.code,
+        "mode": terms.mode.name.lower(),
+        "unit": service.unit.label,
+        "units": units,
+        "units_before": before,
+        "zone": zone,
+        "at": format_instant(question.at_ns),
+        "currency": catalog.currency,
+    }
+    if terms.mode is not ChargeMode.PRICED:
+        words = "free" if terms.mode is ChargeMode.FREE else "not controlled"
+        steps = [f"plan '{plan.code}' makes '{service.code}' {words}: it costs nothing"]
+        return {**view, "rule": "", "price": "", **money("cost", 0), "steps": steps}
+    slot = index.tariff_at(terms, zone, question.at_ns)
+    if slot.rule is None:
+        raise RefusedError(
+            f"plan '{plan.code}' has no price for '{service.code}'"
+            + (f" to zone '{zone}'" if zone else "")
+            + f" at {format_instant(question.at_ns)}"
+        )
+    cost, steps = _cost(index, terms, service.unit, zone, slot, before, units, question.at_ns)
+    return {
+        **view,
+        "rule": slot.rule.code,
+        "price": price_text(slot.rule.price, service.unit, catalog.currency),
+        **money("cost", cost),
+        "steps": steps,
+    }
+
+
+def _cost(
+    index: CatalogIndex, terms: ServiceTerms, unit: Unit, zone: str, slot: TariffSlot,
+    before: int, units: int, at_ns: int,
+) -> tuple[int, list[str]]:  # fmt: skip
+    assert slot.rule is not None
+    price, currency = slot.rule.price, index.catalog.currency
+    first = cost_in_context(index, terms, unit, price, zone, at_ns, before)
+    last = cost_in_context(index, terms, unit, price, zone, at_ns, before + units)
+    if first is None or last is None:
+        raise RefusedError("the plan has no price for a part of this time")
+    if unit is Unit.SECONDS and slot.end_ns:
+        steps = explain_seconds(
+            lambda instant_ns: index.tariff_at(terms, zone, instant_ns),
+            at_ns, currency, before, before + units,
+        )  # fmt: skip
+    else:
+        steps = explain_units(slot.rule, unit, currency, before, before + units)
+    return last - first, steps
+
+
+def _find_service(index: CatalogIndex, code: str) -> Service:
+    service = index.catalog.services.get(code)
+    if service is None:
+        known = ", ".join(sorted(index.catalog.services))
+        raise NotFoundError(f"the catalogue has no service '{code}'; it has {known}")
+    return service
+
+
+def _units(text: str, unit: Unit) -> int:
+    try:
+        return parse_quantity(text, unit)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _zone(index: CatalogIndex, service: Service, destination: str) -> str:
+    if not destination:
+        return ""
+    if not service.destination_rated:
+        raise UsageError(f"service '{service.code}' is not rated by destination; leave --to out")
+    digits = destination.strip().removeprefix("+")
+    if not digits.isdecimal():
+        raise UsageError(f"'{destination}' is no number in international format")
+    return index.zone_of(digits)
+

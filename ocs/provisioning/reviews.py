@@ -1,0 +1,242 @@
+"""Usage that waits for a person: accept debits it, dismiss lets it go (decisions D05 and D11).
+
+Called by the command line. Accepted usage of a session that is still kept continues its charge
+context, so that the session's debits stay the cost of its usage.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from ocs.amounts import Unit, format_amount
+from ocs.catalog.matching import CatalogIndex
+from ocs.catalog.model import Price, ServiceTerms
+from ocs.charging.messages import (
+    ChargedLine,
+    ChargingRecord,
+    ChargingReply,
+    Outcome,
+    RatingAttributes,
+    RequestKind,
+)
+from ocs.charging.session import ChargeContext, Session, make_session_key
+from ocs.charging.usage import cost_in_context, find_context
+from ocs.charging.working_set import (
+    AccountState,
+    NewRecord,
+    RequestKey,
+    ReviewItem,
+    WorkingSet,
+)
+from ocs.errors import NotFoundError, RefusedError
+from ocs.ledger import entries
+from ocs.ledger.account import AccountFlag
+from ocs.provisioning.catalogs import Catalogues
+from ocs.provisioning.desk import Desk
+from ocs.provisioning.postings import account_of
+from ocs.provisioning.views import review_view
+from ocs.rating import pricing
+from ocs.store.reports import PAGE_ROWS
+
+OPEN, ACCEPTED, DISMISSED = "open", "accepted", "dismissed"
+
+
+def listing(desk: Desk, state: str = OPEN) -> Iterator[dict[str, Any]]:
+    """Yield what waits, oldest first; an empty ``state`` yields what was decided too."""
+    after = 0
+    while True:
+        page = desk.reports.reviews(after, PAGE_ROWS, state)
+        for item in page:
+            yield review_view(item)
+        if len(page) < PAGE_ROWS:
+            return
+        after = page[-1].review_id
+
+
+def accept(desk: Desk, catalogues: Catalogues, review_id: int) -> dict[str, Any]:
+    """Debit parked usage in full, as if it had been plausible. Returns the item and the entry.
+
+    Raises NotFoundError, RefusedError when it was decided before.
+    """
+    item = _find_open(desk, review_id)
+    index = catalogues.version(item.catalogue_version)
+    last = _is_last(desk, item)
+
+    def decide(working_set: WorkingSet) -> dict[str, Any]:
+        state = account_of(working_set, item.account_id)
+        session = _session_of(working_set, item)
+        charge = _Charge(item, index, session.plan if session else _plan_of(desk, item), session)
+        entry = _debit(desk, working_set, state, charge)
+        amount_micro = charge.amount_micro
+        _resolve(
+            desk, working_set, state, item, ACCEPTED, last=last, entry=entry,
+            amount=format_amount(amount_micro),
+        )  # fmt: skip
+        shown = msgspec.structs.replace(item, state=ACCEPTED, amount_micro=amount_micro)
+        return {**review_view(shown), "entry": entry}
+
+    return desk.store.transact([_key(item)], decide, "review accept")
+
+
+def dismiss(desk: Desk, review_id: int) -> dict[str, Any]:
+    """Let parked usage go: nothing is debited. Returns the item.
+
+    Raises NotFoundError, RefusedError when it was decided before.
+    """
+    item = _find_open(desk, review_id)
+    last = _is_last(desk, item)
+
+    def decide(working_set: WorkingSet) -> dict[str, Any]:
+        state = working_set.accounts[item.account_id]
+        _resolve(desk, working_set, state, item, DISMISSED, last=last)
+        return {**review_view(msgspec.structs.replace(item, state=DISMISSED)), "entry": ""}
+
+    return desk.store.transact([_key(item)], decide, "review dismiss")
+
+
+class _Charge:
+    """What an accepted item costs, and the charge context that it continues."""
+
+    def __init__(
+        self, item: ReviewItem, index: CatalogIndex, plan: str, session: Session | None
+    ) -> None:
+        self.item, self.session = item, session
+        self.context: ChargeContext | None = None
+        self.before = item.units_before
+        self.slot_ns = item.slot_ns
+        self.amount_micro = 0
+        self._find_context()
+        terms = index.catalog.plans[plan].terms.get(item.service) if item.rule else None
+        if terms is not None:
+            price = index.rule(plan, item.service, item.rule).price
+            self.amount_micro = self._cost(index, terms, price)
+
+    def _find_context(self) -> None:
+        item, session = self.item, self.session
+        if session is None or item.kind != "parked-usage":
+            return
+        for quota in session.quotas:
+            if quota.service != item.service:
+                continue
+            slots = (item.slot_ns, quota.started_ns)
+            for slot_ns in slots:
+                context = find_context(quota, item.rule, item.zone, slot_ns)
+                if context is not None:
+                    self.context, self.slot_ns = context, slot_ns
+                    self.before = context.paid_units
+                    return
+
+    def _cost(self, index: CatalogIndex, terms: ServiceTerms, price: Price) -> int:
+        unit, zone = Unit(self.item.unit), self.item.zone
+        continues = self.item.kind == "parked-usage"
+
+        def cost(units: int) -> int:
+            if not continues or not self.slot_ns:
+                return pricing.cost_micro(price, units)
+            found = cost_in_context(index, terms, unit, price, zone, self.slot_ns, units)
+            return found or 0
+
+        return cost(self.before + self.item.units) - cost(self.before)
+
+
+def _debit(
+    desk: Desk, working_set: WorkingSet, state: AccountState, charge: _Charge
+) -> str:
+    """Book the charge and its record; return the first ledger entry, empty when it is free."""
+    item, session, now_ns = charge.item, charge.session, desk.clock.now_ns()
+    request_id = working_set.new_request_id()
+    amount_micro = charge.amount_micro
+    taken = []
+    if amount_micro:
+        posting = entries.Posting(
+            request_id, item.event_ns, now_ns, service=item.service, rule=item.rule,
+            zone=item.zone, slot_ns=charge.slot_ns, units_before=charge.before,
+            units_after=charge.before + item.units, catalogue_version=item.catalogue_version,
+        )  # fmt: skip
+        subscriber_id = session.subscriber_id if session else 0
+        buckets = entries.spendable(state, Unit.MONEY, item.service, subscriber_id, now_ns)
+        taken = entries.take_money(working_set, state, buckets, amount_micro, posting)
+    if session is not None and charge.context is not None:
+        charge.context.paid_units += item.units
+        charge.context.charged_micro += amount_micro
+        session.charged_micro += amount_micro
+        working_set.mark_session(session.key)
+    line = ChargedLine(
+        item.service, None, item.unit, item.units, 0, amount_micro, 0, 0, taken
+    )
+    record = _record(desk, state, charge, line, now_ns)
+    working_set.add_record(NewRecord(_key(item), request_id, now_ns, 0, record))
+    return f"{request_id}.0" if amount_micro else ""
+
+
+def _record(
+    desk: Desk, state: AccountState, charge: _Charge, line: ChargedLine, now_ns: int
+) -> ChargingRecord:
+    item, session = charge.item, charge.session
+    balance_micro, held_micro = entries.money_balance(state)
+    return ChargingRecord(
+        session_id=item.session_id, sub_session_id=None, kind=RequestKind.OPERATOR,
+        number=item.review_id, identity=session.identity if session else "",
+        service_context="review accept", origin_host="", peer="", end_to_end=0,
+        event_ns=now_ns, action=-1, services=(), attributes=RatingAttributes(),
+        reply=ChargingReply(Outcome.SUCCESS), charged=[line], balance_micro=balance_micro,
+        held_micro=held_micro, catalogue_version=item.catalogue_version,
+        plan=session.plan if session else _plan_of(desk, item), note=desk.reason,
+        operator=desk.operator,
+    )  # fmt: skip
+
+
+def _resolve(
+    desk: Desk, working_set: WorkingSet, state: AccountState, item: ReviewItem, new_state: str,
+    *, last: bool, **details: Any,
+) -> None:  # fmt: skip
+    working_set.resolved_reviews.append(msgspec.structs.replace(item, state=new_state))
+    if last and state.account.flags & AccountFlag.PARKED_USAGE:
+        state.account.flags &= ~AccountFlag.PARKED_USAGE
+        working_set.mark_account(state.account)
+    command = "review accept" if new_state == ACCEPTED else "review dismiss"
+    working_set.actions.append(
+        desk.action(
+            command, str(item.review_id), item.account_id, service=item.service,
+            units=item.units, **details,
+        )
+    )  # fmt: skip
+
+
+def _find_open(desk: Desk, review_id: int) -> ReviewItem:
+    item = desk.reports.review(review_id)
+    if item is None:
+        raise NotFoundError(f"there is no review {review_id}; see `ocs review list`")
+    if item.state != OPEN:
+        raise RefusedError(f"review {review_id} was {item.state} before; nothing was changed")
+    return item
+
+
+def _is_last(desk: Desk, item: ReviewItem) -> bool:
+    """Tell whether nothing else of this account waits."""
+    return not any(
+        other["review_id"] != str(item.review_id)
+        and other["account_id"] == str(item.account_id)
+        for other in listing(desk)
+    )
+
+
+def _plan_of(desk: Desk, item: ReviewItem) -> str:
+    """Return the plan that the usage was reported under."""
+    stored = desk.ledger.request(item.request_id)
+    if stored is not None:
+        return stored.record.plan
+    account = desk.reports.account(item.account_id)
+    return account.plan if account else ""
+
+
+def _session_of(working_set: WorkingSet, item: ReviewItem) -> Session | None:
+    session = working_set.sessions.get(make_session_key(item.session_id, None))
+    return session if session and session.account_id == item.account_id else None
+
+
+def _key(item: ReviewItem) -> RequestKey:
+    """Return the key of the decision: it belongs to the session and happens once."""
+    key = make_session_key(item.session_id, None)
+    return RequestKey(item.account_id, key, RequestKind.OPERATOR, item.review_id)

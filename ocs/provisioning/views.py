@@ -1,0 +1,332 @@
+"""Values as the JSON shapes of docs/cli.md: ids as text, money twice, instants as ISO 8601.
+
+Ids have 63 bits and many readers of JSON keep 53, so they are strings. An amount of money is a
+decimal string beside an integer of micro units with the suffix ``_micro``. Used by the command
+line for --json and for its tables.
+"""
+
+from typing import Any
+
+import msgspec
+
+from ocs.amounts import Unit, format_amount, format_quantity
+from ocs.catalog.model import FinalUnitAction
+from ocs.charging.messages import ChargingReply, Outcome, RequestKind, ServiceReply, Units
+from ocs.charging.session import Session, SessionState
+from ocs.charging.working_set import ReviewItem
+from ocs.ledger.account import (
+    Account,
+    AccountFlag,
+    AccountStatus,
+    Bucket,
+    Contra,
+    Identifier,
+    Movement,
+    OperatorAction,
+)
+from ocs.provisioning.instants import format_instant
+from ocs.store.interface import PeerEntry, PublishedCatalogue
+from ocs.store.ledger_reports import LedgerLine, StoredRequest
+from ocs.store.reports import SubscriberRow
+
+View = dict[str, Any]
+
+
+def money(name: str, amount_micro: int) -> View:
+    """Return an amount of money under ``name``, as text and as micro units."""
+    return {name: format_amount(amount_micro), f"{name}_micro": amount_micro}
+
+
+def label(number: int, kind: type[Any]) -> str:
+    """Return the lower-case name of a stored number, or the number when it is unknown."""
+    try:
+        name: str = kind(number).name
+    except ValueError:
+        return str(number)
+    return name.lower().replace("_", "-")
+
+
+def flags(number: int) -> list[str]:
+    """Return the names of an account's flags."""
+    return [label(flag, AccountFlag) for flag in AccountFlag if number & flag]
+
+
+def account_view(account: Account) -> View:
+    """Return an account without what belongs to it."""
+    return {
+        "account_id": str(account.account_id),
+        "status": label(account.status, AccountStatus),
+        "plan": account.plan,
+        "currency": account.currency,
+        **money("credit_limit", account.credit_limit_micro),
+        "flags": flags(account.flags),
+    }
+
+
+def subscriber_row(row: SubscriberRow) -> View:
+    """Return one line of the list of subscribers."""
+    return {
+        **account_view(row.account),
+        "identities": identity_names(row.identifiers),
+        **money("balance", row.available_micro + row.held_micro),
+        **money("available", row.available_micro),
+        **money("held", row.held_micro),
+    }
+
+
+def identity_names(identifiers: tuple[Identifier, ...]) -> list[str]:
+    """Return the names of an account as ``kind:value``."""
+    return [f"{one.kind}:{one.value}" for one in identifiers]
+
+
+def bucket_view(bucket: Bucket) -> View:
+    """Return one bucket; amounts in its unit, and for people in ``balance_text``."""
+    unit = Unit(bucket.unit)
+    return {
+        "bucket_id": str(bucket.bucket_id),
+        "name": bucket.name,
+        "unit": unit.label,
+        "balance": bucket.balance,
+        "available": bucket.available,
+        "held": bucket.held,
+        "balance_text": format_quantity(bucket.balance, unit),
+        "available_text": format_quantity(bucket.available, unit),
+        "held_text": format_quantity(bucket.held, unit),
+        "priority": bucket.priority,
+        "expires": format_instant(bucket.expires_ns),
+        "services": list(bucket.services),
+    }
+
+
+def entry_name(movement: Movement) -> str:
+    """Return what a ledger line is known as: REQUEST_ID.LINE."""
+    return f"{movement.request_id}.{movement.line}"
+
+
+def ledger_view(line: LedgerLine, bucket_names: dict[int, str]) -> View:
+    """Return one line of an account's ledger."""
+    moved, record = line.movement, line.request.record
+    unit = Unit(moved.unit)
+    return {
+        "entry": entry_name(moved),
+        "at": format_instant(line.request.received_ns),
+        "event_at": format_instant(moved.event_ns),
+        "bucket": bucket_names.get(moved.bucket_id, str(moved.bucket_id)),
+        "unit": unit.label,
+        "side": label(moved.contra, Contra),
+        "amount": moved.amount,
+        "amount_text": format_quantity(moved.amount, unit),
+        "service": moved.service,
+        "rule": moved.rule,
+        "zone": moved.zone,
+        "units_before": moved.units_before,
+        "units_after": moved.units_after,
+        "catalogue_version": moved.catalogue_version,
+        "kind": label(line.request.kind, RequestKind),
+        "session_id": record.session_id,
+        "operator": record.operator,
+        "note": record.note,
+    }
+
+
+def session_view(session: Session) -> View:
+    """Return one session with its quotas."""
+    return {
+        "session_id": session.session_id,
+        "sub_session_id": session.sub_session_id,
+        "account_id": str(session.account_id),
+        "identity": session.identity,
+        "state": label(session.state, SessionState),
+        "service_context": session.service_context,
+        "origin_host": session.origin_host,
+        "plan": session.plan,
+        "catalogue_version": session.catalogue_version,
+        "started": format_instant(session.started_ns),
+        "last_request": format_instant(session.last_request_ns),
+        "deadline": format_instant(session.deadline_ns),
+        **money("charged", session.charged_micro),
+        "closed": format_instant(session.closed_ns),
+        "close_reason": session.close_reason,
+        "quotas": [
+            {
+                "service": quota.service,
+                "rating_group": quota.rating_group,
+                "service_identifiers": list(quota.service_identifiers),
+                "granted": quota.granted,
+                "used": quota.used_units,
+                "used_from_buckets": quota.bucket_units,
+                "holds": [
+                    {"bucket_id": str(hold.bucket_id), "amount": hold.amount}
+                    for hold in quota.holds
+                ],
+                "restricted": quota.restricted,
+            }
+            for quota in session.quotas
+        ],
+    }
+
+
+def review_view(item: ReviewItem) -> View:
+    """Return one item that waits for a person, or did."""
+    return {
+        "review_id": str(item.review_id),
+        "account_id": str(item.account_id),
+        "request_id": str(item.request_id),
+        "kind": item.kind,
+        "state": item.state,
+        "service": item.service,
+        "units": item.units,
+        "unit": Unit(item.unit).label,
+        **money("amount", item.amount_micro),
+        "event_at": format_instant(item.event_ns),
+        "session_id": item.session_id,
+        "reason": item.reason,
+    }
+
+
+def action_view(action: OperatorAction) -> View:
+    """Return one thing an operator did."""
+    return {
+        "action_id": str(action.action_id),
+        "at": format_instant(action.at_ns),
+        "operator": action.operator,
+        "action": action.action,
+        "target": action.target,
+        "reason": action.reason,
+        "account_id": str(action.account_id) if action.account_id else "",
+        "details": msgspec.json.decode(action.details) if action.details else {},
+    }
+
+
+def peer_view(peer: PeerEntry) -> View:
+    """Return one entry of the peer list."""
+    return {
+        "origin_host": peer.origin_host,
+        "profile": peer.profile,
+        "relay": peer.relay,
+        "source_networks": list(peer.source_networks),
+        "comment": peer.comment,
+    }
+
+
+def catalogue_view(published: PublishedCatalogue) -> View:
+    """Return one published version without its text."""
+    return {
+        "version": published.version,
+        "name": published.name,
+        "published": format_instant(published.published_ns),
+        "operator": published.operator,
+        "reason": published.reason,
+    }
+
+
+def request_view(stored: StoredRequest) -> View:
+    """Return one charging data record: what was asked, meant, answered and charged."""
+    record = stored.record
+    return {
+        "request_id": str(stored.request_id),
+        "at": format_instant(stored.received_ns),
+        "event_at": format_instant(record.event_ns),
+        "account_id": str(stored.account_id),
+        "identity": record.identity,
+        "plan": record.plan,
+        "session_id": record.session_id,
+        "sub_session_id": record.sub_session_id,
+        "kind": label(stored.kind, RequestKind),
+        "number": stored.number,
+        "service_context": record.service_context,
+        "origin_host": record.origin_host,
+        "peer": record.peer,
+        "called_party": record.attributes.called_party,
+        "apn": record.attributes.apn,
+        "asked": [
+            {
+                "rating_group": asked.rating_group,
+                "service_identifiers": list(asked.service_identifiers),
+                "requested": units_view(asked.requested),
+                "used": [units_view(used.units) for used in asked.used],
+            }
+            for asked in record.services
+        ],
+        "outcome": label(record.reply.outcome, Outcome),
+        "reason": record.reply.reason,
+        "answered": [_answered(service) for service in record.reply.services],
+        "charged": [
+            {
+                "service": line.service,
+                "rating_group": line.rating_group,
+                "unit": Unit(line.unit).label,
+                "used": line.used,
+                "from_buckets": line.from_buckets,
+                **money("charged", line.charged_micro),
+                "granted": line.granted,
+                **money("reserved", line.reserved_micro),
+            }
+            for line in record.charged
+        ],
+        **money("balance", record.balance_micro),
+        **money("held", record.held_micro),
+        "catalogue_version": record.catalogue_version,
+        "termination_cause": record.termination_cause,
+        "anomaly": record.anomaly,
+        "operator": record.operator,
+        "note": record.note,
+    }
+
+
+def units_view(units: Units | None) -> View | None:
+    """Return units with the kinds that were named; None when there were none at all."""
+    if units is None:
+        return None
+    named = {
+        "seconds": units.seconds,
+        "octets": units.octets,
+        "input_octets": units.input_octets,
+        "output_octets": units.output_octets,
+        "events": units.events,
+        "money_micro": units.money_micro,
+    }
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def reply_words(reply: ChargingReply) -> str:
+    """Return a reply in a few words, for one line of a trace."""
+    words = [label(reply.outcome, Outcome)]
+    for service in reply.services:
+        name = "" if service.rating_group is None else f"RG {service.rating_group} "
+        if service.outcome != Outcome.SUCCESS:
+            words.append(f"{name}{label(service.outcome, Outcome)}")
+        elif service.granted is not None:
+            words.append(f"{name}granted {units_words(service.granted)}")
+        if service.final_unit is not None:
+            words.append(f"final: {label(service.final_unit.action, FinalUnitAction)}")
+    if reply.reason:
+        words.append(f"({reply.reason})")
+    return ", ".join(words)
+
+
+def units_words(units: Units | None) -> str:
+    """Return units in a few words; ``any`` when the size was left open."""
+    shown = units_view(units)
+    if shown is None:
+        return ""
+    words = []
+    for name, value in shown.items():
+        if name == "money_micro":
+            words.append(f"{format_amount(value)} {units.money_currency if units else ''}".strip())
+        else:
+            words.append(f"{value} {name.replace('_', ' ')}")
+    return ", ".join(words) or "any"
+
+
+def _answered(service: ServiceReply) -> View:
+    final = service.final_unit
+    return {
+        "rating_group": service.rating_group,
+        "service_identifiers": list(service.service_identifiers),
+        "outcome": label(service.outcome, Outcome),
+        "granted": units_view(service.granted),
+        "validity_seconds": service.validity_seconds,
+        "final_unit_action": label(final.action, FinalUnitAction) if final else "",
+        "reason": service.reason,
+    }

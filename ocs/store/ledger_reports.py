@@ -1,0 +1,149 @@
+"""Ledger lines and request records for people: an account's ledger, one entry, the export.
+
+Called by ocs.provisioning. An entry is known as REQUEST_ID.LINE. Records are read by request id,
+which is the order of time.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, Select, select
+
+from ocs.charging.messages import ChargingRecord
+from ocs.ledger.account import Contra, Movement
+from ocs.store.reading import Reader, stream, values_of
+from ocs.store.records import decode_record
+from ocs.store.schema import movement, request
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRequest:
+    """One request record with its key in the store."""
+
+    account_id: int
+    request_id: int
+    session_key: bytes
+    kind: int
+    number: int
+    received_ns: int
+    record: ChargingRecord
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerLine:
+    """One movement with the request that made it."""
+
+    movement: Movement
+    request: StoredRequest
+
+
+class LedgerReports:
+    """What the use cases ask about movements and records."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+
+    def ledger(
+        self, account_id: int, limit: int, *, since_ns: int = 0, before: tuple[int, int] = (0, 0)
+    ) -> list[LedgerLine]:
+        """Return an account's lines, newest first; ``before`` (request id, line) pages backwards."""
+        statement = _LINES.where(
+            movement.c.account_id == account_id, request.c.received_ns >= since_ns
+        )
+        if before != (0, 0):
+            request_id, line = before
+            statement = statement.where(
+                (movement.c.request_id < request_id)
+                | ((movement.c.request_id == request_id) & (movement.c.line < line))
+            )
+        statement = statement.order_by(movement.c.request_id.desc(), movement.c.line.desc())
+        return [_line(row) for row in self.reader.rows(statement.limit(limit))]
+
+    def entry(self, request_id: int, line: int) -> LedgerLine | None:
+        """Return one ledger line by its name REQUEST_ID.LINE."""
+        rows = self.reader.rows(
+            _LINES.where(request.c.request_id == request_id, movement.c.line == line)
+        )
+        return _line(rows[0]) if rows else None
+
+    def request(self, request_id: int) -> StoredRequest | None:
+        """Return one request record."""
+        rows = self.reader.rows(_REQUESTS.where(request.c.request_id == request_id))
+        return _request(rows[0]) if rows else None
+
+    def refunds_of(self, account_id: int, entry: str) -> list[Movement]:
+        """Return the refunds already given for the line named ``entry``, oldest first."""
+        statement = (
+            select(movement)
+            .where(
+                movement.c.account_id == account_id,
+                movement.c.contra == Contra.REFUND,
+                movement.c.rule == entry,
+            )
+            .order_by(movement.c.request_id, movement.c.line)
+        )
+        return [Movement(**values_of(row)) for row in self.reader.rows(statement)]
+
+    def requests_after(
+        self, after_request_id: int, before_request_id: int, *,
+        account_id: int = 0, limit: int = 0,
+    ) -> Iterator[StoredRequest]:  # fmt: skip
+        """Yield records with ids between the two (both exclusive), in order of time, streaming."""
+        statement = _REQUESTS.where(
+            request.c.request_id > after_request_id, request.c.request_id < before_request_id
+        ).order_by(request.c.request_id)
+        if account_id:
+            statement = statement.where(request.c.account_id == account_id)
+        if limit:
+            statement = statement.limit(limit)
+        with self.reader.snapshot() as connection:
+            for row in stream(connection, statement):
+                yield _request(row)
+
+
+_REQUESTS: Select[Any] = select(
+    request.c.account_id,
+    request.c.request_id,
+    request.c.session_key,
+    request.c.kind,
+    request.c.number,
+    request.c.received_ns,
+    request.c.body,
+)
+_REQUEST_FIELDS = ("account_id", "request_id", "session_key", "kind", "number", "received_ns")
+_LINES: Select[Any] = select(
+    *(column.label(f"movement_{column.name}") for column in movement.c),
+    request.c.account_id,
+    request.c.request_id,
+    request.c.session_key,
+    request.c.kind,
+    request.c.number,
+    request.c.received_ns,
+    request.c.body,
+).join_from(
+    movement,
+    request,
+    (request.c.account_id == movement.c.account_id)
+    & (request.c.request_id == movement.c.request_id),
+)
+
+
+def _request(row: Row[Any]) -> StoredRequest:
+    values = values_of(row)
+    return StoredRequest(
+        **{name: values[name] for name in _REQUEST_FIELDS} | {
+            "session_key": bytes(values["session_key"]),
+            "record": decode_record(values["body"], values["request_id"]),
+        }
+    )  # fmt: skip
+
+
+def _line(row: Row[Any]) -> LedgerLine:
+    values = values_of(row)
+    made = Movement(**{name: values[f"movement_{name}"] for name in msgspec.structs.asdict(_BLANK)})
+    return LedgerLine(made, _request(row))
+
+
+_BLANK = Movement(0, 0, 0, 0, 0, 0, 0, 0)

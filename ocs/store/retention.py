@@ -1,0 +1,324 @@
+"""Pruning: old requests go, their movements are carried forward, so that every sum stays.
+
+An account's pruned movements are replaced by one per (bucket, contra side) under one record with
+the id of the youngest request that went, so the ledger keeps its order and the audit its sums.
+Works account by account in bounded steps, each one transaction under the account's lock. Called
+by provisioning.maintenance.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, and_, case, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from ocs.charging.messages import (
+    ChargingRecord,
+    ChargingReply,
+    Outcome,
+    RatingAttributes,
+    RequestKind,
+)
+from ocs.charging.session import SessionState
+from ocs.clock import first_id_at
+from ocs.ledger.account import Contra, Movement
+from ocs.store.failures import Again, fault_of
+from ocs.store.reading import Reader
+from ocs.store.records import decode_record, encode_record
+from ocs.store.schema import (
+    SETTING_PRUNED_BEFORE,
+    account,
+    movement,
+    request,
+    review,
+    session,
+    session_directory,
+    setting,
+)
+
+STEP_REQUESTS = 200
+"""Requests that one transaction prunes at most: the server waits no longer than that."""
+STEP_SESSIONS = 500
+ACCOUNTS_PAGE = 500
+CARRIED_KEY = blake2b(b"carried-forward", digest_size=16).digest()
+"""Session key of the records that stand for what was pruned."""
+
+
+@dataclass(slots=True)
+class Pruned:
+    """How much went."""
+
+    requests: int = 0
+    movements: int = 0
+    carried: int = 0
+    sessions: int = 0
+    reviews: int = 0
+
+    def add(self, other: "Pruned") -> None:
+        """Add another step's counts."""
+        self.requests += other.requests
+        self.movements += other.movements
+        self.carried += other.carried
+        self.sessions += other.sessions
+        self.reviews += other.reviews
+
+
+class Pruner:
+    """Removes what is older than an instant, step by step."""
+
+    def __init__(self, reader: Reader, cutoff_ns: int) -> None:
+        self._reader = reader
+        self._engine = reader.engine
+        self._cutoff_ns = cutoff_ns
+
+    def sessions(self, now_ns: int) -> Pruned:
+        """Remove one step of closed sessions whose tombstone time is over."""
+        with self._writing() as connection:
+            rows = connection.execute(
+                select(session.c.account_id, session.c.session_key)
+                .where(session.c.state != SessionState.OPEN, session.c.due_ns < now_ns)
+                .order_by(session.c.due_ns)
+                .limit(STEP_SESSIONS)
+            ).all()
+            if rows:
+                keys = [(row.account_id, row.session_key) for row in rows]
+                connection.execute(
+                    delete(session).where(
+                        tuple_(session.c.account_id, session.c.session_key).in_(keys),
+                        session.c.state != SessionState.OPEN,
+                    )
+                )
+                connection.execute(
+                    delete(session_directory).where(
+                        session_directory.c.session_key.in_([key for _, key in keys])
+                    )
+                )
+        return Pruned(sessions=len(rows))
+
+    def accounts_after(self, account_id: int) -> list[int]:
+        """Return the next page of accounts."""
+        rows = self._reader.rows(
+            select(account.c.account_id)
+            .where(account.c.account_id > account_id)
+            .order_by(account.c.account_id)
+            .limit(ACCOUNTS_PAGE)
+        )
+        return [row.account_id for row in rows]
+
+    def account(self, account_id: int) -> Pruned:
+        """Carry one step of an account's old requests forward; counts 0 when none are left."""
+        if len(self._reader.rows(self._old_requests(account_id, 2))) == 0:
+            return Pruned()
+        with self._writing(account_id) as connection:
+            rows = list(connection.execute(self._old_requests(account_id, STEP_REQUESTS)))
+            rows = self._without_live_refunds(connection, account_id, rows)
+            if not rows or (len(rows) == 1 and bytes(rows[0].session_key) == CARRIED_KEY):
+                return Pruned()
+            return self._carry_forward(connection, account_id, rows)
+
+    def reviews(self) -> Pruned:
+        """Remove decided reviews of requests that are older than the cutoff."""
+        with self._writing() as connection:
+            result = connection.execute(
+                delete(review).where(
+                    review.c.state != "open", review.c.review_id < first_id_at(self._cutoff_ns)
+                )
+            )
+        return Pruned(reviews=result.rowcount)
+
+    def remember(self) -> None:
+        """Note in the database up to when it was pruned."""
+        with self._writing() as connection:
+            connection.execute(delete(setting).where(setting.c.name == SETTING_PRUNED_BEFORE))
+            connection.execute(
+                insert(setting).values(name=SETTING_PRUNED_BEFORE, value=str(self._cutoff_ns))
+            )
+
+    @contextmanager
+    def _writing(self, account_id: int = 0) -> Iterator[Connection]:
+        """Yield a transaction that holds the lock of an account, on SQLite of the database.
+
+        The lock is taken by a write that changes nothing: reading first and writing later would
+        lose to every writer in between.
+        """
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(
+                    update(account)
+                    .where(account.c.account_id == account_id)
+                    .values(flags=account.c.flags)
+                )
+                yield connection
+        except SQLAlchemyError as error:
+            fault = fault_of(error, "pruning", committing=False)
+            raise (fault.fault if isinstance(fault, Again) else fault) from error
+
+    def _old_requests(self, account_id: int, limit: int) -> Any:
+        """Select requests that nothing can ask about any more: no session, no open review."""
+        kept = (
+            select(session.c.session_key)
+            .where(
+                session.c.account_id == request.c.account_id,
+                session.c.session_key == request.c.session_key,
+            )
+            .exists()
+        )
+        waiting = (
+            select(review.c.review_id)
+            .where(
+                review.c.account_id == request.c.account_id,
+                review.c.request_id == request.c.request_id,
+                review.c.state == "open",
+            )
+            .exists()
+        )
+        return (
+            select(request)
+            .where(
+                request.c.account_id == account_id,
+                request.c.received_ns < self._cutoff_ns,
+                ~kept,
+                ~waiting,
+            )
+            .order_by(request.c.request_id)
+            .limit(limit)
+        )
+
+    def _without_live_refunds(
+        self, connection: Connection, account_id: int, rows: list[Any]
+    ) -> list[Any]:
+        """Keep refunds as long as the line they refund is kept: they limit further refunds."""
+        ids = [row.request_id for row in rows]
+        refunds = connection.execute(
+            select(movement.c.request_id, movement.c.rule).where(
+                movement.c.account_id == account_id,
+                movement.c.request_id.in_(ids),
+                movement.c.contra == Contra.REFUND,
+                movement.c.rule != "",
+            )
+        ).all()
+        originals = {
+            row.request_id: int(row.rule.partition(".")[0])
+            for row in refunds
+            if row.rule.partition(".")[0].isdecimal()
+        }
+        outside = set(originals.values()) - set(ids)
+        alive = set(
+            connection.scalars(
+                select(request.c.request_id).where(
+                    request.c.account_id == account_id, request.c.request_id.in_(outside)
+                )
+            )
+        )
+        return [row for row in rows if originals.get(row.request_id) not in alive]
+
+    def _carry_forward(self, connection: Connection, account_id: int, rows: list[Any]) -> Pruned:
+        ids = [row.request_id for row in rows]
+        last = rows[-1]
+        lines, gone = self._sums(connection, account_id, ids)
+        connection.execute(
+            delete(movement).where(
+                movement.c.account_id == account_id, movement.c.request_id.in_(ids)
+            )
+        )
+        connection.execute(
+            delete(request).where(
+                request.c.account_id == account_id,
+                or_(
+                    *(
+                        and_(
+                            request.c.session_key == row.session_key,
+                            request.c.kind == row.kind,
+                            request.c.number == row.number,
+                        )
+                        for row in rows
+                    )
+                ),
+            )
+        )
+        if lines:
+            connection.execute(insert(request).values(**_carrier(last, len(rows))))
+            connection.execute(
+                insert(movement),
+                [
+                    msgspec.structs.asdict(
+                        Movement(
+                            account_id=account_id,
+                            request_id=last.request_id,
+                            line=number,
+                            bucket_id=bucket_id,
+                            unit=unit,
+                            contra=Contra.CARRIED_FORWARD,
+                            amount=amount,
+                            event_ns=last.event_ns,
+                            rule=side,
+                        )
+                    )
+                    for number, ((bucket_id, unit, side), amount) in enumerate(lines)
+                ],
+            )
+        return Pruned(requests=len(rows), movements=gone, carried=len(lines))
+
+    @staticmethod
+    def _sums(
+        connection: Connection, account_id: int, ids: list[int]
+    ) -> tuple[list[tuple[tuple[int, int, str], int]], int]:
+        """Return the sum per (bucket, unit, side) of these requests, and how many lines it was."""
+        columns = (movement.c.bucket_id, movement.c.unit, movement.c.contra)
+        side = case((movement.c.contra == Contra.CARRIED_FORWARD, movement.c.rule), else_="")
+        statement = (
+            select(*columns, side, func.sum(movement.c.amount), func.count())
+            .where(movement.c.account_id == account_id, movement.c.request_id.in_(ids))
+            .group_by(*columns, side)
+        )
+        sums: dict[tuple[int, int, str], int] = {}
+        count = 0
+        for bucket_id, unit, contra, carried_side, amount, lines in connection.execute(statement):
+            name = carried_side or Contra(contra).name.lower()
+            key = (bucket_id, unit, name)
+            sums[key] = sums.get(key, 0) + int(amount)
+            count += int(lines)
+        return [(key, amount) for key, amount in sorted(sums.items()) if amount], count
+
+
+def _carrier(last: Any, requests: int) -> dict[str, Any]:
+    """Return the row of the record that stands for pruned requests, made from the youngest."""
+    old = decode_record(last.body, last.request_id)
+    record = ChargingRecord(
+        session_id="carried-forward",
+        sub_session_id=None,
+        kind=RequestKind.TIMER,
+        number=last.request_id,
+        identity="",
+        service_context="",
+        origin_host="",
+        peer="",
+        end_to_end=0,
+        event_ns=last.event_ns,
+        action=-1,
+        services=(),
+        attributes=RatingAttributes(),
+        reply=ChargingReply(Outcome.SUCCESS),
+        charged=[],
+        balance_micro=old.balance_micro,
+        held_micro=old.held_micro,
+        catalogue_version=0,
+        plan=old.plan,
+        note=f"sum of {requests} older requests that were pruned",
+    )
+    return {
+        "account_id": last.account_id,
+        "session_key": CARRIED_KEY,
+        "kind": int(RequestKind.TIMER),
+        "number": last.request_id,
+        "request_id": last.request_id,
+        "received_ns": last.received_ns,
+        "event_ns": last.event_ns,
+        "content_hash": 0,
+        "outcome": int(Outcome.SUCCESS),
+        "body": encode_record(record),
+    }
