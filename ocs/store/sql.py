@@ -1,0 +1,317 @@
+"""The Store on SQLite and PostgreSQL: load, decide, write, commit, and again after a lost race.
+
+Made by app.py; the interface is interface.Store. One transaction is one batch: a few set-based
+statements (postgres, sqlite) however many requests it decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, Select, bindparam, delete, insert, select, text, update
+
+from ocs.charging.messages import Identity
+from ocs.charging.session import SessionState
+from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.clock import IdSource
+from ocs.errors import StoreUnusableError
+from ocs.ledger.account import Identifier, OperatorAction
+from ocs.store import cold, dialects, hot, migrations, records, schema
+from ocs.store.interface import (
+    DueBucket,
+    DueSession,
+    Generations,
+    PeerEntry,
+    PublishedCatalogue,
+)
+from ocs.store.postgres import PostgresStatements
+from ocs.store.sqlite import Checkpointer, SqliteStatements
+from ocs.store.transactions import Transactions
+
+T = TypeVar("T")
+
+_session = schema.session.c
+_bucket = schema.bucket.c
+_generation = schema.generation.c
+_catalogue = schema.catalogue.c
+_peer = schema.peer.c
+_client = schema.client_state.c
+_setting = schema.setting.c
+
+# Written as text, not as a parameter, so that it matches the condition of the partial index.
+_OPEN = _session.state == text(str(int(SessionState.OPEN)))
+_GENERATIONS = select(_generation.identifiers, _generation.catalogue, _generation.peers)
+_DUE_SESSIONS = (
+    select(_session.account_id, _session.session_key)
+    .where(_OPEN, _session.due_ns <= bindparam("now_ns"))
+    .order_by(_session.due_ns)
+    .limit(bindparam("count"))
+)
+_DUE_BUCKETS = (
+    select(_bucket.account_id, _bucket.bucket_id)
+    .where(_bucket.due_ns > text("0"), _bucket.due_ns <= bindparam("now_ns"))
+    .where(_bucket.available > 0)
+    .order_by(_bucket.due_ns)
+    .limit(bindparam("count"))
+)
+_CLIENT_SESSIONS = (
+    select(_session.account_id, _session.session_key)
+    .where(_OPEN, _session.origin_host == bindparam("origin_host"))
+    .order_by(_session.account_id)
+    .limit(bindparam("count"))
+)
+_CATALOGUES = select(
+    _catalogue.version,
+    _catalogue.name,
+    _catalogue.published_ns,
+    _catalogue.operator,
+    _catalogue.reason,
+    _catalogue.source,
+).order_by(_catalogue.version.desc())
+
+
+class SqlStore:
+    """A database that ``ocs db upgrade`` made. Nothing is connected before the first call."""
+
+    def __init__(
+        self, url: str, ids: IdSource, *, allow_unsafe: bool = False, connections: int = 4
+    ) -> None:
+        """Open the database of a URL (dialects.parse_url).
+
+        ``allow_unsafe`` says that it is a test: a PostgreSQL that may lose commits is accepted.
+        """
+        self._transactions = Transactions(url, connections)
+        self._ids = ids
+        self._allow_unsafe = allow_unsafe
+        self._statements: hot.Statements = PostgresStatements()
+        self._checkpointer: Checkpointer | None = None
+        path = self._transactions.path
+        if path is not None:
+            self._statements = SqliteStatements()
+            self._checkpointer = Checkpointer(self.engine, path)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the hot path: it sends no BEGIN by itself (dialects.open_engine)."""
+        return self._transactions.engine
+
+    # ------------------------------------------------------------------------ transactions
+
+    def transact(
+        self, keys: Sequence[RequestKey], decide: Callable[[WorkingSet], T], description: str = ""
+    ) -> T:
+        """See interface.Store.transact."""
+
+        def work(connection: Connection, attempt: int) -> T:
+            loaded = hot.load(self._statements, connection, keys, attempt > 0, self._ids.next_id)
+            result = decide(loaded.working_set)
+            loaded.exact = records.rearm_timers(keys, loaded.working_set, loaded.sessions)
+            changes, buckets = hot.collect(loaded)
+            cold.write(connection, self._statements, loaded.working_set, buckets)
+            self._statements.write(connection, changes)
+            return result
+
+        if self._checkpointer is not None:
+            self._checkpointer.start()
+        return self._transactions.run(work, description)
+
+    # ---------------------------------------------------------------------------- look-ups
+
+    def find(self, identities: Sequence[Identity]) -> dict[Identity, Identifier]:
+        """See interface.Store.find."""
+        # A name with NUL cannot be stored, and PostgreSQL cannot even be asked for it.
+        names = [
+            (name.kind, name.value)
+            for name in dict.fromkeys(identities)
+            if "\0" not in name.kind + name.value
+        ]
+        if not names:
+            return {}
+        rows = self._transactions.read(
+            lambda connection: self._statements.identifiers(connection, names), "identities"
+        )
+        return {Identity(row[0], row[1]): Identifier(*row) for row in rows}
+
+    def find_sessions(self, session_keys: Sequence[bytes]) -> dict[bytes, int]:
+        """See interface.Store.find_sessions."""
+        keys = [*dict.fromkeys(session_keys)]
+        if not keys:
+            return {}
+        return dict(
+            self._transactions.read(
+                lambda connection: self._statements.directory(connection, keys), "sessions"
+            )
+        )
+
+    def generations(self) -> Generations:
+        """See interface.Store.generations."""
+        return Generations(*self._rows(_GENERATIONS)[0])
+
+    def due_sessions(self, now_ns: int, limit: int) -> list[DueSession]:
+        """See interface.Store.due_sessions."""
+        rows = self._rows(_DUE_SESSIONS, now_ns=now_ns, count=limit)
+        return [DueSession(account_id, key) for account_id, key in rows]
+
+    def due_buckets(self, now_ns: int, limit: int) -> list[DueBucket]:
+        """See interface.Store.due_buckets."""
+        rows = self._rows(_DUE_BUCKETS, now_ns=now_ns, count=limit)
+        return [DueBucket(account_id, bucket_id) for account_id, bucket_id in rows]
+
+    def sessions_of_client(self, origin_host: str, limit: int) -> list[DueSession]:
+        """See interface.Store.sessions_of_client."""
+        rows = self._rows(_CLIENT_SESSIONS, origin_host=origin_host, count=limit)
+        return [DueSession(account_id, key) for account_id, key in rows]
+
+    def _rows(self, statement: Select[int, Any], **parameters: int | str) -> hot.Rows:
+        return self._transactions.read(
+            lambda connection: [tuple(row) for row in connection.execute(statement, parameters)],
+            "",
+        )
+
+    def has_answer(self, key: RequestKey) -> bool:
+        """See interface.Store.has_answer."""
+        return bool(
+            self._transactions.read(
+                lambda connection: self._statements.answers(connection, [key]), "stored answers"
+            )
+        )
+
+    # ----------------------------------------------------------------- what operators provide
+
+    def publish_catalogue(self, source: str, name: str, action: OperatorAction) -> int:
+        """See interface.Store.publish_catalogue."""
+
+        def work(connection: Connection, _attempt: int) -> int:
+            cold.raise_generation(connection, "catalogue")
+            version: int = connection.execute(select(_generation.catalogue)).scalar_one()
+            connection.execute(
+                insert(schema.catalogue).values(
+                    version=version,
+                    name=name,
+                    published_ns=action.at_ns,
+                    operator=action.operator,
+                    reason=action.reason,
+                    source=source,
+                )
+            )
+            cold.write_actions(connection, [action])
+            return version
+
+        return self._transactions.run(work, "publishing a catalogue")
+
+    def catalogue(self, version: int) -> PublishedCatalogue | None:
+        """See interface.Store.catalogue."""
+        statement = _CATALOGUES.where(_catalogue.version == version)
+        rows = self._rows(statement)
+        return PublishedCatalogue(*rows[0]) if rows else None
+
+    def catalogues(self) -> list[PublishedCatalogue]:
+        """See interface.Store.catalogues."""
+        return [PublishedCatalogue(*row) for row in self._rows(_CATALOGUES)]
+
+    def peers(self) -> list[PeerEntry]:
+        """See interface.Store.peers."""
+        columns = (_peer.origin_host, _peer.profile, _peer.relay, _peer.source_networks)
+        statement = select(*columns, _peer.comment).order_by(_peer.origin_host)
+        return [
+            PeerEntry(host, profile, relay, tuple(networks.split()), comment)
+            for host, profile, relay, networks, comment in self._rows(statement)
+        ]
+
+    def allow_peer(self, peer: PeerEntry, action: OperatorAction) -> None:
+        """See interface.Store.allow_peer."""
+
+        def work(connection: Connection, _attempt: int) -> None:
+            connection.execute(delete(schema.peer).where(_peer.origin_host == peer.origin_host))
+            connection.execute(
+                insert(schema.peer).values(
+                    origin_host=peer.origin_host,
+                    profile=peer.profile,
+                    relay=peer.relay,
+                    source_networks=" ".join(peer.source_networks),
+                    comment=peer.comment,
+                )
+            )
+            cold.raise_generation(connection, "peers")
+            cold.write_actions(connection, [action])
+
+        self._transactions.run(work, "allowing a peer")
+
+    def remove_peer(self, origin_host: str, action: OperatorAction) -> bool:
+        """See interface.Store.remove_peer."""
+
+        def work(connection: Connection, _attempt: int) -> bool:
+            statement = delete(schema.peer).where(_peer.origin_host == origin_host)
+            if connection.execute(statement).rowcount == 0:
+                return False
+            cold.raise_generation(connection, "peers")
+            cold.write_actions(connection, [action])
+            return True
+
+        return self._transactions.run(work, "removing a peer")
+
+    def record_action(self, action: OperatorAction) -> None:
+        """See interface.Store.record_action."""
+
+        def work(connection: Connection, _attempt: int) -> None:
+            cold.write_actions(connection, [action])
+
+        self._transactions.run(work, "recording an operator's action")
+
+    # ----------------------------------------------------------------------------- the rest
+
+    def client_state(self, origin_host: str, origin_state_id: int) -> int:
+        """See interface.Store.client_state."""
+        named = _client.origin_host == origin_host
+
+        def work(connection: Connection, _attempt: int) -> int:
+            statement = select(_client.origin_state_id).where(named).with_for_update()
+            known: int | None = connection.execute(statement).scalar_one_or_none()
+            value = {"origin_state_id": origin_state_id}
+            if origin_state_id and known is None:
+                connection.execute(
+                    insert(schema.client_state).values(origin_host=origin_host, **value)
+                )
+            elif origin_state_id and known != origin_state_id:
+                connection.execute(update(schema.client_state).where(named).values(value))
+            return known or 0
+
+        return self._transactions.run(work, "Origin-State-Id")
+
+    def own_state_id(self, now_s: int) -> int:
+        """See interface.Store.own_state_id."""
+        name = schema.SETTING_OWN_STATE_ID
+
+        def work(connection: Connection, _attempt: int) -> int:
+            statement = select(_setting.value).where(_setting.name == name)
+            known: str | None = connection.execute(statement).scalar_one_or_none()
+            if known is not None:
+                return int(known)
+            connection.execute(insert(schema.setting).values(name=name, value=str(now_s)))
+            return now_s
+
+        return self._transactions.run(work, "our Origin-State-Id")
+
+    def check(self) -> None:
+        """See interface.Store.check."""
+
+        def work(connection: Connection) -> tuple[list[str], str | None]:
+            return (
+                dialects.durability_problems(connection),
+                migrations.stored_version(connection),
+            )
+
+        problems, version = self._transactions.read(work, "")
+        migrations.require_head(version)
+        if problems and not self._allow_unsafe:
+            raise StoreUnusableError(
+                f"answers would be sent before they are safe: {', '.join(problems)}; "
+                "switch it on in the database server"
+            )
+
+    def close(self) -> None:
+        """See interface.Store.close."""
+        if self._checkpointer is not None:
+            self._checkpointer.stop()
+        self.engine.dispose()

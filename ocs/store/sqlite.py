@@ -1,0 +1,198 @@
+"""The hot statements of SQLite, and the thread that empties its write-ahead log. Used by sql.py.
+
+SQLite has no arrays: rows are looked up through VALUES lists of a few fixed lengths, so that the
+driver's cache of prepared statements hits, and written by executemany. An ordinary checkpoint
+inside a commit would stall everybody for as long as it takes, so it is done beside the commits.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Iterator
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from ocs.charging.working_set import RequestKey
+from ocs.store.hot import (
+    ACCOUNT_COLUMNS,
+    ANSWER_COLUMNS,
+    BUCKET_COLUMNS,
+    MOVEMENT_COLUMNS,
+    REQUEST_COLUMNS,
+    SESSION_COLUMNS,
+    Changes,
+    Rows,
+    expect,
+)
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_SECONDS = 1.0
+LOG_OCTETS_MAX = 64 * 1024 * 1024
+"""A log longer than this is started over, for which commits wait a moment."""
+
+_LENGTHS = (1, 4, 16, 64, 256)
+
+
+def _prefixed(columns: str) -> str:
+    return ", ".join(f"t.{name}" for name in columns.split(", "))
+
+
+@cache
+def _lookup(table: str, columns: str, names: tuple[str, ...], length: int) -> str:
+    """Return a statement that finds rows by ``length`` keys of these columns."""
+    row = f"({', '.join('?' * len(names))})"
+    aliases = ", ".join(f"k{i}" for i in range(len(names)))
+    match = " AND ".join(f"t.{name} = k.k{i}" for i, name in enumerate(names))
+    return (
+        f"WITH k ({aliases}) AS (VALUES {', '.join([row] * length)}) "
+        f"SELECT {_prefixed(columns)} FROM k CROSS JOIN {table} t ON {match}"
+    )
+
+
+def _find(
+    connection: Connection,
+    table: str,
+    columns: str,
+    names: tuple[str, ...],
+    keys: list[tuple[Any, ...]],
+) -> Rows:
+    """Return the rows of all keys, in pieces whose lengths are those of prepared statements."""
+    found: Rows = []
+    for start in range(0, len(keys), _LENGTHS[-1]):
+        piece = keys[start : start + _LENGTHS[-1]]
+        length = next(size for size in _LENGTHS if size >= len(piece))
+        # A key of nulls equals nothing.
+        piece += [(None,) * len(names)] * (length - len(piece))
+        result = connection.exec_driver_sql(
+            _lookup(table, columns, names, length), tuple(chain.from_iterable(piece))
+        )
+        assert result.cursor is not None
+        found += result.cursor.fetchall()
+        result.close()
+    return found
+
+
+def _insert(table: str, columns: str) -> str:
+    places = ", ".join("?" * len(columns.split(", ")))
+    return f"INSERT INTO {table} ({columns}) VALUES ({places})"
+
+
+_SESSION_KEY = "account_id = ? AND session_key = ? AND version = ?"
+_UPDATE_BODY = f"UPDATE session SET body = ?, version = version + 1 WHERE {_SESSION_KEY}"
+_UPDATE_SESSION = (
+    "UPDATE session SET state = ?, due_ns = ?, origin_host = ?, body = ?, "
+    f"version = version + 1 WHERE {_SESSION_KEY}"
+)
+_INSERT_SESSION = _insert("session", SESSION_COLUMNS)
+_INSERT_ENTRY = _insert("session_directory", "session_key, account_id")
+_UPDATE_BUCKET = (
+    "UPDATE bucket SET available = ?, held = ?, version = version + 1 "
+    "WHERE account_id = ? AND bucket_id = ? AND version = ?"
+)
+_INSERT_REQUEST = _insert("request", REQUEST_COLUMNS)
+_INSERT_MOVEMENT = _insert("movement", MOVEMENT_COLUMNS)
+
+
+class SqliteStatements:
+    """hot.Statements for SQLite."""
+
+    def accounts(self, connection: Connection, ids: list[int]) -> Rows:
+        """See hot.Statements; the whole database is locked already."""
+        keys: list[tuple[Any, ...]] = [(account_id,) for account_id in ids]
+        return _find(connection, "account", ACCOUNT_COLUMNS, ("account_id",), keys)
+
+    def buckets(self, connection: Connection, ids: list[int]) -> Rows:
+        """See hot.Statements."""
+        keys: list[tuple[Any, ...]] = [(account_id,) for account_id in ids]
+        return _find(connection, "bucket", BUCKET_COLUMNS, ("account_id",), keys)
+
+    def sessions(self, connection: Connection, names: list[tuple[int, bytes]]) -> Rows:
+        """See hot.Statements."""
+        columns = ("account_id", "session_key")
+        return _find(connection, "session", SESSION_COLUMNS, columns, [*names])
+
+    def answers(self, connection: Connection, keys: list[RequestKey]) -> Rows:
+        """See hot.Statements."""
+        columns = ("account_id", "session_key", "kind", "number")
+        return _find(connection, "request", ANSWER_COLUMNS, columns, [*keys])
+
+    def identifiers(self, connection: Connection, names: list[tuple[str, str]]) -> Rows:
+        """See hot.Statements."""
+        columns = "kind, value, account_id, subscriber_id"
+        return _find(connection, "identifier", columns, ("kind", "value"), [*names])
+
+    def directory(self, connection: Connection, session_keys: list[bytes]) -> Rows:
+        """See hot.Statements."""
+        keys: list[tuple[Any, ...]] = [(key,) for key in session_keys]
+        columns = "session_key, account_id"
+        return _find(connection, "session_directory", columns, ("session_key",), keys)
+
+    def write(self, connection: Connection, changes: Changes) -> None:
+        """See hot.Statements."""
+        entries: Rows = [(row[1], row[0]) for row in changes.new_sessions]
+        for what, statement, rows in (
+            ("sessions", _UPDATE_BODY, changes.session_bodies),
+            ("sessions", _UPDATE_SESSION, changes.session_updates),
+            ("new sessions", _INSERT_SESSION, changes.new_sessions),
+            ("directory entries", _INSERT_ENTRY, entries),
+            ("buckets", _UPDATE_BUCKET, changes.bucket_amounts),
+            ("requests", _INSERT_REQUEST, changes.requests),
+            ("movements", _INSERT_MOVEMENT, changes.movements),
+        ):
+            if rows:
+                expect(what, connection.exec_driver_sql(statement, rows).rowcount, rows)
+
+
+class Checkpointer:
+    """A thread that copies the write-ahead log into the database beside the commits.
+
+    It starts with the first call of ``start`` and ends with ``stop``. While it runs the log stays
+    near LOG_OCTETS_MAX: a passive checkpoint does nearly all the work without blocking anyone,
+    then, if the log is too long, a second one makes commits wait while it copies the rest.
+    """
+
+    def __init__(self, engine: Engine, path: Path) -> None:
+        self._engine = engine
+        self._log = path.with_name(path.name + "-wal")
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+
+    def start(self) -> None:
+        """Start the thread unless it runs."""
+        if self._thread is None:
+            with self._starting:
+                if self._thread is None and not self._stopping.is_set():
+                    self._thread = threading.Thread(
+                        target=self._run, name="ocs-checkpoint", daemon=True
+                    )
+                    self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and wait for it."""
+        self._stopping.set()
+        with self._starting:
+            if self._thread is not None:
+                self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(CHECKPOINT_SECONDS):
+            try:
+                with self._engine.connect() as connection:
+                    for statement in self._statements():
+                        connection.exec_driver_sql(statement).fetchall()
+            except (SQLAlchemyError, sqlite3.Error) as error:
+                logger.warning("checkpoint failed, the log grows: %s", error)
+
+    def _statements(self) -> Iterator[str]:
+        yield "PRAGMA wal_checkpoint(PASSIVE)"
+        if self._log.exists() and self._log.stat().st_size > LOG_OCTETS_MAX:
+            yield "PRAGMA wal_checkpoint(TRUNCATE)"
