@@ -1,5 +1,7 @@
 """Two peer connections joined by a fake wire, and a bare wire to say anything to one of them."""
 
+from typing import Any
+
 from protocol import base, codec
 from protocol.codec import Header
 from protocol.peer import (
@@ -29,6 +31,10 @@ CLIENT = PeerSettings(
     watchdog_seconds=30.0,
 )
 CREDIT_CONTROL = base.CommandCode.CREDIT_CONTROL
+DWR = base.DeviceWatchdogRequest("pgw1.net.example", "net.example").write(5, 6)
+DPR = base.DisconnectPeerRequest(
+    "pgw1.net.example", "net.example", base.DisconnectCause.REBOOTING
+).write(7, 8)
 
 
 def no_jitter() -> float:
@@ -43,7 +49,7 @@ def connection(settings=SERVER, policy: PeerPolicy = accept_all, role="responder
 
 
 def events_of(peer: PeerConnection) -> list[Event]:
-    events = []
+    events: list[Event] = []
     while (event := peer.next_event()) is not None:
         events.append(event)
     return events
@@ -101,7 +107,7 @@ def answer_to(message: bytes, result_code: int = 2001) -> bytes:
     return base.error_answer(SERVER.origin, header_of(message), result_code)
 
 
-def capabilities_request(settings=CLIENT, **changes) -> bytes:
+def capabilities_request(settings=CLIENT, **changes: Any) -> bytes:
     """A complete CER; `changes` are fields of `CapabilitiesExchangeRequest`."""
     values = {
         "origin_host": settings.origin_host,
@@ -114,13 +120,27 @@ def capabilities_request(settings=CLIENT, **changes) -> bytes:
     return base.CapabilitiesExchangeRequest(**(values | changes)).write(0x11, 0x22)
 
 
+def raw_cer(*avps: bytes, **replaced: bytes) -> bytes:
+    """A CER of raw AVPs, each of which can be replaced or left out by name."""
+    parts = {
+        "host": codec.encode_utf8(264, "pgw1.net.example"),
+        "realm": codec.encode_utf8(296, "net.example"),
+        "address": codec.encode_address(257, "192.0.2.20"),
+        "vendor": codec.encode_u32(266, 0),
+        "product": codec.encode_utf8(269, "gateway", flags=0),
+        "application": codec.encode_u32(258, 4),
+    } | replaced
+    body = b"".join(parts.values()) + b"".join(avps)
+    return codec.encode_message(257, 0, codec.FLAG_REQUEST, 1, 2, body)
+
+
 class Wire:
     """A server connection with a hand-driven clock, and what the other end says and hears."""
 
     def __init__(self, settings=SERVER, policy: PeerPolicy = accept_all) -> None:
         self.now = 0.0
         self.peer = connection(settings, policy)
-        self.events: list[Event] = []
+        self.events: list[Any] = []
 
     def say(self, *messages: bytes) -> list[bytes]:
         """Send in one segment; the messages that come back."""
@@ -128,6 +148,11 @@ class Wire:
         self.peer.receive_data(b"".join(messages))
         self.events += events_of(self.peer)
         return self.heard()
+
+    @property
+    def kinds(self) -> list[type]:
+        """The types of the events so far."""
+        return [type(event) for event in self.events]
 
     def heard(self) -> list[bytes]:
         return split(self.peer.data_to_send())
@@ -145,7 +170,7 @@ class Wire:
         self.peer.tick(end)
         return split(sent + self.peer.data_to_send())
 
-    def open(self, **changes) -> "Wire":
+    def open(self, **changes: Any) -> "Wire":
         (answer,) = self.say(capabilities_request(**changes))
         assert result_code(answer) == 2001
         assert self.peer.state is PeerState.OPEN
@@ -159,8 +184,8 @@ class ConnectionPair:
         self.now = 0.0
         self.client = connection(client, role="initiator")
         self.server = connection(server, policy)
-        self.client_events: list[Event] = []
-        self.server_events: list[Event] = []
+        self.client_events: list[Any] = []
+        self.server_events: list[Any] = []
 
     def exchange(self) -> None:
         """Carry octets both ways until both sides are silent."""
