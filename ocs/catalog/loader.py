@@ -12,7 +12,7 @@ from ocs.catalog.calendar import DAY_MINUTES, week_of
 from ocs.catalog.loader_plans import Offer, read_plans
 from ocs.catalog.loader_values import check_code, read_quota
 from ocs.catalog.matching import normalise_context
-from ocs.catalog.model import BandSpan, Catalog, Service, TimeBand
+from ocs.catalog.model import BandSpan, Catalog, QuotaPolicy, Service, TimeBand
 from ocs.currencies import NUMERIC_BY_CODE
 from ocs.marked import Document, Mapping, Node, Scalar, unknown_word
 
@@ -47,7 +47,7 @@ def load_catalog(document: Document, source_name: str = "") -> Catalog:
     offer = Offer(
         services=services,
         zones=zones,
-        bands={band.name: band.name in week for band in bands},
+        bands={band.name: band.name in week or not band.spans for band in bands},
         gap_band="" in week,
     )
     plans = read_plans(root, offer)
@@ -191,7 +191,7 @@ class _ServiceReader:
             code=self._code,
             contexts=self._contexts,
             unit=unit,
-            quota=read_quota(group.mapping("quota", required=True), unit),
+            quota=self._quota(unit),
             rating_groups=rating_groups,
             service_identifiers=identifiers,
             default=default,
@@ -199,6 +199,13 @@ class _ServiceReader:
         )
         group.finish()
         return service
+
+    def _quota(self, unit: Unit) -> QuotaPolicy:
+        group = self._group.mapping("quota")
+        if not self._group.has("quota"):
+            self._group.missing("quota", "say at least the slice that is granted at a time")
+            return QuotaPolicy(slice=1, maximum=1)
+        return read_quota(group, unit)
 
     def _read_contexts(self) -> tuple[str, ...]:
         contexts: list[str] = []
