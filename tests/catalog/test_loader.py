@@ -117,7 +117,7 @@ MISTAKES = [
     ("{slice: 10 MB}", "{slice: 10 MB, short_validity: 2 h}", 13, 43, "more than validity"),
     ("[32260@3gpp.org]", "[32251@3gpp.org]\n    rating_groups: [100]", 16, 21, "'web' already"),
     ("default: true", "default: yes", 16, 14, "neither true nor false"),
-    ("    destination_rated: true\n", "", 24, 14, "is not rated by destination"),
+    ("    destination_rated: true\n", "", 25, 14, "is not rated by destination"),
     (
         "          - {destination: spain, price: 0.10, per: 1 min, increment: 1 s}\n",
         "",
