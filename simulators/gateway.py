@@ -29,7 +29,7 @@ from protocol.transport import DiameterFactory, DiameterProtocol, connect
 from simulators.report import Measurements, Report, make_report
 from simulators.scenario import Scenario
 from simulators.schedule import Due, Lane, Schedule
-from simulators.shapes import Envelope, Request, write_request
+from simulators.shapes import Envelope, Request, charging_id_of, write_request
 from simulators.subscriber import TRANSIENT
 
 CONNECT_SECONDS = 10.0
@@ -125,6 +125,7 @@ class GatewayConnection:
                 session.destination,
                 due.demand,
                 time.time_ns(),
+                charging_id_of(session.session_id),
             ),
             self._factory.end_to_end_ids(),
         )

@@ -241,8 +241,8 @@ class Prepared(_Model):
     updates_per_session: Annotated[int, Field(ge=0, le=1000)] = 8
     used_octets: Annotated[int, Field(ge=0, lt=1 << 40)] = 250_000
     used_seconds: Annotated[int, Field(ge=0, le=3600)] = 5
-    message_octets: Annotated[int, Field(ge=0, le=65_536)] = 900
-    """Requests are filled up to about this length."""
+    end_sessions: bool = True
+    """End every open session with a CCR-T when the time is over."""
 
 
 class Scenario(_Model):
@@ -275,6 +275,8 @@ class Scenario(_Model):
         if twice:
             raise ValueError(f"two connections would be {', '.join(twice)}")
         prepared = self.mode == "prepared"
+        if prepared and any(gateway.shape != "generic" for gateway in self.gateways):
+            raise ValueError("mode: prepared knows shape: generic only")
         if self.load.requests_per_second is not None and not prepared:
             raise ValueError("load.requests_per_second is for mode: prepared")
         if prepared and (self.load.concurrency is None or self.load.duration_seconds is None):

@@ -1,5 +1,7 @@
 """Insides of Service-Information by service and gateway (TS 32.299 section 7.2), for `shapes`."""
 
+from ipaddress import IPv4Address
+
 from simulators.avps import address, group, i32, raw, text, u32
 
 _LOCATION = bytes.fromhex("8200f110000100f1100000aabb01")[:13]  # TAI and ECGI of PLMN 001 01
@@ -13,8 +15,7 @@ def _bearer(charging_id: int) -> bytes:
 
 
 def _user_address(charging_id: int) -> str:
-    host = charging_id & 0xFFFFFF
-    return f"10.{host >> 16}.{host >> 8 & 255}.{host & 255}"
+    return str(IPv4Address(charging_id))
 
 
 def _equipment(optional: bool) -> bytes:

@@ -28,11 +28,14 @@ from protocol.peer import EndToEndIds, PeerConnection, PeerSettings, RequestRece
 Answerer = Callable[["Responder", Header, CreditControlRequest], CreditControlAnswer | None]
 """Makes the answer; None leaves the request without one."""
 
-SLICE = {"32251@3gpp.org": ("total_octets", 1_000_000), "32260@3gpp.org": ("time", 60)}
+SLICES = {
+    "32251@3gpp.org": ServiceUnits(total_octets=1_000_000),
+    "32260@3gpp.org": ServiceUnits(time=60),
+}
 
 
 def grant_all(
-    _: "Responder", header: Header, request: CreditControlRequest  # noqa: ARG001
+    _: "Responder", header: Header, request: CreditControlRequest
 ) -> CreditControlAnswer:
     """2001, with a grant for every service that asks for one."""
     services = [_granted(request, part) for part in request.services]
@@ -67,9 +70,9 @@ def _granted(request: CreditControlRequest, part: MultipleServices) -> MultipleS
     if request.request_type == RequestType.EVENT:
         answer.granted = part.requested
         return answer
-    for context, (unit, amount) in SLICE.items():
+    for context, units in SLICES.items():
         if request.service_context_id.endswith(context):
-            answer.granted = ServiceUnits(**{unit: amount})
+            answer.granted = units
     answer.validity_time = 3600
     return answer
 
