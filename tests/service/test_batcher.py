@@ -1,0 +1,197 @@
+"""Batching without a timer: who goes together, who is refused, and that everybody gets one reply."""
+
+import pytest
+
+from ocs.charging.messages import ChargingReply, ChargingRequest, Outcome
+from ocs.charging.profile import PROFILES
+from ocs.clock import NS_PER_SECOND, ManualClock
+from ocs.service.batcher import Batcher, BatchLimits
+from ocs.service.metrics import Metrics
+from ocs.service.worker import StoreWorker
+from tests.support.service import HeldWorker, StillLoop
+
+
+def request(number, deadline_s=2.0, profile="generic"):
+    return ChargingRequest(
+        "s", b"k" * 16, 2, number, 0, int(deadline_s * NS_PER_SECOND), number, "c",
+        profile=PROFILES[profile],
+    )  # fmt: skip
+
+
+class Bench:
+    """A batcher over a worker that waits for the test."""
+
+    def __init__(self, **limits):
+        self.loop, self.worker, self.clock = StillLoop(), HeldWorker(), ManualClock(0)
+        self.batches = []
+        self.replies = {}
+        self.metrics = Metrics()
+        self.batcher = Batcher(
+            self.loop, self.worker, self.decide, self.clock, self.metrics, BatchLimits(**limits)
+        )
+
+    def decide(self, requests):
+        self.batches.append([one.number for one in requests])
+        return [ChargingReply(Outcome.SUCCESS, reason=str(one.number)) for one in requests]
+
+    def submit(self, *numbers, **kwargs):
+        for number in numbers:
+            self.batcher.submit(
+                request(number, **kwargs),
+                lambda reply, late, number=number: self.replies.setdefault(number, []).append(
+                    (reply, late)
+                ),
+            )
+
+    def outcomes(self):
+        return {
+            number: (replies[0][0].outcome, replies[0][1])
+            for number, replies in self.replies.items()
+            if len(replies) == 1
+        }
+
+
+def test_a_lone_request_is_handed_over_in_the_next_turn():
+    bench = Bench()
+    bench.submit(1)
+    assert not bench.worker.held
+    bench.loop.advance(0)
+    bench.worker.run()
+    assert bench.outcomes() == {1: (Outcome.SUCCESS, False)}
+
+
+def test_what_arrives_while_a_batch_is_decided_forms_the_next_in_order():
+    bench = Bench()
+    bench.submit(1)
+    bench.loop.advance(0)
+    bench.submit(2, 3, 4)
+    bench.loop.advance(0)
+    assert len(bench.worker.held) == 1
+    bench.worker.run()
+    bench.worker.run()
+    assert bench.batches == [[1], [2, 3, 4]]
+    assert sorted(bench.outcomes()) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("max_batch", [1, 3])
+def test_no_batch_is_larger_than_its_limit(max_batch):
+    bench = Bench(max_batch=max_batch)
+    bench.submit(*range(7))
+    bench.loop.advance(0)
+    while bench.worker.held:
+        bench.worker.run()
+    assert [number for batch in bench.batches for number in batch] == list(range(7))
+    assert max(map(len, bench.batches)) == max_batch
+    assert len(bench.outcomes()) == 7
+
+
+def test_a_full_queue_refuses_at_once():
+    bench = Bench(max_queue=2)
+    bench.submit(1, 2, 3)
+    assert bench.outcomes() == {3: (Outcome.TOO_BUSY, False)}
+    assert bench.metrics.refusals["queue-full"] == 1
+
+
+@pytest.mark.rule("D20")
+def test_a_request_past_its_deadline_is_not_decided():
+    bench = Bench()
+    bench.submit(1, deadline_s=1.0)
+    bench.submit(2, deadline_s=5.0)
+    bench.clock.advance(2)
+    bench.loop.advance(0)
+    bench.worker.run()
+    assert bench.batches == [[2]]
+    assert bench.outcomes() == {1: (Outcome.TOO_BUSY, True), 2: (Outcome.SUCCESS, False)}
+
+
+@pytest.mark.rule("D20")
+def test_a_hanging_database_delays_no_answer_beyond_the_deadline():
+    bench = Bench()
+    bench.submit(1, deadline_s=1.0)
+    bench.loop.advance(0)
+    bench.submit(2, deadline_s=1.0)
+    bench.clock.advance(2)
+    bench.loop.advance(0.2)
+    assert bench.outcomes() == {1: (Outcome.TOO_BUSY, True), 2: (Outcome.TOO_BUSY, True)}
+    bench.worker.run()
+    assert bench.batches == [[1]]
+    assert len(bench.replies[1]) == 1
+    assert bench.batcher.in_flight == bench.batcher.queued == 0
+
+
+@pytest.mark.rule("D20")
+def test_a_decision_that_took_too_long_is_reported_as_late():
+    bench = Bench()
+    bench.submit(1, deadline_s=1.0)
+    bench.loop.advance(0)
+    bench.clock.advance(2)
+    bench.worker.run()
+    assert bench.outcomes() == {1: (Outcome.SUCCESS, True)}
+
+
+def test_a_failing_decider_fails_its_batch_only():
+    bench = Bench()
+    decide = bench.decide
+    bench.batcher._decide = lambda requests: 1 / 0
+    bench.submit(1)
+    bench.loop.advance(0)
+    bench.worker.run()
+    bench.batcher._decide = decide
+    bench.submit(2)
+    bench.loop.advance(0)
+    bench.worker.run()
+    assert bench.outcomes() == {
+        1: (Outcome.UNABLE_TO_COMPLY, False),
+        2: (Outcome.SUCCESS, False),
+    }
+
+
+def test_a_callback_that_fails_does_not_stop_the_others():
+    bench = Bench()
+    bench.batcher.submit(request(1), lambda reply, late: 1 / 0)
+    bench.submit(2)
+    bench.loop.advance(0)
+    bench.worker.run()
+    assert bench.outcomes() == {2: (Outcome.SUCCESS, False)}
+
+
+def test_idle_is_told_after_the_last_reply():
+    bench = Bench()
+    told = []
+    bench.batcher.when_idle(lambda: told.append("empty"))
+    assert told == ["empty"]
+    bench.submit(1, 2)
+    bench.batcher.when_idle(lambda: told.append(sorted(bench.replies)))
+    bench.loop.advance(0)
+    assert len(told) == 1
+    bench.worker.run()
+    assert told[1:] == [[1, 2]]
+
+
+def test_stopping_refuses_what_is_still_queued():
+    bench = Bench(max_batch=1)
+    bench.submit(1, 2)
+    bench.loop.advance(0)
+    bench.batcher.refuse_queued()
+    assert bench.outcomes() == {2: (Outcome.TOO_BUSY, False)}
+
+
+def test_metrics_are_counted_once_per_batch():
+    bench = Bench()
+    bench.submit(1, 2, 3)
+    bench.loop.advance(0)
+    bench.worker.run()
+    assert bench.metrics.batch_size.counts[2] == 1
+    assert bench.metrics.decided == {(2, Outcome.SUCCESS): 3}
+
+
+def test_the_thread_does_things_in_order_and_hands_back_results_and_errors():
+    loop = StillLoop()
+    worker = StoreWorker(loop)
+    worker.start()
+    got = []
+    worker.submit(lambda: 1, lambda result, error: got.append((result, error)))
+    worker.submit(lambda: 1 / 0, lambda result, error: got.append((result, type(error))))
+    worker.submit(lambda: 3, lambda result, error: got.append((result, error)))
+    assert worker.stop(10.0)
+    assert got == [(1, None), (None, ZeroDivisionError), (3, None)]
