@@ -42,7 +42,7 @@ _FACTORS: dict[Unit, dict[str, int]] = {
         "h": 3600, "hour": 3600, "hours": 3600, "d": 86400, "day": 86400, "days": 86400,
     },
     Unit.EVENTS: {"": 1, "event": 1, "events": 1},
-}  # fmt: skip
+}
 _QUANTITY = re.compile(r"^\s*([0-9][0-9_]*)(?:\.([0-9]+))?\s*([a-zA-Z]*)\s*$")
 _AMOUNT = re.compile(r"^\s*(-?)([0-9][0-9_]*)(?:\.([0-9]+))?\s*$")
 

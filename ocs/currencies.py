@@ -16,10 +16,11 @@ QAR 634 RON 946 RSD 941 RUB 643 RWF 646 SAR 682 SBD 090 SCR 690 SDG 938 SEK 752 
 SLE 925 SOS 706 SRD 968 SSP 728 STN 930 SVC 222 SYP 760 SZL 748 THB 764 TJS 972 TMT 934 TND 788
 TOP 776 TRY 949 TTD 780 TWD 901 TZS 834 UAH 980 UGX 800 USD 840 UYU 858 UZS 860 VES 928 VND 704
 VUV 548 WST 882 XAF 950 XCD 951 XDR 960 XOF 952 XPF 953 XXX 999 YER 886 ZAR 710 ZMW 967 ZWL 932
-""".split()
+"""
 
 NUMERIC_BY_CODE: dict[str, int] = {
-    code: int(number) for code, number in zip(_CODES[::2], _CODES[1::2], strict=True)
+    code: int(number)
+    for code, number in zip(_CODES.split()[::2], _CODES.split()[1::2], strict=True)
 }
 """ISO 4217 numeric code by alphabetic code, as Currency-Code carries it (RFC 8506 8.11)."""
 

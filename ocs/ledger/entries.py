@@ -147,7 +147,7 @@ def release(journal: Journal, state: AccountLike, holds: list[Hold]) -> None:
 def take_units(
     journal: Journal, state: AccountLike, buckets: list[Bucket], released: list[Hold],
     units: int, posting: Posting,
-) -> list[Hold]:  # fmt: skip
+) -> list[Hold]:
     """Take up to ``units`` of free units: first what the session held, then what is available.
 
     ``released`` are the holds given back just before, spent first and even from a bucket that
@@ -168,7 +168,7 @@ def take_units(
 def take_money(
     journal: Journal, state: AccountLike, buckets: list[Bucket], amount_micro: int,
     posting: Posting,
-) -> list[Hold]:  # fmt: skip
+) -> list[Hold]:
     """Debit ``amount_micro`` (>= 0) in full; the main bucket carries what others cannot (M-008).
 
     Flags the account when this leaves it beyond its credit limit (D05). A negative amount, from
@@ -232,7 +232,7 @@ def _take(
             posting.contra, -amount, posting.event_ns, posting.service, posting.rule,
             posting.zone, posting.slot_ns, posting.units_before, posting.units_after,
             posting.catalogue_version,
-        )  # fmt: skip
+        )
     )
     posting.lines += 1
     taken.append(Hold(bucket.bucket_id, amount))

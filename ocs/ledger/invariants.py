@@ -34,8 +34,10 @@ def check_account(
             money_available += bucket.available
         elif bucket.available < 0:
             problems.append(f"{name}: {bucket.available} available, below zero")
-    for bucket_id in sorted((moved.keys() | held.keys()) - known):
-        problems.append(f"account {account.account_id}: bucket {bucket_id} does not exist")
+    problems += [
+        f"account {account.account_id}: bucket {bucket_id} does not exist"
+        for bucket_id in sorted((moved.keys() | held.keys()) - known)
+    ]
     if (
         money_available + account.credit_limit_micro < 0
         and not account.flags & AccountFlag.OVER_USAGE
