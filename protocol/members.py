@@ -195,10 +195,11 @@ def _collect(values: dict[str, Any], size: int, attribute: str, value: Any) -> N
 
 
 _IDENTITIES = frozenset({264, 296, 283, 293})  # Origin- and Destination-Host and -Realm
+_REPORTING_REASON = dictionary.VENDOR_3GPP << 32 | 872  # TS 32.299 lets it repeat; the first counts
 
 
 def _repeated(reading: Reading, key: int, position: int, stop: int) -> None:
-    if key in _IDENTITIES and reading.leniency.duplicate_identities:
+    if key == _REPORTING_REASON or (key in _IDENTITIES and reading.leniency.duplicate_identities):
         return
     reading.problem(
         Step.GRAMMAR,
