@@ -392,6 +392,7 @@ class DiameterFactory(twisted_protocol.Factory):
         """Keep the totals of a connection that is gone."""
         self.connections.discard(conn)
         self._past.add(conn.connection.counters)
+        conn.connection.counters = self._past  # for answers that come too late
         if not self.connections:
             waiting, self._idle = self._idle, []
             for done in waiting:
