@@ -37,6 +37,7 @@ MOMENT_NS = int(MOMENT.timestamp()) * 10**9
 
 def their_request() -> theirs.CreditControlRequest:
     request = theirs.CreditControlRequest()
+    request.header.application_id = 4
     request.header.hop_by_hop_identifier = 0x01020304
     request.header.end_to_end_identifier = 0x0A0B0C0D
     request.session_id = "pgw1.net.example;1;1"
