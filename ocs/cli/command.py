@@ -60,7 +60,7 @@ class OcsCommand(click.Command):
         self.changes = changes
         self.params += [*_global_options(), *(_change_options() if changes else ())]
 
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the example below the options."""
         formatter.write_paragraph()
         with formatter.section("Example"):
@@ -146,7 +146,7 @@ def _change_options() -> list[click.Option]:
 def _limited(
     longest: int,
 ) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
-    def check(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    def check(_: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
         if value is not None and (len(value) > longest or not value.isprintable()):
             raise click.BadParameter(f"must be at most {longest} printable characters")
         return value

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -47,7 +47,7 @@ COMMANDS: dict[str, str] = {
 class Root(Group):
     """The tree; every way a command can end comes through ``main``."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Return the commands in the order of a first day's work."""
         return [name for name, place in COMMANDS.items() if find_spec(place.partition(":")[0])]
 
@@ -59,7 +59,9 @@ class Root(Group):
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
-    def main(self, args: Sequence[str] | None = None, **extra: Any) -> Any:
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, **extra: Any
+    ) -> NoReturn:
         """Run the command and leave with its exit code."""
         given = list(sys.argv[1:] if args is None else args)
         extra.pop("standalone_mode", None)
@@ -72,7 +74,7 @@ class Root(Group):
             # The reader went away, such as `| head`: nothing is wrong, and nothing can be said.
             sys.stdout = None
             code = EXIT_DONE
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - what nobody knows is raised again there
             code = _report(error, as_json=as_json)
         except KeyboardInterrupt:
             code = EXIT_INTERRUPTED
@@ -141,7 +143,7 @@ def _installed_version() -> str:
 @click.version_option(_installed_version(), prog_name="ocs")
 @global_option_values
 @click.pass_context
-def main(context: click.Context, **options: Any) -> None:
+def main(context: click.Context, /, **options: Any) -> None:
     """Online charging server: Diameter credit control against prepaid balances.
 
     The options --config, --database and --json may stand here or after the command.

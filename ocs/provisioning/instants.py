@@ -12,7 +12,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_instant(text: str, now_ns: int) -> int:
-    """Return the instant (ns UTC) of an ISO 8601 text, or of an age such as ``90s``, ``2h``, ``7d``.
+    """Return the instant (ns UTC) of an ISO 8601 text or an age such as ``90s``, ``2h``, ``7d``.
 
     A text without an offset is UTC. Raises UsageError.
     """

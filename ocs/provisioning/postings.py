@@ -139,7 +139,8 @@ def post(
             desk.action(
                 order.command, order.found.name, account_id,
                 entry=posted.entry, bucket=posted.bucket,
-                amount=format_quantity(amount, posted.unit), reference=order.reference, about=order.entry,
+                amount=format_quantity(amount, posted.unit), reference=order.reference,
+                about=order.entry,
             )
         )  # fmt: skip
         return posted
@@ -173,7 +174,7 @@ def parse_units(text: str, unit: Unit) -> int:
 def content_hash(order: Order, amount: int) -> int:
     """Return 63 bits over everything that a repeat with the same reference must have alike."""
     size = "everything" if order.everything else str(amount)
-    text = "\x00".join((order.command, order.bucket, size, order.entry))
+    text = f"{order.command}\x00{order.bucket}\x00{size}\x00{order.entry}"
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) >> 1
 
 

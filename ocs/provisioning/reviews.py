@@ -114,6 +114,9 @@ class _Charge:
 
     def _find_context(self) -> None:
         item, session = self.item, self.session
+        if item.kind != "parked-usage":
+            # Orphan usage stands alone: no timeline of a session prices it.
+            self.slot_ns = 0
         if session is None or item.kind != "parked-usage":
             return
         for quota in session.quotas:
@@ -129,10 +132,9 @@ class _Charge:
 
     def _cost(self, index: CatalogIndex, terms: ServiceTerms, price: Price) -> int:
         unit, zone = Unit(self.item.unit), self.item.zone
-        continues = self.item.kind == "parked-usage"
 
         def cost(units: int) -> int:
-            if not continues or not self.slot_ns:
+            if not self.slot_ns:
                 return pricing.cost_micro(price, units)
             found = cost_in_context(index, terms, unit, price, zone, self.slot_ns, units)
             return found or 0

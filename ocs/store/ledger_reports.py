@@ -48,7 +48,7 @@ class LedgerReports:
     def ledger(
         self, account_id: int, limit: int, *, since_ns: int = 0, before: tuple[int, int] = (0, 0)
     ) -> list[LedgerLine]:
-        """Return an account's lines, newest first; ``before`` (request id, line) pages backwards."""
+        """Return an account's lines, newest first; ``before`` (request id, line) pages back."""
         statement = _LINES.where(
             movement.c.account_id == account_id, request.c.received_ns >= since_ns
         )
@@ -67,6 +67,15 @@ class LedgerReports:
             _LINES.where(request.c.request_id == request_id, movement.c.line == line)
         )
         return _line(rows[0]) if rows else None
+
+    def lines_of(self, account_id: int, request_id: int) -> list[Movement]:
+        """Return every line of one request."""
+        statement = (
+            select(movement)
+            .where(movement.c.account_id == account_id, movement.c.request_id == request_id)
+            .order_by(movement.c.line)
+        )
+        return [Movement(**values_of(row)) for row in self.reader.rows(statement)]
 
     def request(self, request_id: int) -> StoredRequest | None:
         """Return one request record."""

@@ -48,7 +48,7 @@ class Reader:
             )
         return connection
 
-    def rows(self, statement: Executable) -> list[Row[Any]]:
+    def rows(self, statement: Executable) -> list[Any]:
         """Return all rows of a statement that is known to give few."""
         with self.snapshot() as connection:
             return list(connection.execute(statement))

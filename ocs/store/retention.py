@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, case, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import Connection, case, delete, func, insert, select, tuple_, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from ocs.charging.messages import (
@@ -40,8 +40,8 @@ from ocs.store.schema import (
     setting,
 )
 
-STEP_REQUESTS = 200
-"""Requests that one transaction prunes at most: the server waits no longer than that."""
+STEP_SESSION_KEYS = 100
+"""Sessions (or events) that one transaction prunes at most: the server waits no longer."""
 STEP_SESSIONS = 500
 ACCOUNTS_PAGE = 500
 CARRIED_KEY = blake2b(b"carried-forward", digest_size=16).digest()
@@ -111,12 +111,16 @@ class Pruner:
 
     def account(self, account_id: int) -> Pruned:
         """Carry one step of an account's old requests forward; counts 0 when none are left."""
-        if len(self._reader.rows(self._old_requests(account_id, 2))) == 0:
+        if not self._reader.rows(self._old_sessions(account_id, 1)):
             return Pruned()
         with self._writing(account_id) as connection:
-            rows = list(connection.execute(self._old_requests(account_id, STEP_REQUESTS)))
+            keys = [
+                bytes(row.session_key)
+                for row in connection.execute(self._old_sessions(account_id, STEP_SESSION_KEYS))
+            ]
+            rows = self._requests_of(connection, account_id, keys)
             rows = self._without_live_refunds(connection, account_id, rows)
-            if not rows or (len(rows) == 1 and bytes(rows[0].session_key) == CARRIED_KEY):
+            if not rows or all(bytes(row.session_key) == CARRIED_KEY for row in rows):
                 return Pruned()
             return self._carry_forward(connection, account_id, rows)
 
@@ -157,35 +161,43 @@ class Pruner:
             fault = fault_of(error, "pruning", committing=False)
             raise (fault.fault if isinstance(fault, Again) else fault) from error
 
-    def _old_requests(self, account_id: int, limit: int) -> Any:
-        """Select requests that nothing can ask about any more: no session, no open review."""
+    def _old_sessions(self, account_id: int, limit: int) -> Any:
+        """Select the session keys of which nothing is young, open or waiting for a person.
+
+        Sessions go whole, so that those that stay can still be priced again from their start.
+        An account's carried-forward record counts when something else can join it.
+        """
         kept = (
             select(session.c.session_key)
             .where(
-                session.c.account_id == request.c.account_id,
+                session.c.account_id == account_id,
                 session.c.session_key == request.c.session_key,
             )
             .exists()
         )
-        waiting = (
-            select(review.c.review_id)
-            .where(
-                review.c.account_id == request.c.account_id,
-                review.c.request_id == request.c.request_id,
-                review.c.state == "open",
-            )
-            .exists()
+        waiting = select(review.c.request_id).where(
+            review.c.account_id == account_id, review.c.state == "open"
         )
         return (
-            select(request)
-            .where(
-                request.c.account_id == account_id,
-                request.c.received_ns < self._cutoff_ns,
-                ~kept,
-                ~waiting,
+            select(request.c.session_key)
+            .where(request.c.account_id == account_id, ~kept)
+            .group_by(request.c.session_key)
+            .having(
+                func.max(request.c.received_ns) < self._cutoff_ns,
+                func.sum(case((request.c.request_id.in_(waiting), 1), else_=0)) == 0,
             )
-            .order_by(request.c.request_id)
+            .order_by(func.min(request.c.request_id))
             .limit(limit)
+        )
+
+    @staticmethod
+    def _requests_of(connection: Connection, account_id: int, keys: list[bytes]) -> list[Any]:
+        return list(
+            connection.execute(
+                select(request)
+                .where(request.c.account_id == account_id, request.c.session_key.in_(keys))
+                .order_by(request.c.request_id)
+            )
         )
 
     def _without_live_refunds(
@@ -214,7 +226,10 @@ class Pruner:
                 )
             )
         )
-        return [row for row in rows if originals.get(row.request_id) not in alive]
+        staying = {
+            bytes(row.session_key) for row in rows if originals.get(row.request_id) in alive
+        }
+        return [row for row in rows if bytes(row.session_key) not in staying]
 
     def _carry_forward(self, connection: Connection, account_id: int, rows: list[Any]) -> Pruned:
         ids = [row.request_id for row in rows]
@@ -227,17 +242,7 @@ class Pruner:
         )
         connection.execute(
             delete(request).where(
-                request.c.account_id == account_id,
-                or_(
-                    *(
-                        and_(
-                            request.c.session_key == row.session_key,
-                            request.c.kind == row.kind,
-                            request.c.number == row.number,
-                        )
-                        for row in rows
-                    )
-                ),
+                request.c.account_id == account_id, request.c.request_id.in_(ids)
             )
         )
         if lines:

@@ -1,0 +1,285 @@
+"""The audit: everything stored must add up to the last micro unit (section 5.2).
+
+    1  every bucket's balance is the sum of its movements, each of which has its request
+    2  what buckets hold is what open sessions hold; closed sessions hold nothing
+    3  money is beyond the credit limit only by flagged over-usage; units are never negative
+    4  every charge is what its catalogue says, each session's debits follow each other, and
+       their sum is what the session says
+    6  every request has one answer
+
+Reads one snapshot account by account, so the server may go on meanwhile. Called by `ocs audit`
+and by tests.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from ocs.amounts import Unit, format_amount
+from ocs.charging.session import Session, SessionState
+from ocs.errors import RefusedError
+from ocs.ledger.account import Contra, Movement
+from ocs.ledger.invariants import check_account
+from ocs.provisioning.catalogs import Catalogues
+from ocs.provisioning.desk import Desk
+from ocs.provisioning.recompute import cumulative_micro
+from ocs.store.audit_reports import AuditedAccount, AuditReports, UsageLine
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """Something that does not add up."""
+
+    account_id: int
+    message: str
+
+
+@dataclass(slots=True)
+class Totals:
+    """What went through the sides of one currency or unit, and what the buckets have of it."""
+
+    sides: Counter[str] = field(default_factory=Counter)
+    buckets: int = 0
+
+
+@dataclass(slots=True)
+class AuditResult:
+    """Counts and sums over everything; ``violations`` is empty when all is well."""
+
+    accounts: int = 0
+    buckets: int = 0
+    movements: int = 0
+    requests: int = 0
+    sessions_open: int = 0
+    sessions_closed: int = 0
+    totals: dict[str, Totals] = field(default_factory=dict)
+    violations: list[Violation] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        """Whether everything adds up."""
+        return not self.violations
+
+
+def run(
+    desk: Desk, catalogues: Catalogues, progress: Callable[[int], None] = lambda _count: None
+) -> AuditResult:
+    """Audit the whole database; ``progress`` is called with the number of accounts done."""
+    result = AuditResult()
+    with desk.reader.snapshot() as connection:
+        reports = AuditReports(connection)
+        for page in reports.pages():
+            by_id = {one.account.account_id: one for one in page}
+            for one in page:
+                _audit_account(one, result)
+            lines = reports.usage_lines(min(by_id), max(by_id))
+            _audit_charges(by_id, lines, catalogues, result)
+            progress(result.accounts)
+        for table, count in reports.strangers().items():
+            result.violations.append(
+                Violation(0, f"{count} rows of {table} belong to accounts that do not exist")
+            )
+    _check_totals(result)
+    return result
+
+
+def view(result: AuditResult) -> dict[str, Any]:
+    """Return the result as JSON."""
+    return {
+        "clean": result.clean,
+        "accounts": result.accounts,
+        "buckets": result.buckets,
+        "movements": result.movements,
+        "requests": result.requests,
+        "sessions_open": result.sessions_open,
+        "sessions_closed": result.sessions_closed,
+        "totals": [
+            _totals_view(name, totals) for name, totals in sorted(result.totals.items())
+        ],
+        "violations": [
+            {"account_id": str(one.account_id), "message": one.message}
+            for one in result.violations
+        ],
+    }
+
+
+def _totals_view(name: str, totals: Totals) -> dict[str, Any]:
+    is_money = name.isupper()
+
+    def text(amount: int) -> str:
+        return format_amount(amount) if is_money else str(amount)
+
+    sum_of_sides = sum(totals.sides.values())
+    return {
+        "unit": name,
+        "sides": [
+            {"side": side, "amount": amount, "amount_text": text(amount)}
+            for side, amount in sorted(totals.sides.items())
+        ],
+        "into_buckets": sum_of_sides,
+        "into_buckets_text": text(sum_of_sides),
+        "in_buckets": totals.buckets,
+        "in_buckets_text": text(totals.buckets),
+        "difference": sum_of_sides - totals.buckets,
+    }
+
+
+def _audit_account(one: AuditedAccount, result: AuditResult) -> None:
+    account = one.account
+    result.accounts += 1
+    result.buckets += len(one.buckets)
+    result.requests += one.requests
+    moved: Counter[int] = Counter()
+    for side in one.sides:
+        moved[side.bucket_id] += side.amount
+        result.movements += side.movements
+        name = account.currency if side.unit == Unit.MONEY else Unit(side.unit).label
+        totals = result.totals.setdefault(name, Totals())
+        totals.sides[side.carried or Contra(side.contra).name.lower()] += side.amount
+    for bucket in one.buckets:
+        name = account.currency if bucket.unit == Unit.MONEY else Unit(bucket.unit).label
+        result.totals.setdefault(name, Totals()).buckets += bucket.balance
+    still_open = [session for session in one.sessions if session.state == SessionState.OPEN]
+    result.sessions_open += len(still_open)
+    result.sessions_closed += len(one.sessions) - len(still_open)
+    holds = [hold for session in still_open for quota in session.quotas for hold in quota.holds]
+    problems = check_account(account, one.buckets, moved, holds)
+    problems += [
+        f"session {session.session_id} is closed and still holds something"
+        for session in one.sessions
+        if session.state != SessionState.OPEN and any(quota.holds for quota in session.quotas)
+    ]
+    problems += [f"entry {entry} has no request" for entry in one.orphan_movements]
+    if one.repeated_answers:
+        problems.append(f"{one.repeated_answers} requests have more than one answer")
+    result.violations += (Violation(account.account_id, text) for text in problems)
+
+
+def _audit_charges(
+    by_id: dict[int, AuditedAccount], lines: Iterator[UsageLine], catalogues: Catalogues,
+    result: AuditResult,
+) -> None:  # fmt: skip
+    """Check the prices of a page's charges, and that they make up what the sessions say."""
+    seen: set[int] = set()
+    for account_id, own in groupby(lines, key=lambda line: line.movement.account_id):
+        one = by_id.get(account_id)
+        if one is None:
+            continue
+        seen.add(account_id)
+        problems = _Charges(catalogues).check(own, one.sessions)
+        result.violations += (Violation(account_id, text) for text in problems)
+    for account_id, one in by_id.items():
+        if account_id not in seen and any(session.charged_micro for session in one.sessions):
+            problems = _Charges(catalogues).check(iter(()), one.sessions)
+            result.violations += (Violation(account_id, text) for text in problems)
+
+
+class _Charges:
+    """The usage lines of one account, taken request by request."""
+
+    def __init__(self, catalogues: Catalogues) -> None:
+        self._catalogues = catalogues
+        self._ends: dict[tuple[object, ...], Counter[int]] = {}
+        self._sums: Counter[bytes] = Counter()
+        self._problems: list[str] = []
+
+    def check(self, lines: Iterator[UsageLine], sessions: list[Session]) -> list[str]:
+        """Return what is wrong with these lines and with the sessions' own counts."""
+        for _, of_request in groupby(lines, key=lambda line: line.movement.request_id):
+            self._check_request(list(of_request))
+        for session in sessions:
+            charged = self._sums[session.key]
+            if charged != session.charged_micro:
+                self._problems.append(
+                    f"session {session.session_id} says it was charged "
+                    f"{session.charged_micro}, its movements sum to {charged}"
+                )
+            for quota in session.quotas:
+                for context in quota.contexts:
+                    self._check_context(session, quota.service, context)
+        return self._problems
+
+    def _check_request(self, lines: list[UsageLine]) -> None:
+        groups: dict[tuple[object, ...], list[UsageLine]] = {}
+        for line in lines:
+            if line.movement.unit != Unit.MONEY:
+                continue
+            self._sums[line.session_key] -= line.movement.amount
+            if line.movement.rule:
+                groups.setdefault(_posting_of(line.movement), []).append(line)
+        for group in groups.values():
+            self._check_posting(group)
+
+    def _check_posting(self, group: list[UsageLine]) -> None:
+        first = group[0]
+        moved, record = first.movement, first.record
+        entry = f"{moved.request_id}.{moved.line}"
+        try:
+            index = self._catalogues.version(moved.catalogue_version)
+            before, after = (
+                cumulative_micro(index, record.plan, record.kind, moved, units) or 0
+                for units in (moved.units_before, moved.units_after)
+            )
+        except RefusedError as error:
+            self._problems.append(f"entry {entry} cannot be priced again: {error}")
+            return
+        charged = -sum(line.movement.amount for line in group)
+        # Quotas of one service can be at the same count in one request: then their postings look
+        # alike and come together here.
+        alike = sum(1 for line in record.charged if line.service == moved.service)
+        if charged not in {(after - before) * times for times in range(1, max(alike, 1) + 1)}:
+            self._problems.append(
+                f"entry {entry} charged {charged}, its price is {after - before}"
+            )
+            return
+        times = charged // (after - before) if after != before else 1
+        ends = self._ends.setdefault(
+            (first.session_key, moved.service, moved.rule, moved.zone, moved.slot_ns), Counter()
+        )
+        if before and ends[before] < times:
+            self._problems.append(
+                f"entry {entry} begins at a cost of {before}, where no charge before it ended"
+            )
+        if before:
+            ends[before] -= times
+        ends[after] += times
+
+    def _check_context(self, session: Session, service: str, context: Any) -> None:
+        if not context.rule:
+            return
+        moved = Movement(
+            session.account_id, 0, 0, 0, Unit.MONEY, Contra.REVENUE, 0, 0, service=service,
+            rule=context.rule, zone=context.zone, slot_ns=context.slot_ns,
+        )  # fmt: skip
+        try:
+            index = self._catalogues.version(session.catalogue_version)
+            cost = cumulative_micro(index, session.plan, 0, moved, context.paid_units) or 0
+        except RefusedError as error:
+            self._problems.append(f"session {session.session_id} cannot be priced again: {error}")
+            return
+        if cost != context.charged_micro:
+            self._problems.append(
+                f"session {session.session_id} was charged {context.charged_micro} for "
+                f"{context.paid_units} units of '{service}', which cost {cost}"
+            )
+
+
+def _posting_of(moved: Movement) -> tuple[object, ...]:
+    return (
+        moved.service, moved.rule, moved.zone, moved.slot_ns, moved.units_before,
+        moved.units_after,
+    )  # fmt: skip
+
+
+def _check_totals(result: AuditResult) -> None:
+    for name, totals in result.totals.items():
+        if sum(totals.sides.values()) != totals.buckets:
+            result.violations.append(
+                Violation(
+                    0,
+                    f"{name}: {sum(totals.sides.values())} went into buckets, "
+                    f"which have {totals.buckets}",
+                )
+            )

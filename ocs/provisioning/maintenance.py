@@ -1,0 +1,85 @@
+"""Keep a database small and safe: prune by retention, back up, restore.
+
+Called by `ocs db`. The audit is as clean after each as it was before.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ocs.clock import NS_PER_SECOND
+from ocs.errors import RefusedError, UsageError
+from ocs.provisioning.desk import Desk
+from ocs.provisioning.instants import format_instant
+from ocs.store import backup as copies
+from ocs.store import migrations
+from ocs.store.retention import Pruned, Pruner
+
+NS_PER_DAY = 86_400 * NS_PER_SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class PruneResult:
+    """What pruning removed."""
+
+    before_ns: int
+    pruned: Pruned
+
+    def view(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "before": format_instant(self.before_ns),
+            "sessions": self.pruned.sessions,
+            "requests": self.pruned.requests,
+            "movements": self.pruned.movements,
+            "carried_forward": self.pruned.carried,
+            "reviews": self.pruned.reviews,
+        }
+
+
+def prune(
+    desk: Desk, keep_ns: int, progress: Callable[[int], None] = lambda _accounts: None
+) -> PruneResult:
+    """Remove what is older than ``keep_ns``; sums are carried forward. May be repeated any time.
+
+    Interrupted, it leaves a database that is consistent and pruned in part.
+    """
+    now_ns = desk.clock.now_ns()
+    if keep_ns < 0:
+        raise UsageError("what is kept cannot be less than nothing")
+    pruner = Pruner(desk.reader, now_ns - keep_ns)
+    total = Pruned()
+    while (step := pruner.sessions(now_ns)).sessions:
+        total.add(step)
+    done, last = 0, 0
+    while page := pruner.accounts_after(last):
+        for account_id in page:
+            while (step := pruner.account(account_id)).requests:
+                total.add(step)
+        last, done = page[-1], done + len(page)
+        progress(done)
+    total.add(pruner.reviews())
+    pruner.remember()
+    result = PruneResult(now_ns - keep_ns, total)
+    desk.store.record_action(desk.action("db prune", "database", **result.view()))
+    return result
+
+
+def backup(desk: Desk, url: str, target: Path) -> dict[str, Any]:
+    """Copy the database into a new file; the server may go on meanwhile."""
+    octets = copies.backup(url, target)
+    desk.store.record_action(desk.action("db backup", str(target), octets=octets))
+    return {"file": str(target), "octets": octets, "at": format_instant(desk.clock.now_ns())}
+
+
+def restore(url: str, source: Path, *, replace: bool, is_empty: Callable[[], bool]) -> None:
+    """Put a copy back; a database with anything in it is replaced only when that was said."""
+    if not source.is_file():
+        raise RefusedError(f"there is no file {source}")
+    if not replace and not is_empty():
+        raise RefusedError(
+            "the database is not empty; `ocs db backup` keeps what is in it, then say --replace"
+        )
+    copies.restore(url, source)
+    migrations.require_head(migrations.current_version(url))

@@ -1,0 +1,41 @@
+"""What a stored charge should have cost: computed again from its catalogue and its units.
+
+The price function is that of the decision (M-002, M-011). Called by why and by the audit.
+"""
+
+from ocs.amounts import Unit
+from ocs.catalog.matching import CatalogIndex
+from ocs.catalog.model import TariffSlot
+from ocs.charging.messages import RequestKind
+from ocs.ledger.account import Movement
+from ocs.rating import pricing, timeline
+
+
+def is_timed(index: CatalogIndex, kind: int, movement: Movement) -> bool:
+    """Tell whether the charge is part of a timeline of seconds, not of a plain count (M-011)."""
+    service = index.catalog.services.get(movement.service)
+    return bool(
+        service is not None
+        and service.unit is Unit.SECONDS
+        and kind != RequestKind.EVENT
+        and movement.slot_ns
+    )
+
+
+def cumulative_micro(
+    index: CatalogIndex, plan: str, kind: int, movement: Movement, units: int
+) -> int | None:
+    """Return what ``units`` cumulative units cost in the charge context of a movement.
+
+    None where the plan has no price for a part of them. Raises NotFoundError when the catalogue
+    has no such rule.
+    """
+    rule = index.rule(plan, movement.service, movement.rule)
+    if not is_timed(index, kind, movement):
+        return pricing.cost_micro(rule.price, units)
+    terms = index.catalog.plans[plan].terms[movement.service]
+
+    def tariff_at(instant_ns: int) -> TariffSlot:
+        return index.tariff_at(terms, movement.zone, instant_ns)
+
+    return timeline.cost_micro(tariff_at, movement.slot_ns, units)

@@ -1,0 +1,178 @@
+"""Why a ledger line is what it is: computed again from the catalogue and what was stored.
+
+Called by `ocs why`. The steps are sentences; ``matches`` says whether the recomputed charge is
+the one in the ledger.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ocs.amounts import Unit, format_amount, format_quantity
+from ocs.catalog.matching import CatalogIndex
+from ocs.catalog.model import TariffSlot
+from ocs.errors import RefusedError
+from ocs.ledger.account import Contra, Movement
+from ocs.provisioning.accounts import find_entry
+from ocs.provisioning.catalogs import Catalogues
+from ocs.provisioning.desk import Desk
+from ocs.provisioning.instants import format_instant
+from ocs.provisioning.recompute import cumulative_micro, is_timed
+from ocs.provisioning.views import ledger_view, request_view
+from ocs.rating.explain import explain_seconds, explain_units
+from ocs.store.ledger_reports import LedgerLine
+
+
+@dataclass(slots=True)
+class _Explanation:
+    """Steps in words, and the charge computed again where there is one."""
+
+    steps: list[str] = field(default_factory=list)
+    recomputed_micro: int | None = None
+    charged_micro: int = 0
+
+    @property
+    def matches(self) -> bool:
+        return self.recomputed_micro is None or self.recomputed_micro == self.charged_micro
+
+
+def explain(desk: Desk, catalogues: Catalogues, entry: str) -> dict[str, Any]:
+    """Return the explanation of the ledger line named REQUEST_ID.LINE.
+
+    Raises UsageError, NotFoundError.
+    """
+    line = find_entry(desk, entry)
+    buckets = {
+        bucket.bucket_id: bucket.name for bucket in desk.reports.buckets(line.movement.account_id)
+    }
+    explanation = _explain(desk, catalogues, line, buckets)
+    recomputed = explanation.recomputed_micro
+    return {
+        **ledger_view(line, buckets),
+        "account_id": str(line.movement.account_id),
+        "plan": line.request.record.plan,
+        "steps": explanation.steps,
+        "recomputed": None if recomputed is None else format_amount(recomputed),
+        "recomputed_micro": recomputed,
+        "matches": explanation.matches,
+        "request": request_view(line.request),
+    }
+
+
+def _explain(
+    desk: Desk, catalogues: Catalogues, line: LedgerLine, buckets: dict[int, str]
+) -> _Explanation:
+    moved, record = line.movement, line.request.record
+    unit = Unit(moved.unit)
+    bucket = buckets.get(moved.bucket_id, str(moved.bucket_id))
+    result = _Explanation()
+    if moved.contra != Contra.REVENUE:
+        result.steps += _of_operator_or_timer(line, bucket)
+        return result
+    result.steps.append(_request_words(line))
+    if unit is not Unit.MONEY:
+        result.steps.append(
+            f"{format_quantity(-moved.amount, unit)} were paid from the free units of bucket "
+            f"'{bucket}'; free units are used before money"
+        )
+        return result
+    if not moved.rule:
+        result.steps.append(
+            f"the client itself asked for {format_amount(-moved.amount)}: no price was applied"
+        )
+        return result
+    try:
+        index = catalogues.version(moved.catalogue_version)
+        _of_price(desk, index, line, result)
+    except RefusedError as error:
+        result.steps.append(f"cannot be computed again: {error}")
+        return result
+    if result.charged_micro != -moved.amount:
+        result.steps.append(
+            f"paid by several buckets: {format_amount(-moved.amount)} of it from '{bucket}'"
+        )
+    else:
+        result.steps.append(f"{format_amount(-moved.amount)} taken from bucket '{bucket}'")
+    if record.anomaly:
+        result.steps.append(f"noted: {record.anomaly}")
+    return result
+
+
+def _of_price(desk: Desk, index: CatalogIndex, line: LedgerLine, result: _Explanation) -> None:
+    moved, kind, plan = line.movement, line.request.kind, line.request.record.plan
+    rule = index.rule(plan, moved.service, moved.rule)
+    service = index.catalog.services[moved.service]
+    currency = index.catalog.currency
+    result.steps.append(
+        f"catalogue '{index.catalog.name}' version {index.catalog.version}, plan '{plan}', "
+        f"service '{moved.service}'" + (f", destination zone '{moved.zone}'" if moved.zone else "")
+    )
+    before = cumulative_micro(index, plan, kind, moved, moved.units_before) or 0
+    after = cumulative_micro(index, plan, kind, moved, moved.units_after) or 0
+    if is_timed(index, kind, moved):
+        terms = index.catalog.plans[plan].terms[moved.service]
+
+        def tariff_at(instant_ns: int) -> TariffSlot:
+            return index.tariff_at(terms, moved.zone, instant_ns)
+
+        result.steps.append(f"seconds are counted from {format_instant(moved.slot_ns)}")
+        result.steps += explain_seconds(
+            tariff_at, moved.slot_ns, currency, moved.units_before, moved.units_after
+        )
+    else:
+        result.steps += explain_units(
+            rule, service.unit, currency, moved.units_before, moved.units_after
+        )
+    siblings = [
+        other
+        for other in desk.ledger.lines_of(moved.account_id, moved.request_id)
+        if _context(other) == _context(moved)
+    ]
+    result.charged_micro = -sum(other.amount for other in siblings)
+    result.recomputed_micro = after - before
+
+
+def _context(movement: Movement) -> tuple[object, ...]:
+    return (
+        movement.contra, movement.unit, movement.service, movement.rule, movement.zone,
+        movement.slot_ns, movement.units_before, movement.units_after,
+    )  # fmt: skip
+
+
+def _request_words(line: LedgerLine) -> str:
+    record = line.request.record
+    kind = {1: "initial", 2: "update", 3: "termination", 4: "event"}.get(
+        line.request.kind, "operator's"
+    )
+    session = f" of session {record.session_id}" if record.session_id else ""
+    sender = f" from {record.origin_host}" if record.origin_host else ""
+    return (
+        f"{kind} request number {line.request.number}{session}{sender}, received "
+        f"{format_instant(line.request.received_ns)}"
+    )
+
+
+def _of_operator_or_timer(line: LedgerLine, bucket: str) -> list[str]:
+    moved, record = line.movement, line.request.record
+    amount = format_quantity(abs(moved.amount), Unit(moved.unit))
+    what = {
+        Contra.TOP_UP: f"top-up of {amount} into bucket '{bucket}'",
+        Contra.ADJUSTMENT: (
+            f"adjustment of bucket '{bucket}' by {'-' if moved.amount < 0 else '+'}{amount}"
+        ),
+        Contra.REFUND: f"refund of {amount} into bucket '{bucket}'",
+        Contra.EXPIRY: f"{amount} expired in bucket '{bucket}'",
+        Contra.ALLOWANCE: f"{amount} given by plan '{record.plan}' as bucket '{bucket}'",
+        Contra.CARRIED_FORWARD: (
+            f"sum of older lines of side '{moved.rule}' of bucket '{bucket}' that were pruned"
+        ),
+    }.get(Contra(moved.contra), f"{amount} in bucket '{bucket}'")
+    steps = [what]
+    if moved.contra == Contra.REFUND and moved.rule:
+        steps.append(f"it gives back entry {moved.rule}")
+    if record.operator:
+        reason = f", because: {record.note}" if record.note else ""
+        steps.append(f"by {record.operator} at {format_instant(line.request.received_ns)}{reason}")
+    elif record.note:
+        steps.append(record.note)
+    return steps
+
