@@ -4,10 +4,15 @@
 - `datatypes`, `dictionary`: the AVP formats of RFC 6733; names, types and flags of the AVPs.
 - `codec`: messages and AVPs to and from octets, with limits.
 - `describe`: any message as text for people.
-- `base`: capabilities exchange, watchdog and disconnect as values; Result-Codes.
+- `answers`: Result-Codes, and the answers that report a fault.
+- `grammar`, `base`: command grammars as tables; capabilities exchange, watchdog and disconnect as
+  values.
 - `credit_control` and its readers and writers: RFC 8506 with the AVPs of TS 32.299.
 - `service_information`: what rating and records need of Service-Information, read when asked.
-- `watchdog`, `peer`: RFC 3539 and the peer connection, without any input or output.
+- `routing`: whether a request is for us.
+- `watchdog`, `peer`: RFC 3539 and the peer connection, without any input or output, with what they
+  are made of: `peer_settings` and `peer_events` for the owner, `capabilities`, `own_messages` and
+  `pending` inside.
 - `transport`: the peer connection on Twisted.
 
 Nothing in this package imports anything of `ocs`.

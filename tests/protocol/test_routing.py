@@ -91,7 +91,6 @@ def test_an_unknown_command_of_our_application():
     assert code_of(realm("ocs.example"), command=265) == 3001
 
 
-@pytest.mark.rule("T075")
 def test_a_foreign_application():
     assert code_of(realm("ocs.example"), application=16777238) == 3007
 
