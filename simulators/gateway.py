@@ -371,7 +371,7 @@ class Simulation:
         now = self.elapsed()
         for connection in self._connections.values():
             connection.sweep(now)
-        if self._progress is not None:
+        if self._progress is not None and self._began is not None:
             self._progress(self.measured, now)
         duration = self.scenario.load.duration_seconds
         closing = self._closing_at if self._closing_at is not None else duration

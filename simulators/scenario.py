@@ -270,6 +270,7 @@ class Scenario(_Model):
         missing = sorted({service.kind for service in self.services} - carried)
         if missing:
             raise ValueError(f"no gateway carries {', '.join(missing)}")
+        self._check_bearers()
         hosts = [host for gateway in self.gateways for host in gateway.origin_hosts()]
         twice = sorted({host for host in hosts if hosts.count(host) > 1})
         if twice:
@@ -282,6 +283,12 @@ class Scenario(_Model):
         if prepared and (self.load.concurrency is None or self.load.duration_seconds is None):
             raise ValueError("mode: prepared needs load.concurrency and load.duration_seconds")
         return self
+
+    def _check_bearers(self) -> None:
+        whole = any(one.shape == "open5gs" and "data" in one.services for one in self.gateways)
+        for service in self.services:
+            if whole and isinstance(service, DataService) and len(service.rating_groups) > 1:
+                raise ValueError("shape open5gs charges a bearer as one: give one rating group")
 
     @property
     def subscriber_count(self) -> int:
