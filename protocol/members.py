@@ -29,6 +29,7 @@ _U64 = struct.Struct(">Q").unpack_from
 _I64 = struct.Struct(">q").unpack_from
 
 # How a member is read and stored: 4 and 8 are fixed sizes, the others have a variable payload.
+TEXT = 1  # single, like ONE
 ONE = 0
 MANY = -1  # appended to a list
 MANY_TUPLE = -2  # added to a tuple
@@ -164,48 +165,42 @@ def read_members(reading: Reading, start: int, end: int, table: Table) -> dict[s
                 position = (stop + 3) & -4
                 continue
             size, attribute, read = member
-            if size > 0:
+            if size > TEXT:
                 if stop - value_start != size:
                     raise bad_avp_length(data, position, end)
                 value = read(data, value_start)[0]
+            elif size == TEXT and (raw := data[value_start:stop]).isascii() and b"\0" not in raw:
+                value = raw.decode()  # nearly every text; the others take the longer way
             else:
                 value = read(reading, position, value_start, stop)
-                if value is None or size < 0:
-                    _collect(values, size, attribute, value)
-                    position = (stop + 3) & -4
-                    continue
-            if attribute in values:
-                _repeated(reading, key, position, stop)
-            else:
-                values[attribute] = value
             position = (stop + 3) & -4
+            if value is None:
+                continue
+            if attribute not in values:
+                values[attribute] = value if size >= 0 else [value] if size == MANY else (value,)
+            elif size == MANY:
+                values[attribute].append(value)
+            elif size == MANY_TUPLE:
+                values[attribute] += (value,)
+            else:
+                _repeated(reading, key, value_start, word > 0x7FFFFFFF, stop)
     except struct.error:  # a header that the end of the message cuts short
         raise bad_avp_length(data, position, end) from None
     return values
-
-
-def _collect(values: dict[str, Any], size: int, attribute: str, value: Any) -> None:
-    """Add to what a repeatable member has already; None is a member without a usable value."""
-    if value is None:
-        return
-    if size == MANY:
-        values.setdefault(attribute, []).append(value)
-    else:
-        values[attribute] = (*values.get(attribute, ()), value)
 
 
 _IDENTITIES = frozenset({264, 296, 283, 293})  # Origin- and Destination-Host and -Realm
 _REPORTING_REASON = dictionary.VENDOR_3GPP << 32 | 872  # TS 32.299 lets it repeat; the first counts
 
 
-def _repeated(reading: Reading, key: int, position: int, stop: int) -> None:
+def _repeated(reading: Reading, key: int, value_start: int, has_vendor: bool, stop: int) -> None:
     if key == _REPORTING_REASON or (key in _IDENTITIES and reading.leniency.duplicate_identities):
         return
     reading.problem(
         Step.GRAMMAR,
         AVP_OCCURS_TOO_MANY_TIMES,
         f"{_name(key)} occurs more than once",
-        failed_avp_copy(reading.data, position, stop),
+        failed_avp_copy(reading.data, value_start - (12 if has_vendor else 8), stop),
     )
 
 
@@ -313,7 +308,7 @@ def time_ns(name: str, attribute: str) -> tuple[int, Member]:
 
 def text(name: str, attribute: str, vendor: int | None = None) -> tuple[int, Member]:
     """A single UTF8String or DiameterIdentity; `vendor` chooses between equal names."""
-    return _member(name, ONE, attribute, read_text, vendor)
+    return _member(name, TEXT, attribute, read_text, vendor)
 
 
 def octets(name: str, attribute: str) -> tuple[int, Member]:

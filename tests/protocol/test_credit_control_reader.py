@@ -1,5 +1,8 @@
 """Reading a CCR: the order of the checks, their Failed-AVP, and the tolerated oddities."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from protocol.codec import (
@@ -18,6 +21,7 @@ from protocol.codec import (
 from protocol.credit_control import (
     Money,
     PoolReference,
+    QosInformation,
     ServiceUnits,
     SubscriptionId,
     UserEquipmentInfo,
@@ -63,6 +67,11 @@ def refused(avps: bytes, lenient: Leniency = LENIENT) -> tuple[int, bytes]:
         read(avps, lenient)
     assert not caught.value.fatal
     return caught.value.result_code, caught.value.failed_avp
+
+
+def but_not(flag: str) -> Leniency:
+    refusing: dict[str, Any] = {flag: False}
+    return replace(LENIENT, **refusing)
 
 
 def services(*members: bytes) -> bytes:
@@ -267,7 +276,7 @@ def test_answer_members_in_a_request_are_ignored_unless_strict():
 )
 def test_each_oddity_is_accepted_or_refused_by_its_flag(extra, flag, result_code):
     assert read(without() + extra).request_type == 1
-    assert refused(without() + extra, Leniency(**{flag: False})) == (result_code, extra)
+    assert refused(without() + extra, but_not(flag)) == (result_code, extra)
 
 
 @pytest.mark.rule("B-081")
@@ -417,10 +426,9 @@ def test_the_shapes_of_real_gateways_are_read(name, message):
     if family == "open5gs":
         assert request.requested_action == 0
         assert request.services[0].rating_group is None
-        assert request.services[0].qos.apn_ambr_dl == 1_000_000_000
+        assert request.services[0].qos == QosInformation(1_000_000_000, 1_000_000_000)
     elif family == "magma":
-        groups = [service.rating_group for service in request.services]
-        assert groups == sorted(groups, reverse=True)
+        assert [service.rating_group for service in request.services] in ([2, 1], [])
     elif family == "kamailio":
         assert request.vendor_applications == (4,)
         assert request.services[0].service_identifiers == (1000,)
