@@ -29,6 +29,7 @@ _BOOLEANS = {
     "False": False,
     "FALSE": False,
 }
+_PASSWORD = re.compile(r"(://[^\s:/@]*):\S*@")
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9_]{0,30})")
 
 
@@ -55,11 +56,12 @@ class Node:
     def path(self) -> str:
         """The keys and positions that lead here, such as ``plans.basic.allowances[0]``."""
         if self.parent is None:
-            return str(self.step)
+            return ""
         above = self.parent.path
         if isinstance(self.step, int):
             return f"{above}[{self.step}]"
-        return f"{above}.{self.step}" if above else self.step
+        step = shortened(self.step)
+        return f"{above}.{step}" if above else step
 
     def problem(self, message: str) -> None:
         """Note a mistake in this value."""
@@ -323,8 +325,8 @@ class Document:
 
 
 def shortened(text: str) -> str:
-    """Return a text fit for a message: one line, at most 60 characters."""
-    line = " ".join(text.split())
+    """Return a text fit for a message: one line, at most 60 characters, no password of a URL."""
+    line = _PASSWORD.sub(r"\1:***@", " ".join(text[:4096].split()))
     return line if len(line) <= 60 else f"{line[:57]}..."
 
 

@@ -1,0 +1,377 @@
+"""The settings of a server, read from a YAML file and the environment.
+
+Used by app and the command line. A file may leave out whatever it likes; unknown keys, wrong
+values and contradictions refuse it whole, each named with its file, line and column.
+"""
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable
+from collections.abc import Mapping as AbstractMapping
+from pathlib import Path
+
+from ocs import yamldoc
+from ocs.charging.profile import PROFILES
+from ocs.clock import NODE_MAX
+from ocs.errors import DocumentError, Problem
+from ocs.marked import Mapping, Scalar, unknown_word
+from ocs.settings_values import (
+    ChargingSettings,
+    DatabaseSettings,
+    DiameterSettings,
+    Listener,
+    LoggingSettings,
+    MetricsSettings,
+    ProcessSettings,
+    RetentionSettings,
+    Settings,
+    mask_url,
+)
+from ocs.store.interface import PeerEntry
+
+__all__ = [
+    "ChargingSettings",
+    "DatabaseSettings",
+    "DiameterSettings",
+    "Listener",
+    "LoggingSettings",
+    "MetricsSettings",
+    "ProcessSettings",
+    "RetentionSettings",
+    "Settings",
+    "load_settings",
+    "mask_url",
+    "parse_settings",
+]
+
+DATABASE_URL_VARIABLE = "OCS_DATABASE_URL"
+"""The environment variable that goes before ``database.url``."""
+
+_DAY = 86400
+_IDENTITY_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+_IDENTITY = re.compile(rf"{_IDENTITY_LABEL}(?:\.{_IDENTITY_LABEL})*")
+_DATABASE_URL = re.compile(r"(sqlite|postgresql|postgres)(\+[a-z0-9_]+)?://\S+")
+_LEVELS = ("debug", "info", "warning", "error")
+_FORMATS = ("console", "json")
+_FAILURE_HANDLING = {"terminate": 0, "continue": 1, "retry-and-terminate": 2}
+"""Credit-Control-Failure-Handling (RFC 8506 8.14)."""
+_DEBIT_FAILURE_HANDLING = {"terminate-or-buffer": 0, "continue": 1}
+"""Direct-Debiting-Failure-Handling (RFC 8506 8.15)."""
+_FAILOVER = {"not-supported": 0, "supported": 1}
+"""CC-Session-Failover (RFC 8506 8.4)."""
+
+
+def load_settings(
+    path: Path | None, environment: AbstractMapping[str, str] | None = None
+) -> Settings:
+    """Return the settings of a file, or the defaults without one, on top of which the environment
+    (the process's own unless given) may name another database.
+
+    Raises DocumentError with every mistake.
+    """
+    settings = Settings() if path is None else parse_settings(yamldoc.read_text(path), str(path))
+    variables = os.environ if environment is None else environment
+    url = variables.get(DATABASE_URL_VARIABLE, "")
+    if not url:
+        return settings
+    try:
+        return settings.with_database(_database_url(url))
+    except ValueError as error:
+        raise DocumentError((Problem(str(error), DATABASE_URL_VARIABLE),)) from error
+
+
+def parse_settings(text: str, source: str) -> Settings:
+    """Return the settings in a YAML text. Raises DocumentError with every mistake."""
+    document = yamldoc.parse(text, source)
+    root = document.root
+    settings = Settings(
+        diameter=_read_diameter(root.mapping("diameter")),
+        database=_read_database(root.mapping("database")),
+        charging=_read_charging(root.mapping("charging")),
+        logging=_read_logging(root.mapping("logging")),
+        metrics=_read_metrics(root.mapping("metrics")),
+        retention=_read_retention(root.mapping("retention")),
+        process=_read_process(root.mapping("process")),
+    )
+    root.finish()
+    metrics = settings.metrics
+    if metrics.enabled and Listener(metrics.host, metrics.port) in settings.diameter.listen:
+        root.mapping("metrics").title.problem("metrics and Diameter cannot share an address")
+    document.check()
+    return settings
+
+
+def _read_diameter(group: Mapping) -> DiameterSettings:
+    known = DiameterSettings()
+    positive = _Bounded(group)
+    settings = DiameterSettings(
+        listen=_read_listeners(group, known.listen),
+        origin_host=group.parsed("origin_host", diameter_identity, known.origin_host),
+        origin_realm=group.parsed("origin_realm", diameter_identity, known.origin_realm),
+        realms=_unique(group, "realms", diameter_identity),
+        host_ip_addresses=_unique(group, "host_ip_addresses", _ip_address),
+        product_name=group.parsed("product_name", _product_name, known.product_name),
+        watchdog_seconds=positive("watchdog_seconds", known.watchdog_seconds, 3600, 6),
+        cer_timeout_seconds=positive("cer_timeout_seconds", known.cer_timeout_seconds, 300),
+        drain_timeout_seconds=positive("drain_timeout_seconds", known.drain_timeout_seconds, 300),
+        dpa_timeout_seconds=positive("dpa_timeout_seconds", known.dpa_timeout_seconds, 300),
+        max_message_octets=positive(
+            "max_message_octets", known.max_message_octets, (1 << 24) - 4, 4096
+        ),
+        max_avps=positive("max_avps", known.max_avps, 1_000_000, 64),
+        max_depth=positive("max_depth", known.max_depth, 64, 6),
+        max_connections=positive("max_connections", known.max_connections, 65_536),
+        max_unanswered_requests=positive(
+            "max_unanswered_requests", known.max_unanswered_requests, 1_000_000
+        ),
+        max_output_octets=positive("max_output_octets", known.max_output_octets, 1 << 30, 1 << 16),
+        accept_unknown_peers=group.boolean("accept_unknown_peers", known.accept_unknown_peers),
+        unknown_peer_profile=group.choice(
+            "unknown_peer_profile", _profiles(), known.unknown_peer_profile
+        ),
+        refuse_silently=group.boolean("refuse_silently", known.refuse_silently),
+        peers=_read_peers(group),
+    )
+    group.finish()
+    return settings
+
+
+def _read_listeners(group: Mapping, default: tuple[Listener, ...]) -> tuple[Listener, ...]:
+    if not group.has("listen"):
+        return default
+    listeners: list[Listener] = []
+    for scalar in group.scalars("listen"):
+        listener = scalar.parsed(parse_listener, None)
+        if listener is None:
+            continue
+        if listener in listeners and listener.port:
+            scalar.problem(f"{listener} is given twice")
+        listeners.append(listener)
+    if not group.sequence("listen"):
+        group.keys["listen"].problem("there is no address to listen on")
+    return tuple(listeners)
+
+
+def _read_peers(group: Mapping) -> tuple[PeerEntry, ...]:
+    peers: list[PeerEntry] = []
+    lines: dict[str, int] = {}
+    for entry in group.mappings("peers"):
+        host = entry.parsed("origin_host", diameter_identity, "", required=True).lower()
+        first = lines.setdefault(host, entry.line)
+        if host and first != entry.line:
+            entry.entries["origin_host"].problem(
+                f"peer {host} is given twice; the first is in line {first}"
+            )
+        peers.append(
+            PeerEntry(
+                origin_host=host,
+                profile=entry.choice("profile", _profiles(), "generic"),
+                relay=entry.boolean("relay", default=False),
+                source_networks=_unique(entry, "source_networks", _network),
+                comment=entry.text("comment", ""),
+            )
+        )
+        entry.finish()
+    return tuple(peers)
+
+
+def _read_database(group: Mapping) -> DatabaseSettings:
+    known = DatabaseSettings()
+    settings = DatabaseSettings(
+        url=group.parsed("url", _database_url, known.url),
+        connections=_Bounded(group)("connections", known.connections, 100),
+        allow_unsafe=group.boolean("allow_unsafe", known.allow_unsafe),
+    )
+    group.finish()
+    return settings
+
+
+def _read_charging(group: Mapping) -> ChargingSettings:
+    known = ChargingSettings()
+    positive = _Bounded(group)
+    settings = ChargingSettings(
+        tcc_default_seconds=positive("tcc_default_seconds", known.tcc_default_seconds, 7 * _DAY),
+        tombstone_seconds=positive("tombstone_seconds", known.tombstone_seconds, _DAY),
+        straddling_usage_before=group.boolean(
+            "straddling_usage_before", known.straddling_usage_before
+        ),
+        answer_within_ms=positive("answer_within_ms", known.answer_within_ms, 10_000, 100),
+        identity_priority=_read_priority(group, known.identity_priority),
+        default_country_code=group.parsed("default_country_code", _country_code, ""),
+        low_balance_indication=group.boolean(
+            "low_balance_indication", known.low_balance_indication
+        ),
+        cc_session_failover=_optional(group, "cc_session_failover", _FAILOVER),
+        credit_control_failure_handling=_optional(
+            group, "credit_control_failure_handling", _FAILURE_HANDLING
+        ),
+        direct_debiting_failure_handling=_optional(
+            group, "direct_debiting_failure_handling", _DEBIT_FAILURE_HANDLING
+        ),
+        max_batch_requests=positive("max_batch_requests", known.max_batch_requests, 10_000),
+        max_queued_requests=positive("max_queued_requests", known.max_queued_requests, 1_000_000),
+    )
+    if settings.max_batch_requests > settings.max_queued_requests:
+        (group.get("max_batch_requests") or group.title).problem(
+            f"max_batch_requests is {settings.max_batch_requests}, more than "
+            f"max_queued_requests, which is {settings.max_queued_requests}"
+        )
+    group.finish()
+    return settings
+
+
+def _read_priority(group: Mapping, default: tuple[str, ...]) -> tuple[str, ...]:
+    if not group.has("identity_priority"):
+        return default
+    kinds: list[str] = []
+    for scalar in group.scalars("identity_priority"):
+        if scalar.text not in default:
+            scalar.problem(unknown_word(scalar.text, "no kind of identity", set(default)))
+        elif scalar.text in kinds:
+            scalar.problem(f"{scalar.describe()} is given twice")
+        else:
+            kinds.append(scalar.text)
+    return tuple(kinds)
+
+
+def _read_logging(group: Mapping) -> LoggingSettings:
+    known = LoggingSettings()
+    settings = LoggingSettings(
+        level=group.choice("level", {level: level for level in _LEVELS}, known.level),
+        format=group.choice("format", {form: form for form in _FORMATS}, known.format),
+        mask_identities=group.boolean("mask_identities", known.mask_identities),
+    )
+    group.finish()
+    return settings
+
+
+def _read_metrics(group: Mapping) -> MetricsSettings:
+    known = MetricsSettings()
+    settings = MetricsSettings(
+        enabled=group.boolean("enabled", known.enabled),
+        host=group.parsed("host", _host, known.host),
+        port=group.integer("port", known.port, minimum=0, maximum=65_535),
+    )
+    group.finish()
+    return settings
+
+
+def _read_retention(group: Mapping) -> RetentionSettings:
+    known = RetentionSettings()
+    positive = _Bounded(group)
+    settings = RetentionSettings(
+        # Two days: buffered events may arrive a day late and need their stored answers (D21).
+        records_days=positive("records_days", known.records_days, 36_500, 2),
+        sessions_days=positive("sessions_days", known.sessions_days, 36_500),
+    )
+    group.finish()
+    return settings
+
+
+def _read_process(group: Mapping) -> ProcessSettings:
+    known = ProcessSettings()
+    settings = ProcessSettings(node=group.integer("node", known.node, minimum=0, maximum=NODE_MAX))
+    group.finish()
+    return settings
+
+
+class _Bounded:
+    """Reads whole numbers of one group between a minimum, 1 unless given, and a maximum."""
+
+    def __init__(self, group: Mapping) -> None:
+        self._group = group
+
+    def __call__(self, key: str, default: int, maximum: int, minimum: int = 1) -> int:
+        return self._group.integer(key, default, minimum=minimum, maximum=maximum)
+
+
+def _profiles() -> dict[str, str]:
+    return {name: name for name in PROFILES}
+
+
+def _optional(group: Mapping, key: str, choices: dict[str, int]) -> int | None:
+    return group.choice(key, choices) if group.has(key) else None
+
+
+def _unique(group: Mapping, key: str, parse: Callable[[str], str]) -> tuple[str, ...]:
+    values: list[str] = []
+    for scalar in group.scalars(key):
+        _add_unique(values, scalar, parse)
+    return tuple(values)
+
+
+def _add_unique(values: list[str], scalar: Scalar, parse: Callable[[str], str]) -> None:
+    value = scalar.parsed(parse, "")
+    if value and value in values:
+        scalar.problem(f"{scalar.describe()} is given twice")
+    values.append(value)
+
+
+def parse_listener(text: str) -> Listener | None:
+    """Return the address of a text such as ``127.0.0.1:3868`` or ``[::1]:3868``."""
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        usable = _version(host) == 6
+    else:
+        usable = bool(_IDENTITY.fullmatch(host))
+    if not colon or not usable or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65_535:
+        raise ValueError(f"'{text}' is no address such as 127.0.0.1:3868 or '[::1]:3868'")
+    return Listener(host, int(port))
+
+
+def diameter_identity(text: str) -> str:
+    """Return a DiameterIdentity (RFC 6733 4.3.1): a host name of at most 255 octets."""
+    if not _IDENTITY.fullmatch(text) or len(text) > 255:
+        raise ValueError(f"'{text}' is no host name such as ocs1.ocs.example")
+    return text
+
+
+def _product_name(text: str) -> str:
+    if not text or len(text.encode()) > 255:
+        raise ValueError("a product name has 1 to 255 octets")
+    return text
+
+
+def _country_code(text: str) -> str:
+    if not re.fullmatch(r"\+?[1-9][0-9]{0,3}", text):
+        raise ValueError(f"'{text}' is no country code such as 34")
+    return text.removeprefix("+")
+
+
+def _version(text: str) -> int:
+    try:
+        return ipaddress.ip_address(text).version
+    except ValueError:
+        return 0
+
+
+def _ip_address(text: str) -> str:
+    if not _version(text):
+        raise ValueError(f"'{text}' is no IP address")
+    return str(ipaddress.ip_address(text))
+
+
+def _host(text: str) -> str:
+    if not _version(text) and not _IDENTITY.fullmatch(text):
+        raise ValueError(f"'{text}' is neither an IP address nor a host name")
+    return text
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise ValueError(
+            f"'{text}' is no network such as 10.0.0.0/8 (bits behind the mask must be zero)"
+        ) from error
+
+
+def _database_url(text: str) -> str:
+    # The text may hold a password, so it is in no message.
+    if not _DATABASE_URL.fullmatch(text):
+        raise ValueError(
+            "is no database URL such as sqlite:///ocs.db or postgresql://user@host/name"
+        )
+    return text

@@ -1,0 +1,168 @@
+"""The settings of a server as values: every section and key with its default.
+
+Read from a file by ``settings``, which is where the rest of the server takes them from.
+``config/ocs.yaml`` explains every key.
+"""
+
+import re
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from ocs.store.interface import PeerEntry
+
+_SECRET_OPTION = re.compile(r"([?&](?:password|sslpassword)=)[^&]*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """An address to listen on; port 0 lets the system choose one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class DiameterSettings:
+    """Who we are, where we listen, whom we know, and what a peer may cost."""
+
+    listen: tuple[Listener, ...] = (Listener("127.0.0.1", 3868), Listener("::1", 3868))
+    origin_host: str = "ocs1.ocs.example"
+    origin_realm: str = "ocs.example"
+    realms: tuple[str, ...] = ()
+    """Realms served besides ``origin_realm``."""
+    host_ip_addresses: tuple[str, ...] = ()
+    """Announced in the CEA; empty means the local address of each connection."""
+    product_name: str = "Gyro OCS"
+    watchdog_seconds: int = 30
+    cer_timeout_seconds: int = 10
+    drain_timeout_seconds: int = 3
+    """How long a disconnect waits for requests in flight."""
+    dpa_timeout_seconds: int = 5
+    max_message_octets: int = 1 << 20
+    max_avps: int = 4096
+    max_depth: int = 16
+    max_connections: int = 1024
+    max_unanswered_requests: int = 1024
+    """Of one connection; above this it is not read any further until some are answered."""
+    max_output_octets: int = 4 << 20
+    """What a peer may leave unread before it is disconnected."""
+    accept_unknown_peers: bool = False
+    unknown_peer_profile: str = "generic"
+    refuse_silently: bool = False
+    peers: tuple[PeerEntry, ...] = ()
+    """Allowed besides those that ``ocs peer allow`` puts into the database."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """Where everything is kept. ``url`` may hold a password: it is in no repr."""
+
+    url: str = field(default="sqlite:///ocs.db", repr=False)
+    connections: int = 4
+    allow_unsafe: bool = False
+    """Accept a PostgreSQL that may lose what it has committed; for tests."""
+
+    @property
+    def shown_url(self) -> str:
+        """The URL as it may be printed."""
+        return mask_url(self.url)
+
+
+@dataclass(frozen=True, slots=True)
+class ChargingSettings:
+    """How requests are decided."""
+
+    tcc_default_seconds: int = 7200
+    """Supervision of a session that was granted no Validity-Time (RFC 8506 13, D02)."""
+    tombstone_seconds: int = 600
+    """How long a closed session still takes late usage (D11)."""
+    straddling_usage_before: bool = True
+    """Usage that straddles a tariff switch belongs to the tariff before it (D06)."""
+    answer_within_ms: int = 2000
+    """Older requests are not decided any more, where the client's profile says nothing (D20)."""
+    identity_priority: tuple[str, ...] = ("msisdn", "imsi", "sip", "nai", "private")
+    """Which identity decides when two of a request belong to different accounts."""
+    default_country_code: str = ""
+    """Put before called numbers in national format, instead of their leading 0; empty = as is."""
+    low_balance_indication: bool = False
+    """Say Low-Balance-Indication when a balance is below the plan's mark (G-010)."""
+    cc_session_failover: int | None = None
+    credit_control_failure_handling: int | None = None
+    direct_debiting_failure_handling: int | None = None
+    max_batch_requests: int = 256
+    """Decided in one transaction."""
+    max_queued_requests: int = 20_000
+    """Waiting requests beyond this are answered TOO_BUSY."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingSettings:
+    """What is logged and how."""
+
+    level: str = "info"
+    format: str = "console"
+    mask_identities: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """The port of Prometheus metrics and of the liveness and readiness checks."""
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: int = 9868
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionSettings:
+    """What ``ocs db prune`` leaves; days."""
+
+    records_days: int = 365
+    """Charging records with their movements."""
+    sessions_days: int = 30
+    """Closed sessions."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSettings:
+    """What tells this process from others on the same database."""
+
+    node: int = 0
+    """Part of every id that this server makes: no two servers of a database may share it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set."""
+
+    diameter: DiameterSettings = DiameterSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    charging: ChargingSettings = ChargingSettings()
+    logging: LoggingSettings = LoggingSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    retention: RetentionSettings = RetentionSettings()
+    process: ProcessSettings = ProcessSettings()
+
+    def with_database(self, url: str) -> "Settings":
+        """Return the same settings on another database."""
+        return replace(self, database=replace(self.database, url=url))
+
+    def describe(self) -> dict[str, Any]:
+        """Return all settings by section and key, for printing; passwords are masked."""
+        described = asdict(self)
+        described["diameter"]["listen"] = [str(listener) for listener in self.diameter.listen]
+        described["database"]["url"] = self.database.shown_url
+        return described
+
+
+def mask_url(url: str) -> str:
+    """Return a database URL with its password hidden."""
+    scheme, separator, rest = url.partition("://")
+    credentials, at, place = rest.rpartition("@")
+    user, colon, _ = credentials.partition(":")
+    if at and colon:
+        rest = f"{user}:***@{place}"
+    return _SECRET_OPTION.sub(r"\1***", f"{scheme}{separator}{rest}")

@@ -1,0 +1,268 @@
+"""The settings: the commented file says what the code does, and mistakes are named in place."""
+
+import re
+from contextlib import suppress
+from dataclasses import fields, is_dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from config import config_path, settings_path
+from ocs.errors import DocumentError
+from ocs.settings import Listener, Settings, load_settings, mask_url, parse_settings
+from ocs.store.interface import PeerEntry
+from ocs.yamldoc import parse
+
+TEXT = settings_path().read_text(encoding="utf-8")
+
+
+def mistakes(text):
+    with pytest.raises(DocumentError) as refusal:
+        parse_settings(text, "ocs.yaml")
+    return [(entry.line, entry.column, entry.message) for entry in refusal.value.problems]
+
+
+def test_commented_file_is_the_defaults():
+    assert parse_settings(TEXT, "ocs.yaml") == Settings()
+    assert load_settings(settings_path(), {}) == load_settings(None, {}) == Settings()
+
+
+def test_commented_file_has_every_key_and_no_other():
+    root = parse(TEXT, "ocs.yaml").root
+    expected = {
+        section.name: [entry.name for entry in fields(getattr(Settings(), section.name))]
+        for section in fields(Settings)
+    }
+    found = {key.text: list(root.mapping(key.text).entries) for key, _ in root.members()}
+    assert found == expected
+
+
+def test_every_key_of_the_commented_file_is_explained():
+    lines = TEXT.split("\n")
+    for number, line in enumerate(lines):
+        if re.match(r"  [a-z]", line):
+            assert lines[number - 1].startswith("  # "), line
+
+
+def changed_values():
+    """Every key with another value than its default, as YAML."""
+    yield "diameter", "listen", "['0.0.0.0:0', '[::]:1', localhost:2]"
+    yield "diameter", "origin_host", "ocs2.example.com"
+    yield "diameter", "origin_realm", "example.com"
+    yield "diameter", "realms", "[a.example, b.example]"
+    yield "diameter", "host_ip_addresses", "[192.0.2.1, '2001:db8::1']"
+    yield "diameter", "product_name", "Other"
+    yield "diameter", "accept_unknown_peers", "true"
+    yield "diameter", "unknown_peer_profile", "open5gs"
+    yield "diameter", "refuse_silently", "true"
+    yield "diameter", "peers", "[{origin_host: pgw1.net.example}]"
+    yield "database", "url", "postgresql://u:p@h/d"
+    yield "database", "allow_unsafe", "true"
+    yield "charging", "straddling_usage_before", "false"
+    yield "charging", "identity_priority", "[imsi, msisdn]"
+    yield "charging", "default_country_code", "+34"
+    yield "charging", "low_balance_indication", "true"
+    yield "charging", "cc_session_failover", "supported"
+    yield "charging", "credit_control_failure_handling", "retry-and-terminate"
+    yield "charging", "direct_debiting_failure_handling", "continue"
+    yield "logging", "level", "debug"
+    yield "logging", "format", "json"
+    yield "logging", "mask_identities", "false"
+    yield "metrics", "enabled", "true"
+    yield "metrics", "host", "'::1'"
+    for section in fields(Settings):
+        for entry in fields(getattr(Settings(), section.name)):
+            default = getattr(getattr(Settings(), section.name), entry.name)
+            if isinstance(default, int) and not isinstance(default, bool):
+                yield section.name, entry.name, str(default + 4)
+
+
+def test_every_key_is_read_into_its_own_place():
+    seen = set()
+    for section, key, value in changed_values():
+        read = parse_settings(f"{section}: {{{key}: {value}}}", "ocs.yaml")
+        differing = [
+            (part.name, entry.name)
+            for part in fields(Settings)
+            for entry in fields(getattr(read, part.name))
+            if getattr(getattr(read, part.name), entry.name)
+            != getattr(getattr(Settings(), part.name), entry.name)
+        ]
+        assert differing == [(section, key)]
+        seen.add((section, key))
+    assert seen == {
+        (part.name, entry.name)
+        for part in fields(Settings)
+        for entry in fields(getattr(Settings(), part.name))
+    }
+
+
+def test_values_mean_what_they_say():
+    read = parse_settings(
+        """
+diameter:
+  listen: ["[2001:db8::1]:3868", ocs.example:0]
+  peers:
+    - origin_host: PGW1.net.example
+      profile: open5gs
+      relay: true
+      source_networks: [192.0.2.0/24]
+      comment: north
+charging:
+  credit_control_failure_handling: continue
+  direct_debiting_failure_handling: terminate-or-buffer
+  cc_session_failover: not-supported
+  default_country_code: +34
+""",
+        "ocs.yaml",
+    )
+    assert read.diameter.listen == (Listener("2001:db8::1", 3868), Listener("ocs.example", 0))
+    assert read.diameter.peers == (
+        PeerEntry("pgw1.net.example", "open5gs", True, ("192.0.2.0/24",), "north"),
+    )
+    assert read.charging.credit_control_failure_handling == 1
+    assert read.charging.direct_debiting_failure_handling == 0
+    assert read.charging.cc_session_failover == 0
+    assert read.charging.default_country_code == "34"
+    assert [str(listener) for listener in read.diameter.listen] == [
+        "[2001:db8::1]:3868",
+        "ocs.example:0",
+    ]
+
+
+MISTAKES = [
+    ("diamter: {}", 1, 1, "did you mean 'diameter'?"),
+    ("diameter: {watchdog: 30}", 1, 12, "did you mean 'watchdog_seconds'?"),
+    ("diameter: {watchdog_seconds: 5}", 1, 30, "out of range: 6 to 3600"),
+    ("diameter: {watchdog_seconds: 30 s}", 1, 30, "not a whole number"),
+    ("diameter: [1]", 1, 11, "a group of keys is needed"),
+    ("diameter: {listen: []}", 1, 12, "no address to listen on"),
+    ("diameter: {listen: '127.0.0.1'}", 1, 20, "no address such as"),
+    ("diameter: {listen: '127.0.0.1:70000'}", 1, 20, "no address such as"),
+    ("diameter: {listen: '::1:3868'}", 1, 20, "no address such as"),
+    ("diameter: {listen: ['a:1', 'a:1']}", 1, 28, "a:1 is given twice"),
+    ("diameter: {origin_host: 'a b'}", 1, 25, "no host name"),
+    ("diameter: {origin_host: a..b}", 1, 25, "no host name"),
+    ("diameter: {realms: [x, x]}", 1, 24, "given twice"),
+    ("diameter: {host_ip_addresses: [300.1.1.1]}", 1, 32, "no IP address"),
+    ("diameter: {unknown_peer_profile: open5g}", 1, 34, "did you mean 'open5gs'?"),
+    ("diameter: {accept_unknown_peers: yes}", 1, 34, "write true or false"),
+    ("diameter: {peers: [{profile: magma}]}", 1, 20, "'origin_host' is missing"),
+    (
+        "diameter:\n  peers:\n    - {origin_host: a.b}\n    - {origin_host: A.b}",
+        4,
+        21,
+        "peer a.b is given twice; the first is in line 3",
+    ),
+    (
+        "diameter: {peers: [{origin_host: a.b, source_networks: [10.0.0.1/8]}]}",
+        1,
+        57,
+        "no network such as",
+    ),
+    ("database: {url: mysql://h/d}", 1, 17, "is no database URL"),
+    ("charging: {identity_priority: [msisdn, imei]}", 1, 40, "did you mean"),
+    ("charging: {identity_priority: [imsi, imsi]}", 1, 38, "given twice"),
+    ("charging: {default_country_code: 034}", 1, 34, "no country code"),
+    ("charging: {credit_control_failure_handling: ignore}", 1, 45, "terminate"),
+    ("charging: {max_batch_requests: 100, max_queued_requests: 50}", 1, 32, "more than"),
+    ("logging: {level: verbose}", 1, 18, "'verbose' is no level; known: debug"),
+    (
+        "metrics: {enabled: true, port: 3868}",
+        1,
+        1,
+        "metrics and Diameter cannot share an address",
+    ),
+    ("metrics: {host: 'a b'}", 1, 17, "neither an IP address nor a host name"),
+    ("retention: {records_days: 1}", 1, 27, "out of range: 2 to"),
+    ("process: {node: 256}", 1, 17, "out of range: 0 to 255"),
+]
+
+
+@pytest.mark.parametrize("text,line,column,words", MISTAKES)
+def test_mistake_is_named_at_its_place(text, line, column, words):
+    found = mistakes(text)
+    assert any(entry[:2] == (line, column) and words in entry[2] for entry in found), found
+
+
+def test_environment_names_another_database():
+    url = "postgresql://ocs:secret@db/ocs"
+    assert load_settings(None, {"OCS_DATABASE_URL": url}).database.url == url
+    with pytest.raises(DocumentError, match="OCS_DATABASE_URL: is no database URL"):
+        load_settings(None, {"OCS_DATABASE_URL": "nonsense"})
+
+
+def test_file_that_does_not_exist_is_a_mistake(tmp_path):
+    with pytest.raises(DocumentError, match="cannot be read"):
+        load_settings(tmp_path / "absent.yaml", {})
+
+
+@pytest.mark.parametrize(
+    "url,shown",
+    [
+        ("sqlite:///ocs.db", "sqlite:///ocs.db"),
+        ("postgresql://ocs@db/ocs", "postgresql://ocs@db/ocs"),
+        ("postgresql://ocs:hush@db/ocs", "postgresql://ocs:***@db/ocs"),
+        ("postgresql://ocs:hu@sh@db/ocs", "postgresql://ocs:***@db/ocs"),
+        ("postgresql:///ocs?user=a&password=hush&x=1", "postgresql:///ocs?user=a&password=***&x=1"),
+    ],
+)
+def test_password_of_a_database_is_never_shown(url, shown):
+    assert mask_url(url) == shown
+    read = Settings().with_database(url)
+    assert read.database.url == url
+    assert read.describe()["database"]["url"] == shown
+    assert "hush" not in f"{read!r}{read.describe()}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "database: postgresql://ocs:hush@db/ocs",
+        "database: {url: [postgresql://ocs:hush@db/ocs]}",
+        "database: {url: 'mysql://ocs:hush@db/ocs'}",
+        "database: {url: 'postgresql://ocs:hush@db/o c s'}",
+        "'postgresql://ocs:hush@db/ocs': 1",
+    ],
+)
+def test_password_is_in_no_mistake(text):
+    with pytest.raises(DocumentError) as refusal:
+        parse_settings(text, "ocs.yaml")
+    assert "hush" not in str(refusal.value)
+
+
+def test_description_is_plain_values():
+    def plain(value):
+        if isinstance(value, dict):
+            return all(isinstance(key, str) and plain(entry) for key, entry in value.items())
+        if isinstance(value, list | tuple):
+            return all(plain(entry) for entry in value)
+        return value is None or isinstance(value, str | int | bool)
+
+    text = "diameter: {peers: [{origin_host: a.b, source_networks: [10.0.0.0/8]}]}"
+    described = parse_settings(text, "ocs.yaml").describe()
+    assert plain(described)
+    assert described["diameter"]["listen"] == ["127.0.0.1:3868", "[::1]:3868"]
+    assert not any(is_dataclass(value) for value in described["diameter"].values())
+
+
+@pytest.mark.parametrize("name", ["../setup.cfg", "absent.yaml", "catalogues"])
+def test_only_configuration_files_are_located(name):
+    with pytest.raises((ValueError, FileNotFoundError)):
+        config_path(name)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_mutated_settings_are_read_or_refused_and_nothing_else(data):
+    text = TEXT
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(text)))
+        end = start + data.draw(st.integers(0, 10))
+        middle = data.draw(
+            st.sampled_from(["", "x", "1", "-", "[", "}", ": ", "\n", "'", "é", "~"])
+        )
+        text = text[:start] + middle + text[end:]
+    with suppress(DocumentError):
+        parse_settings(text, "ocs.yaml")
