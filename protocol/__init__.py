@@ -7,7 +7,10 @@
 - `answers`: Result-Codes, and the answers that report a fault.
 - `grammar`, `base`: command grammars as tables; capabilities exchange, watchdog and disconnect as
   values.
-- `credit_control` and its readers and writers: RFC 8506 with the AVPs of TS 32.299.
+- `members`: the loop that reads AVPs into values, and which oddities a profile accepts.
+- `credit_control`, `credit_control_groups`, `credit_control_reader`, `credit_control_writer`:
+  RFC 8506 with the AVPs of TS 32.299, as values and as octets.
+- `session_commands`: Re-Auth, Abort-Session and Session-Termination.
 - `service_information`: what rating and records need of Service-Information, read when asked.
 - `routing`: whether a request is for us.
 - `watchdog`, `peer`: RFC 3539 and the peer connection, without any input or output, with what they
