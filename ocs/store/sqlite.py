@@ -8,9 +8,7 @@ inside a commit would stall everybody for as long as it takes, so it is done bes
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
-from collections.abc import Iterator
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -35,7 +33,9 @@ from ocs.store.hot import (
 logger = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 1.0
-LOG_OCTETS_MAX = 64 * 1024 * 1024
+LOG_OCTETS_EASY = 32 * 1024 * 1024
+"""A log shorter than this is left alone while it grows: pages written twice are copied once."""
+LOG_OCTETS_MAX = 128 * 1024 * 1024
 """A log longer than this is started over, for which commits wait a moment."""
 
 _LENGTHS = (1, 4, 16, 64, 256)
@@ -165,6 +165,7 @@ class Checkpointer:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
+        self._copied = 0
 
     def start(self) -> None:
         """Start the thread unless it runs."""
@@ -184,15 +185,19 @@ class Checkpointer:
                 self._thread.join()
 
     def _run(self) -> None:
+        before = 0
         while not self._stopping.wait(CHECKPOINT_SECONDS):
-            try:
-                with self._engine.connect() as connection:
-                    for statement in self._statements():
-                        connection.exec_driver_sql(statement).fetchall()
-            except (SQLAlchemyError, sqlite3.Error) as error:
-                logger.warning("checkpoint failed, the log grows: %s", error)
+            octets = self._log.stat().st_size if self._log.exists() else 0
+            if octets > LOG_OCTETS_EASY or octets == before != self._copied:
+                self._checkpoint("PASSIVE")
+                self._copied = octets
+                if octets > LOG_OCTETS_MAX:
+                    self._checkpoint("TRUNCATE")
+            before = octets
 
-    def _statements(self) -> Iterator[str]:
-        yield "PRAGMA wal_checkpoint(PASSIVE)"
-        if self._log.exists() and self._log.stat().st_size > LOG_OCTETS_MAX:
-            yield "PRAGMA wal_checkpoint(TRUNCATE)"
+    def _checkpoint(self, mode: str) -> None:
+        try:
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql(f"PRAGMA wal_checkpoint({mode})").fetchall()
+        except SQLAlchemyError as error:
+            logger.warning("checkpoint failed, the log grows: %s", error)
