@@ -96,7 +96,8 @@ def parse_settings(text: str, source: str) -> Settings:
     )
     root.finish()
     metrics = settings.metrics
-    if metrics.enabled and Listener(metrics.host, metrics.port) in settings.diameter.listen:
+    address = Listener(metrics.host, metrics.port)
+    if metrics.enabled and metrics.port and address in settings.diameter.listen:
         root.mapping("metrics").title.problem("metrics and Diameter cannot share an address")
     document.check()
     return settings

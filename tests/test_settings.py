@@ -232,6 +232,11 @@ def test_password_is_in_no_mistake(text):
     assert "hush" not in str(refusal.value)
 
 
+def test_ports_that_the_system_chooses_never_collide():
+    text = "metrics: {enabled: true, port: 0}\ndiameter: {listen: ['127.0.0.1:0', '127.0.0.1:0']}"
+    assert len(parse_settings(text, "ocs.yaml").diameter.listen) == 2
+
+
 def test_description_is_plain_values():
     def plain(value):
         if isinstance(value, dict):
