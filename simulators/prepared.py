@@ -13,6 +13,7 @@ import struct
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from protocol.answers import Origin, error_answer
 from protocol.base import (
@@ -43,6 +44,7 @@ _REQUEST_BIT = 0x80000000
 _READ_OCTETS = 1 << 18
 _HANDSHAKE_SECONDS = 10.0
 _DRAIN_SECONDS = 10.0
+_GOODBYE_SECONDS = 2.0
 _SHORTEST_SLEEP = 0.0005
 _FOLD_EVERY = 50_000
 
@@ -89,7 +91,8 @@ class _Connection:
         self.ready: list[_Session] = []
         self.rest = b""
         self.unsent = bytearray()
-        self.closed = False
+        self.closed = True
+        self.socket: socket.socket
         self._end_to_end = random.getrandbits(32)
         # Length, flags and command, hop-by-hop id, code of the AVP after Session-Id, its value.
         padded = (load.layout.session_id_octets + 3) & -4
@@ -97,29 +100,35 @@ class _Connection:
 
     def open(self, host: str, port: int) -> None:
         """Connect and exchange capabilities; PeerRefusedError or OSError if that fails."""
-        self.socket = socket.create_connection((host, port), _HANDSHAKE_SECONDS)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        opened = socket.create_connection((host, port), _HANDSHAKE_SECONDS)
+        try:
+            self._exchange_capabilities(opened)
+        except BaseException:
+            opened.close()
+            raise
+        opened.setblocking(False)
+        self.socket = opened
+        self.closed = False
+
+    def _exchange_capabilities(self, opened: socket.socket) -> None:
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         request = CapabilitiesExchangeRequest(
             self.origin_host,
             self._gateway.origin_realm,
-            host_ip_addresses=(self.socket.getsockname()[0],),
+            host_ip_addresses=(opened.getsockname()[0],),
             vendor_id=0,
             product_name="Gyro load",
             origin_state_id=self._load.unix_seconds,
             auth_application_ids=(4,),
         )
-        self.socket.sendall(request.write(1, 1))
-        buffer = MessageBuffer()
-        while (message := buffer.next_message()) is None:
-            data = self.socket.recv(_READ_OCTETS)
-            if not data:
-                raise PeerRefusedError(f"{self.origin_host}: closed before a CEA came")
-            buffer.feed(data)
+        opened.sendall(request.write(1, 1))
+        message = _receive(opened)
+        if message is None:
+            raise PeerRefusedError(f"{self.origin_host}: closed before a CEA came")
         answer = CapabilitiesExchangeAnswer.read(message)
         if answer.result_code != _SUCCESS:
             reason = answer.error_message or "no reason given"
             raise PeerRefusedError(f"{self.origin_host}: CEA {answer.result_code}: {reason}")
-        self.socket.setblocking(False)
 
     def fill(self, due_ns: list[int] | None, now_ns: int) -> None:
         """Send as the window allows: one request for each due instant, or (None) all it holds."""
@@ -281,21 +290,33 @@ class _Connection:
 
     def hang_up(self) -> None:
         """Disconnect in good order, as far as the server goes along."""
+        if not hasattr(self, "socket"):
+            return
         if not self.closed:
             goodbye = DisconnectPeerRequest(
                 self.origin_host,
                 self._gateway.origin_realm,
                 DisconnectCause.DO_NOT_WANT_TO_TALK_TO_YOU,
             )
-            self.socket.setblocking(True)
-            self.socket.settimeout(2.0)
-            try:
+            self.socket.settimeout(_GOODBYE_SECONDS)
+            with suppress(OSError, ProtocolError):  # the server may be gone, which is all we want
                 self.socket.sendall(goodbye.write(2, 2))
-                while self.socket.recv(_READ_OCTETS):
-                    pass
-            except OSError:
-                pass  # the server is gone already, which is all we wanted
+                while (message := _receive(self.socket)) is not None:
+                    if read_header(message).command_code == CommandCode.DISCONNECT_PEER:
+                        break
         self.socket.close()
+        self.closed = True
+
+
+def _receive(connected: socket.socket) -> bytes | None:
+    """The next message of a blocking socket that nothing else is waiting on; None at its end."""
+    buffer = MessageBuffer()
+    while (message := buffer.next_message()) is None:
+        data = connected.recv(_READ_OCTETS)
+        if not data:
+            return None
+        buffer.feed(data)
+    return message
 
 
 class PreparedLoad:
@@ -323,8 +344,13 @@ class PreparedLoad:
     ) -> Report:
         """Connect, warm up, measure, end; `started` is called when measuring begins."""
         load = self.scenario.load
-        for connection in self._connections:
-            connection.open(host, port)
+        try:
+            for connection in self._connections:
+                connection.open(host, port)
+        except BaseException:
+            for connection in self._connections:
+                connection.hang_up()
+            raise
         sessions = (load.concurrency or 1) // len(self._connections) + 1
         for connection in self._connections:
             connection.ready = [connection.new_session() for _ in range(sessions)]

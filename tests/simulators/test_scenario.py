@@ -7,7 +7,7 @@ import yaml
 
 from config import config_path
 from simulators.document import SIZE_MAX, DocumentError
-from simulators.scenario import Distribution, DataService, load_scenario, parse_scenario
+from simulators.scenario import DataService, Distribution, load_scenario, parse_scenario
 
 GOOD = """\
 name: small
@@ -65,28 +65,28 @@ def test_the_scenarios_that_come_along_are_right(name):
         ("{uniform: [3, 5]}", "{uniform: [5, 3]}",
          "s.yaml:10:5: services[0].duration_seconds: uniform needs the smaller number first"),
         ("{uniform: [3, 5]}", "{uniform: [3, 5], fixed: 4}",
-         "s.yaml:10:5: services[0].duration_seconds:"
-         " give a number or exactly one of uniform, exponential, one_of"),
+         ("s.yaml:10:5: services[0].duration_seconds:"
+         " give a number or exactly one of uniform, exponential, one_of")),
         ("kind: data", "kind: fax", "s.yaml:9:5: services[0]: kind should be data, voice or sms"),
         ("rating_group: 100", "rating_group: -1",
-         "s.yaml:11:22: services[0].rating_groups[0].rating_group:"
-         " should be greater than or equal to 0"),
+         ("s.yaml:11:22: services[0].rating_groups[0].rating_group:"
+         " should be greater than or equal to 0")),
         ("count: 10", "count: 100",
          "s.yaml:6:5: subscribers[0]: '+155500000##' has room for numbers up to 99, not for 100"),
         ("+155500000##", "+1555#0#",
-         "s.yaml:7:18: subscribers[0].identities[0]:"
-         " needs one run of # characters for the subscriber's number"),
+         ("s.yaml:7:18: subscribers[0].identities[0]:"
+         " needs one run of # characters for the subscriber's number")),
         ("realm: net.example}", "realm: net.example, connections: 2}",
-         "s.yaml:4:5: gateways[0]:"
-         " several connections need {n} in origin_host: a host connects once"),
+         ("s.yaml:4:5: gateways[0]:"
+         " several connections need {n} in origin_host: a host connects once")),
         ("realm: net.example}", "realm: net.example, services: [sms]}",
          "s.yaml:1:1: no gateway carries data"),
         ("name: small", "name: small\nmode: prepared\nspeed_up: 0",
          "s.yaml:3:1: speed_up: should be greater than 0"),
         ("[{rating_group: 100, octets_per_second: 1000}]", "[]",
          "s.yaml:11:5: services[0].rating_groups: must not be empty"),
-        ("name: small", "name: [small", "s.yaml:3:9: not readable as YAML: did not find expected"
-         " ',' or ']'"),
+        ("name: small", "name: [small", ("s.yaml:3:9: not readable as YAML: did not find expected"
+         " ',' or ']'")),
         ("name: small", "name: &n small\ndescription: *n",
          "s.yaml:2:14: aliases are not allowed; write the value again"),
     ],

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -32,8 +33,9 @@ INITIAL, UPDATE, TERMINATION = RequestType.INITIAL, RequestType.UPDATE, RequestT
 class Server:
     """Answers a session's demands, one canned part for each service, and drives its time."""
 
-    def __init__(self, session):
+    def __init__(self, session, tally) -> None:
         self.session = session
+        self.tally = tally
         self.now = 0.0
 
     def next(self):
@@ -50,7 +52,7 @@ class Server:
                 return None
         raise AssertionError("the session turns around itself")
 
-    def answer(self, *parts, code=2001):
+    def answer(self, *parts: MultipleServices, code=2001):
         services = []
         for report, part in zip(self.session.asked.services, parts, strict=False):
             part.rating_group = report.rating_group
@@ -59,7 +61,7 @@ class Server:
         self.session.answered(self.now, answer)
 
 
-def granted(octets=None, *, seconds=None, **more):
+def granted(octets=None, *, seconds=None, **more: Any):
     units = ServiceUnits(total_octets=octets, time=seconds)
     return MultipleServices(result_code=2001, granted=units, **more)
 
@@ -72,7 +74,7 @@ def done():
     return MultipleServices(result_code=2001)
 
 
-def data(*rates, lasts=1000.0, shape="generic", **use):
+def data(*rates: float, lasts=1000.0, shape="generic", **use: Any):
     groups = tuple(
         RatingGroupUse(rating_group=100 * (i + 1), octets_per_second=fixed(rate), **use)
         for i, rate in enumerate(rates)
@@ -82,14 +84,12 @@ def data(*rates, lasts=1000.0, shape="generic", **use):
 
 
 def begin(service, shape="generic", abandon=0.0):
-    tally = Counter()
+    tally: Counter[str] = Counter()
     session = start_session(
         service, "s;1", (("msisdn", "+15550001"),), MANNERS[shape], 0.0, random.Random(1), tally,
         abandon,
     )  # fmt: skip
-    server = Server(session)
-    server.tally = tally
-    return server
+    return Server(session, tally)
 
 
 def test_a_session_asks_uses_reports_and_ends():
@@ -420,7 +420,10 @@ def test_a_message_is_one_event():
 
 def test_a_gateway_that_does_not_stop_reports_more_than_it_was_granted():
     quota = Quota(Unit.OCTETS, 100.0, MANNERS["open5gs"])
-    quota.answered(0.0, quota.report(0.0), granted(1000))
+    asked = quota.report(0.0)
+    assert asked is not None
+    quota.answered(0.0, asked, granted(1000))
     quota.advance(15.0)
     report = quota.report(15.0)
+    assert report is not None
     assert (report.used, report.reason) == (1500, ReportingReason.QUOTA_EXHAUSTED)

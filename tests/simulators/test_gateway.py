@@ -1,0 +1,174 @@
+"""Whole scenarios against a small responder, run as `ocs simulate` in a process of its own."""
+
+import json
+import subprocess
+import sys
+from collections import Counter, defaultdict
+
+import pytest
+
+from protocol.credit_control import FinalUnitIndication, MultipleServices, ServiceUnits
+from tests.support.responder import Responder, answer_to, grant_all
+
+SCENARIO = """\
+name: e2e
+seed: 5
+speed_up: 200
+load: {concurrency: 6, sessions: 12, duration_seconds: 20}
+gateways:
+  - {origin_host: "pgw{n}.net.example", origin_realm: net.example, connections: 2, window: 2}
+subscribers:
+  - {count: 9, identities: [{type: msisdn, pattern: "+155500#"}]}
+services:
+  - kind: data
+    weight: 2
+    duration_seconds: {uniform: [60, 200]}
+    rating_groups: [{rating_group: 100, octets_per_second: 50000}]
+  - {kind: sms, destinations: [{number: "+4930#######"}]}
+"""
+
+
+def simulate(tmp_path, text, answerer=grant_all, expect=0):
+    path = tmp_path / "scenario.yaml"
+    path.write_text(text)
+    with Responder(answerer) as responder:
+        done = subprocess.run(
+            [sys.executable, "-m", "ocs.cli.main", "simulate", path, "--json",
+             "--port", str(responder.port)],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == expect, done.stdout + done.stderr
+    return json.loads(done.stdout), responder
+
+
+def test_sessions_run_to_their_end_within_the_window(tmp_path):
+    report, responder = simulate(tmp_path, SCENARIO)
+    assert report["ok"]
+    assert report["result_codes"] == {"2001": report["answers"]}
+    assert report["requests"] == report["answers"] == len(responder.requests)
+    assert responder.most_outstanding <= 2
+    steps = defaultdict(list)
+    used: Counter[str] = Counter()
+    for _, one in responder.requests:
+        steps[one.session_id].append((one.request_type, one.request_number))
+        used[one.session_id] += sum(u.total_octets or 0 for s in one.services for u in s.used)
+    assert len(steps) == 12
+    for session_id, one in steps.items():
+        if one[0][0] != 4:
+            assert one[0] == (1, 0)
+            assert one[-1][0] == 3
+            assert [number for _, number in one] == list(range(len(one)))
+            # 60 to 200 seconds of 50,000 octets, less what waiting for a grant has cost.
+            assert 1_500_000 <= used[session_id] <= 10_100_000
+    assert sum(used.values()) == report["events"]["used octets"]
+
+
+def test_an_unanswered_request_is_sent_again_with_the_t_flag(tmp_path):
+    seen = set()
+
+    def lose_first(responder, header, request):
+        if (header.end_to_end, request.session_id) in seen or request.request_number != 1:
+            return grant_all(responder, header, request)
+        seen.add((header.end_to_end, request.session_id))
+        return None
+
+    text = SCENARIO.replace("window: 2", "window: 2, answer_timeout_seconds: 0.2")
+    report, responder = simulate(tmp_path, text, lose_first)
+    again = [(header, one) for header, one in responder.requests if header.is_retransmitted]
+    assert report["retransmissions"] == report["timeouts"] == len(again) > 0
+    first = {(h.end_to_end, one.session_id): one for h, one in responder.requests
+             if not h.is_retransmitted}  # fmt: skip
+    for header, one in again:
+        assert one.content_hash == first[header.end_to_end, one.session_id].content_hash
+
+
+def test_requests_survive_a_lost_connection(tmp_path):
+    def crash_once(responder, header, request):
+        if len(responder.requests) == 15:
+            for one in responder._sockets:
+                one.shutdown(2)
+            responder._sockets.clear()
+            return None
+        return grant_all(responder, header, request)
+
+    report, responder = simulate(tmp_path, SCENARIO, crash_once)
+    assert report["connection_losses"] == 2
+    assert report["retransmissions"] >= 1
+    assert report["requests"] == report["answers"]
+    assert any(header.is_retransmitted for header, _ in responder.requests)
+
+
+@pytest.mark.parametrize("honest", [True, False])
+def test_answers_to_repeated_requests_are_compared(tmp_path, honest):
+    times: Counter[tuple[str, int]] = Counter()
+
+    def answer(responder, header, request):
+        times[request.session_id, request.request_number] += 1
+        made = grant_all(responder, header, request)
+        if not honest and times[request.session_id, request.request_number] > 1:
+            made.origin_state_id = 99
+        return made
+
+    text = SCENARIO + "faults: {retransmit: 1.0}\n"
+    report, _responder = simulate(tmp_path, text, answer, expect=0 if honest else 1)
+    assert max(times.values()) == 2
+    assert report["ok"] is honest
+    assert (report["differing_answers"] == 0) is honest
+
+
+def test_final_units_end_sessions(tmp_path):
+    def last_units(_, __, request):
+        parts = [
+            MultipleServices(
+                rating_group=one.rating_group,
+                result_code=2001,
+                granted=ServiceUnits(total_octets=10_000) if one.requested else None,
+                final_unit=FinalUnitIndication(0) if one.requested else None,
+            )
+            for one in request.services
+        ]
+        return answer_to(request, parts)
+
+    text = SCENARIO.replace("weight: 2", "weight: 1000")
+    report, responder = simulate(tmp_path, text, last_units)
+    assert report["events"]["final grant"] == 12
+    assert not [one for _, one in responder.requests if one.request_type == 2]
+    assert report["events"]["used octets"] == 120_000
+
+
+def test_a_busy_server_is_asked_again(tmp_path):
+    times: Counter[tuple[str, int]] = Counter()
+
+    def busy_first(responder, header, request):
+        times[request.session_id, request.request_number] += 1
+        if request.request_type == 1 and times[request.session_id, request.request_number] == 1:
+            return answer_to(request, result_code=5012)
+        return grant_all(responder, header, request)
+
+    report, _ = simulate(tmp_path, SCENARIO, busy_first)
+    assert report["result_codes"]["5012"] == report["retransmissions"] > 0
+    assert report["answers"] == report["requests"]
+
+
+def test_without_a_server_the_report_says_so(tmp_path):
+    path = tmp_path / "scenario.yaml"
+    path.write_text(SCENARIO.replace("window: 2", "window: 2, shape: magma"))
+    done = subprocess.run(
+        [sys.executable, "-m", "ocs.cli.main", "simulate", path, "--json", "--port", "1"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    [problem] = json.loads(done.stdout)["problems"]
+    assert "not connected within" in problem
+    assert "refused" in problem
+
+
+def test_a_bad_scenario_is_refused_with_its_lines(tmp_path):
+    path = tmp_path / "scenario.yaml"
+    path.write_text(SCENARIO.replace("concurrency: 6", "concurrency: six"))
+    done = subprocess.run(
+        [sys.executable, "-m", "ocs.cli.main", "simulate", path],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert f"{path}:4:8: should be a valid integer (load.concurrency)" in done.stderr
