@@ -7,8 +7,8 @@ here runs on the reactor's thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
@@ -68,11 +68,11 @@ class Link:
 
     __slots__ = ("conn", "entry", "leniency", "origin_host", "profile")
 
-    def __init__(self, conn: DiameterProtocol, entry: PeerEntry) -> None:
+    def __init__(self, conn: DiameterProtocol, entry: PeerEntry, profile: ClientProfile) -> None:
         self.conn = conn
         self.entry = entry
         self.origin_host = entry.origin_host
-        self.profile = PROFILES.get(entry.profile, GENERIC)
+        self.profile = profile
         self.leniency = leniency(entry.profile)
 
 
@@ -84,6 +84,12 @@ class Edge:
     origin: Origin
     answers: AnswerDefaults
     limits: Limits = codec.DEFAULT_LIMITS
+    profiles: Mapping[str, ClientProfile] = field(default_factory=lambda: PROFILES)
+    country_code: str = ""
+
+    def profile(self, entry: PeerEntry) -> ClientProfile:
+        """Return what holds for a peer's requests; a name nobody knows counts as generic."""
+        return self.profiles.get(entry.profile) or self.profiles[GENERIC.name]
 
 
 class DiameterService:
@@ -120,7 +126,7 @@ class DiameterService:
         if said is None:
             return
         entry = self._directory.entry_for(said.origin_host)
-        self._links[conn] = Link(conn, entry)
+        self._links[conn] = Link(conn, entry, self._edge.profile(entry))
         self._directory.opened(said.origin_host, conn)
         relay = entry.relay or RELAY_APPLICATION in said.applications
         _log.info(
@@ -211,6 +217,7 @@ class DiameterService:
                     header.end_to_end,
                     header.is_retransmitted,
                     lenient,
+                    edge.country_code,
                 ),
             )
         except RemoteProtocolError as fault:
@@ -227,7 +234,7 @@ class DiameterService:
         if link.entry.relay:
             entry = self._directory.known(ccr.origin_host)
             if entry is not None:
-                return PROFILES.get(entry.profile, GENERIC), leniency(entry.profile)
+                return self._edge.profile(entry), leniency(entry.profile)
         return link.profile, link.leniency
 
     def _other_command(self, link: Link, header: Header, message: bytes) -> None:

@@ -64,6 +64,8 @@ class Arrival:
     end_to_end: int
     retransmitted: bool
     leniency: Leniency = LENIENT
+    country_code: str = ""
+    """Put before called numbers in national format (a leading 0); empty: they stay as they are."""
 
 
 def to_charging_request(
@@ -107,7 +109,7 @@ def to_charging_request(
         end_to_end=arrival.end_to_end,
         retransmitted=arrival.retransmitted,
         termination_cause=-1 if ccr.termination_cause is None else ccr.termination_cause,
-        attributes=_attributes(ccr.service_information, arrival.leniency)
+        attributes=_attributes(ccr.service_information, arrival)
         if ccr.service_information
         else _NOTHING,
         refund_reference=_refund_reference(ccr),
@@ -268,26 +270,25 @@ def _put_money(units: Units, money: Money, problems: list[str]) -> None:
 # ------------------------------------------------------------------------ rating attributes
 
 
-def _attributes(payload: bytes, leniency: Leniency) -> RatingAttributes:
-    said = read_service_information(payload, leniency)
+def _attributes(payload: bytes, arrival: Arrival) -> RatingAttributes:
+    said = read_service_information(payload, arrival.leniency)
+    country = arrival.country_code
     called = said.called_party or said.requested_party
     return RatingAttributes(
-        called_party=_party(called) if called else "",
-        calling_party=_party(said.calling_parties[0]) if said.calling_parties else "",
+        called_party=_party(called, country) if called else "",
+        calling_party=_party(said.calling_parties[0], country) if said.calling_parties else "",
         role_of_node=-1 if said.role_of_node is None else said.role_of_node,
         cause_code=said.cause_code,
         apn=said.apn or "",
         visited_network=said.sgsn_mcc_mnc or "",
         rat_type=-1 if said.rat_type is None else said.rat_type,
-        recipients=tuple(map(_party, said.recipients)) if said.recipients else (),
+        recipients=tuple(_party(one, country) for one in said.recipients),
         emergency=bool(said.emergency),
     )
 
 
-def _party(text: str) -> str:
+def _party(text: str, country_code: str) -> str:
     """The digits of a number in any of its spellings, or the URI that is no number."""
-    if text.isdecimal():
-        return text
     scheme, colon, rest = text.partition(":")
     scheme = scheme.lower()
     if colon and scheme == "tel":
@@ -298,7 +299,12 @@ def _party(text: str) -> str:
         name = text
     digits = name.partition(";")[0].translate(_SEPARATORS)
     number = digits.removeprefix("+")
-    return number if number.isdecimal() and number.isascii() else text
+    if not (number.isdecimal() and number.isascii()):
+        return text
+    if country_code and number is digits and number[0] == "0":
+        # 00 is the international prefix nearly everywhere, a single 0 the national one.
+        return number[2:] if number.startswith("00") else country_code + number[1:]
+    return number
 
 
 _SEPARATORS = str.maketrans("", "", " ().-")

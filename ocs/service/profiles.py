@@ -6,21 +6,25 @@ name when a peer connects.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from ocs.charging.profile import GENERIC, PROFILES, ClientProfile
-from ocs.errors import UsageError
 from protocol.members import LENIENT, STRICT, Leniency
 
 WIRE: dict[str, Leniency] = dict.fromkeys(PROFILES, LENIENT) | {"strict": STRICT}
 """Leniency by profile name: all that real gateways send is accepted, except by ``strict``."""
 
 
-def client_profile(name: str) -> ClientProfile:
-    """Return the decision values of a profile. Raises UsageError for a name nobody knows."""
-    try:
-        return PROFILES[name or GENERIC.name]
-    except KeyError:
-        known = ", ".join(sorted(PROFILES))
-        raise UsageError(f"'{name}' is no client profile; known are {known}") from None
+def profiles_within(answer_within_ns: int) -> Mapping[str, ClientProfile]:
+    """Return all profiles; those that name no deadline of their own get the server's (D20)."""
+    unsaid = GENERIC.answer_within_ns
+    return {
+        name: replace(profile, answer_within_ns=answer_within_ns)
+        if profile.answer_within_ns == unsaid
+        else profile
+        for name, profile in PROFILES.items()
+    }
 
 
 def leniency(name: str) -> Leniency:

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
 from ocs.catalog.model import Catalog
 from ocs.charging.decision import DecisionPolicy
 from ocs.charging.messages import Outcome
+from ocs.charging.profile import GENERIC
 from ocs.clock import Clock, IdSource
 from ocs.errors import StoreUnavailableError
 from ocs.service.answers import AnswerDefaults
@@ -23,6 +24,7 @@ from ocs.service.diameter import COMMANDS, DiameterService, Edge
 from ocs.service.lookups import DEFAULT_PRIORITY, AccountLookup
 from ocs.service.metrics import Metrics
 from ocs.service.peers import PeerDirectory, PeerRules
+from ocs.service.profiles import profiles_within
 from ocs.service.supervisor import Supervisor
 from ocs.service.worker import Loop, Worker
 from ocs.store.interface import PeerEntry, Store
@@ -42,16 +44,19 @@ class ServerOptions:
     realms: tuple[str, ...] = ()
     """Realms served besides ``origin_realm``."""
     node: int = 0
-    policy: DecisionPolicy = DecisionPolicy()
+    policy: DecisionPolicy = field(default_factory=DecisionPolicy)
     identity_priority: tuple[str, ...] = DEFAULT_PRIORITY
-    batch: BatchLimits = BatchLimits()
-    peer_rules: PeerRules = PeerRules()
+    batch: BatchLimits = field(default_factory=BatchLimits)
+    peer_rules: PeerRules = field(default_factory=PeerRules)
     peers: tuple[PeerEntry, ...] = ()
     session_failover: int | None = None
     failure_handling: int | None = None
     direct_debiting_failure_handling: int | None = None
     low_balance_indication: bool = False
     limits: Limits = DEFAULT_LIMITS
+    answer_within_ns: int = GENERIC.answer_within_ns
+    """For clients whose profile names no deadline (D20)."""
+    country_code: str = ""
 
 
 class ChargingServer:
@@ -68,6 +73,7 @@ class ChargingServer:
         compile_catalogue: Callable[[str, str], Catalog],
     ) -> None:
         self._worker = worker
+        self._store = store
         self.metrics = Metrics()
         self.catalogues = CatalogueCache(store, compile_catalogue)
         self.decider = BatchDecider(
@@ -107,14 +113,17 @@ class ChargingServer:
         metrics.gauge(
             "ocs_in_flight_requests", "Requests being decided.", lambda: self.batcher.in_flight
         )
-        metrics.gauge(
-            "ocs_peers_open", "Open peers.", lambda: len(self.directory.open_hosts)
-        )
+        metrics.gauge("ocs_peers_open", "Open peers.", lambda: len(self.directory.open_hosts))
         metrics.gauge(
             "ocs_store_healthy",
             "1 while the store can be used.",
             lambda: float(self.supervisor.healthy),
         )
+
+    def prepare(self) -> None:
+        """Load what the first request needs, before anybody may connect; waits for the store."""
+        self.catalogues.refresh(self._store.generations().catalogue)
+        self.directory.replace_stored(self._store.peers())
 
     def terminate_session(self, session_id: str, done: Callable[[Outcome], None]) -> None:
         """End a session on its client's word (STR) and say how that went."""
@@ -149,4 +158,6 @@ class ChargingServer:
                 options.low_balance_indication,
             ),
             options.limits,
+            profiles_within(options.answer_within_ns),
+            options.country_code,
         )

@@ -18,7 +18,7 @@ from protocol.session_commands import (
     write_session_request,
 )
 from tests.support import gateway_messages
-from tests.support.service import HOST, P1, REALM, HeldWorker, Harness, ccr, mscc
+from tests.support.service import HOST, P1, REALM, Harness, HeldWorker, ccr, mscc
 
 INITIAL, UPDATE, TERMINATION, EVENT = 1, 2, 3, 4
 
@@ -61,9 +61,7 @@ def test_proxy_info_comes_back_as_it_was_also_with_errors():
     )
     good = ccr(INITIAL, 0, mscc(), proxy_infos=infos)
     foreign = ccr(INITIAL, 0, mscc(), proxy_infos=infos, destination_realm="other.example")
-    unknown = ccr(
-        INITIAL, 0, mscc(), proxy_infos=infos, subscription_ids=[SubscriptionId(0, "1")]
-    )
+    unknown = ccr(INITIAL, 0, mscc(), proxy_infos=infos, subscription_ids=[SubscriptionId(0, "1")])
     for request, code in ((good, 2001), (foreign, 3003), (unknown, 5030)):
         answer = wire.ccr(request)
         assert answer.result_code == code

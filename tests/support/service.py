@@ -18,8 +18,13 @@ from ocs.store.interface import PeerEntry
 from ocs.store.memory import MemoryStore
 from protocol.base import CapabilitiesExchangeAnswer, CapabilitiesExchangeRequest
 from protocol.codec import Header, MessageBuffer, read_header
-from protocol.credit_control import CreditControlRequest, MultipleServices, ServiceUnits
-from protocol.credit_control import SubscriptionId, UsedServiceUnit
+from protocol.credit_control import (
+    CreditControlRequest,
+    MultipleServices,
+    ServiceUnits,
+    SubscriptionId,
+    UsedServiceUnit,
+)
 from protocol.credit_control_reader import read_cca
 from protocol.credit_control_writer import write_ccr
 from protocol.peer_settings import PeerSettings
@@ -195,6 +200,10 @@ class Harness:
         for _ in range(seconds):
             self.clock.advance(1)
             self.loop.advance(1)
+
+    def set_clock(self, seconds: int) -> None:
+        """Set the wall clock forward, as an operator does, while no time passes."""
+        self.clock._now_ns += seconds * NS_PER_SECOND
 
     def money(self, account_id=1001) -> tuple[int, int]:
         """Balance and reserved money of an account in micro units."""

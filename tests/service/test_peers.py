@@ -1,0 +1,118 @@
+"""Who may connect, seen from the wire and in the log."""
+
+import pytest
+
+from ocs.ledger.account import OperatorAction
+from ocs.service.peers import PeerDirectory, PeerRules
+from ocs.store.interface import PeerEntry
+from protocol.base import CapabilitiesExchangeRequest
+from protocol.codec import FLAG_ERROR
+from tests.support.service import NOON_NS, P1, Harness, ccr, mscc
+
+CER = {"host_ip_addresses": ("192.0.2.20",), "vendor_id": 0, "product_name": "gateway"}
+
+
+def action(harness):
+    return OperatorAction(harness.ids.next_id(), NOON_NS, "test", "peer allow", "x", "test")
+
+
+@pytest.mark.rule("B-044", "T032")
+def test_an_unknown_peer_is_refused_and_the_log_says_how_to_allow_it(capsys):
+    wire = Harness().wire()
+    header, _ = wire.ask(
+        CapabilitiesExchangeRequest(
+            "X.Evil.example", "evil.example", auth_application_ids=(4,), **CER
+        ).write(1, 1)
+    )
+    assert header.flags == FLAG_ERROR
+    assert wire.transport.disconnecting
+    assert "ocs peer allow x.evil.example" in capsys.readouterr().out
+
+
+@pytest.mark.rule("B-044")
+def test_an_unknown_peer_may_be_left_without_an_answer():
+    wire = Harness(options={"peer_rules": PeerRules(refuse_silently=True)}).wire()
+    wire.send(
+        CapabilitiesExchangeRequest(
+            "x.evil.example", "evil.example", auth_application_ids=(4,), **CER
+        ).write(1, 1)
+    )
+    assert wire.received() == []
+    assert wire.transport.disconnecting
+
+
+@pytest.mark.rule("B-044")
+def test_unknown_peers_may_be_accepted_with_a_warning_that_names_the_command(capsys):
+    harness = Harness(options={"peer_rules": PeerRules(accept_unknown=True)})
+    wire = harness.open("new.example")
+    assert wire.ccr(ccr(1, 0, mscc())).result_code == 2001
+    assert "ocs peer allow new.example" in capsys.readouterr().out
+
+
+@pytest.mark.rule("T044")
+def test_a_peer_is_known_in_any_spelling():
+    Harness().open("PGW1.Net.Example.")
+
+
+def test_a_peer_allowed_while_the_server_runs_connects_at_once_and_a_removed_one_no_more():
+    harness = Harness()
+    harness.server.supervisor.start()
+    harness.pass_time(1)
+    assert harness.wire().open("new.example").result_code == 3010
+    harness.store.allow_peer(PeerEntry("new.example", profile="magma"), action(harness))
+    harness.pass_time(2)
+    wire = harness.open("new.example")
+    harness.store.remove_peer("new.example", action(harness))
+    harness.pass_time(2)
+    assert wire.ccr(ccr(1, 0, mscc())).result_code == 2001
+    wire.protocol.connectionLost()
+    assert harness.wire().open("new.example").result_code == 3010
+
+
+def test_the_configuration_goes_before_the_store():
+    directory = PeerDirectory(PeerRules(), [PeerEntry("a.example", profile="magma")])
+    directory.replace_stored([PeerEntry("a.example"), PeerEntry("b.example")])
+    assert directory.entry_for("A.example").profile == "magma"
+    assert directory.known("b.example") == PeerEntry("b.example")
+
+
+@pytest.mark.parametrize(
+    "networks,address,accepted",
+    [
+        ((), "203.0.113.9", True),
+        (("192.0.2.0/24",), "192.0.2.20", True),
+        (("192.0.2.0/24",), "::ffff:192.0.2.20", True),
+        (("192.0.2.0/24", "2001:db8::/32"), "2001:db8::5", True),
+        (("192.0.2.0/24",), "203.0.113.9", False),
+        (("192.0.2.0/24",), "", False),
+    ],
+)
+def test_a_peer_must_come_from_its_networks(networks, address, accepted):
+    directory = PeerDirectory(PeerRules(), [PeerEntry("a.example", source_networks=networks)])
+    assert directory.decide("a.example", address).accept == accepted
+
+
+@pytest.mark.rule("D15", "B-047")
+def test_a_second_connection_is_refused_and_the_first_probed():
+    harness = Harness()
+    first = harness.open()
+    second = harness.wire()
+    assert second.open().result_code == 5012
+    assert second.transport.disconnecting
+    ((header, _),) = first.received()
+    assert header.command_code == 280
+    assert header.is_request
+    assert first.ccr(ccr(1, 0, mscc())).result_code == 2001
+
+
+@pytest.mark.rule("D15", "T046")
+def test_after_the_first_connection_is_gone_the_peer_may_come_again():
+    harness = Harness()
+    harness.open().protocol.connectionLost()
+    harness.open()
+
+
+def test_an_unknown_profile_name_is_said_and_treated_as_generic(capsys):
+    harness = Harness(options={"peers": (PeerEntry(P1, profile="nonsense"),)})
+    assert harness.open().ccr(ccr(1, 0, mscc())).result_code == 2001
+    assert "nonsense" in capsys.readouterr().out
