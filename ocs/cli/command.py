@@ -16,8 +16,9 @@ import click
 from ocs.cli.output import Output
 
 if TYPE_CHECKING:
+    from ocs.provisioning.catalogs import Catalogues
     from ocs.provisioning.desk import Desk
-    from ocs.settings import Settings
+    from ocs.settings_values import Settings
 
 REASON_MAX = 500
 OPERATOR_MAX = 100
@@ -26,13 +27,16 @@ OPERATOR_MAX = 100
 class Run:
     """One invocation of the command: its global options, and what they open."""
 
-    def __init__(self, options: dict[str, Any], context: click.Context) -> None:
+    def __init__(
+        self, options: dict[str, Any], context: click.Context, *, changes: bool = False
+    ) -> None:
         self.config: Path | None = options.get("config")
         self.database_option: str | None = options.get("database")
         self.operator: str = options.get("operator") or _operating_system_user()
         self.reason: str = options.get("reason") or ""
         self.out = Output(as_json=bool(options.get("json_output")))
         self._context = context
+        self._changes = changes
 
     @cached_property
     def settings(self) -> "Settings":
@@ -42,11 +46,20 @@ class Run:
         return read_settings(self.config, self.database_option)
 
     @cached_property
+    def catalogues(self) -> "Catalogues":
+        """The published catalogues."""
+        from ocs.provisioning.catalogs import Catalogues
+
+        return Catalogues(self.desk.store)
+
+    @cached_property
     def desk(self) -> "Desk":
         """The desk on the database; closed when the command ends."""
         from ocs.cli.opening import open_desk
 
-        desk, close = open_desk(self.settings, operator=self.operator, reason=self.reason)
+        desk, close = open_desk(
+            self.settings, operator=self.operator, reason=self.reason, create=self._changes
+        )
         self._context.call_on_close(close)
         return desk
 
@@ -74,7 +87,7 @@ class OcsCommand(click.Command):
             value = ctx.params.pop(name, None)
             if value:
                 given[name] = value
-        ctx.params = {"run": Run(given, ctx), **ctx.params}
+        ctx.params = {"run": Run(given, ctx, changes=self.changes), **ctx.params}
         return super().invoke(ctx)
 
 

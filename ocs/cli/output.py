@@ -34,6 +34,22 @@ class Output:
         else:
             render(console(), document)
 
+    def rows(
+        self, name: str, rows: Iterable[Document], render: Callable[[Console, list[Any]], None]
+    ) -> None:
+        """Print a list: a JSON object whose only member is ``name``, written row by row, or what
+        ``render`` makes of all of them.
+        """
+        if not self.as_json:
+            render(console(), list(rows))
+            return
+        sys.stdout.write(f'{{"{name}": [')
+        separator = "\n"
+        for row in rows:
+            sys.stdout.write(f"{separator}  {json.dumps(row, ensure_ascii=False)}")
+            separator = ",\n"
+        sys.stdout.write("\n]}\n")
+
     def stream(
         self, rows: Iterable[Document], render: Callable[[Console, Document], None]
     ) -> None:

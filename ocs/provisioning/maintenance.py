@@ -39,18 +39,21 @@ class PruneResult:
 
 
 def prune(
-    desk: Desk, keep_ns: int, progress: Callable[[int], None] = lambda _accounts: None
-) -> PruneResult:
-    """Remove what is older than ``keep_ns``; sums are carried forward. May be repeated any time.
+    desk: Desk, keep_records_ns: int, keep_sessions_ns: int,
+    progress: Callable[[int], None] = lambda _accounts: None,
+) -> PruneResult:  # fmt: skip
+    """Remove records and closed sessions that are older; sums are carried forward.
 
-    Interrupted, it leaves a database that is consistent and pruned in part.
+    May be repeated any time. Interrupted, it leaves a database that is consistent and pruned in
+    part.
     """
     now_ns = desk.clock.now_ns()
-    if keep_ns < 0:
+    if keep_records_ns < 0 or keep_sessions_ns < 0:
         raise UsageError("what is kept cannot be less than nothing")
+    keep_ns = keep_records_ns
     pruner = Pruner(desk.reader, now_ns - keep_ns)
     total = Pruned()
-    while (step := pruner.sessions(now_ns)).sessions:
+    while (step := pruner.sessions(now_ns - keep_sessions_ns)).sessions:
         total.add(step)
     done, last = 0, 0
     while page := pruner.accounts_after(last):
@@ -73,11 +76,12 @@ def backup(desk: Desk, url: str, target: Path) -> dict[str, Any]:
     return {"file": str(target), "octets": octets, "at": format_instant(desk.clock.now_ns())}
 
 
-def restore(url: str, source: Path, *, replace: bool, is_empty: Callable[[], bool]) -> None:
-    """Put a copy back; a database with anything in it is replaced only when that was said."""
-    if not source.is_file():
-        raise RefusedError(f"there is no file {source}")
-    if not replace and not is_empty():
+def restore(url: str, source: Path, *, replace: bool) -> None:
+    """Put a copy back; a database with accounts in it is replaced only when that was said.
+
+    Raises RefusedError, StoreUnavailableError; the database is then as it was.
+    """
+    if not replace and not copies.is_empty(url):
         raise RefusedError(
             "the database is not empty; `ocs db backup` keeps what is in it, then say --replace"
         )

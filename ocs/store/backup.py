@@ -12,10 +12,12 @@ import subprocess
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy import URL
+from sqlalchemy import URL, select
 
 from ocs.errors import RefusedError, StoreUnavailableError
 from ocs.store import dialects, migrations
+from ocs.store.reading import Reader
+from ocs.store.schema import account
 
 _PAGES = 2048
 _HEADER = b"SQLite format 3\x00"
@@ -59,6 +61,20 @@ def restore(url_text: str, source: Path) -> None:
         _restore_sqlite(path, source)
     else:
         _restore_postgres(url, source)
+
+
+def is_empty(url_text: str) -> bool:
+    """Tell whether restoring over this database would lose nothing: it has no accounts."""
+    path = dialects.sqlite_path(dialects.parse_url(url_text))
+    if path is not None and not path.exists():
+        return True
+    if migrations.current_version(url_text) is None:
+        return True
+    engine = dialects.open_engine(url_text)
+    try:
+        return not Reader(engine).rows(select(account.c.account_id).limit(1))
+    finally:
+        engine.dispose()
 
 
 def _copy_sqlite(path: Path, target: Path) -> None:

@@ -1,0 +1,152 @@
+"""`ocs account`: top up, adjust and refund; show an account and its ledger."""
+
+from typing import Any
+
+import click
+from rich.console import Console
+
+from ocs.cli.command import Group, Run
+from ocs.cli.output import Document, facts, table
+from ocs.cli.subscriber import show_account
+
+_REFERENCE = click.option(
+    "--reference",
+    default="",
+    help="Makes it happen once: the same again answers what was done the first time.",
+)
+_BUCKET = click.option(
+    "--bucket", default="main", show_default=True, help="Name of the account's bucket."
+)
+
+
+@click.group(cls=Group)
+def account() -> None:
+    """Accounts: money and free units, and every movement of them.
+
+    SUBSCRIBER is a name of the subscriber, or account:ID.
+    """
+
+
+@account.ocs_command(
+    "topup",
+    changes=True,
+    example="ocs account topup +4915112345678 10 --reference shop-7731 --reason 'cash desk'",
+)
+@click.argument("name", metavar="SUBSCRIBER")
+@click.argument("amount", metavar="AMOUNT")
+@_BUCKET
+@_REFERENCE
+def topup(run: Run, name: str, amount: str, bucket: str, reference: str) -> None:
+    """Put money into an account, or units such as `5 GB` into a bucket that counts them."""
+    from ocs.provisioning import accounts
+    from ocs.provisioning.desk import find_subscriber
+
+    found = find_subscriber(run.desk, name)
+    posted = accounts.top_up(run.desk, found, amount, bucket=bucket, reference=reference)
+    run.out.show(posted.view(), _show_posted)
+
+
+@account.ocs_command(
+    "adjust",
+    changes=True,
+    example="ocs account adjust +4915112345678 --reason 'wrong top-up' -- -2.50",
+)
+@click.argument("name", metavar="SUBSCRIBER")
+@click.argument("amount", metavar="AMOUNT")
+@_BUCKET
+@_REFERENCE
+def adjust(run: Run, name: str, amount: str, bucket: str, reference: str) -> None:
+    """Correct a bucket by a signed AMOUNT; write `--` before one with a minus.
+
+    It takes neither what sessions hold nor more than the credit limit allows.
+    """
+    from ocs.provisioning import accounts
+    from ocs.provisioning.desk import find_subscriber
+
+    found = find_subscriber(run.desk, name)
+    posted = accounts.adjust(run.desk, found, amount, bucket=bucket, reference=reference)
+    run.out.show(posted.view(), _show_posted)
+
+
+@account.ocs_command(
+    "refund",
+    changes=True,
+    example="ocs account refund 6871947673600.0 --amount 0.07 --reason 'message not delivered'",
+)
+@click.argument("entry", metavar="ENTRY")
+@click.option("--amount", default="", help="Default is everything that is left of the charge.")
+@_REFERENCE
+def refund(run: Run, entry: str, amount: str, reference: str) -> None:
+    """Give back a charge; ENTRY is REQUEST_ID.LINE as `ocs account ledger` prints it."""
+    from ocs.provisioning import accounts
+
+    posted = accounts.refund(run.desk, entry, amount, reference=reference)
+    run.out.show(posted.view(), _show_posted)
+
+
+@account.ocs_command("show", example="ocs account show +4915112345678")
+@click.argument("name", metavar="SUBSCRIBER")
+def show(run: Run, name: str) -> None:
+    """Show an account: balance, what sessions hold, and every bucket."""
+    from ocs.provisioning import accounts
+    from ocs.provisioning.desk import find_subscriber
+
+    found = find_subscriber(run.desk, name)
+    run.out.show(accounts.show(run.desk, found.account_id), show_account)
+
+
+@account.ocs_command("ledger", example="ocs account ledger +4915112345678 --since 7d --limit 50")
+@click.argument("name", metavar="SUBSCRIBER")
+@click.option("--since", default="", help="A time, or an age such as 2h or 7d.")
+@click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=100, show_default=True,
+    help="At most this many of the newest lines.",
+)  # fmt: skip
+def ledger(run: Run, name: str, since: str, limit: int) -> None:
+    """Show the newest lines of an account's ledger; `ocs why ENTRY` explains one."""
+    from ocs.provisioning import accounts
+    from ocs.provisioning.desk import find_subscriber
+    from ocs.provisioning.instants import parse_instant
+
+    found = find_subscriber(run.desk, name)
+    since_ns = parse_instant(since, run.desk.clock.now_ns()) if since else 0
+    lines = accounts.ledger(run.desk, found.account_id, limit, since_ns)
+    run.out.rows("entries", lines, _show_ledger)
+
+
+def _show_posted(target: Console, document: Document) -> None:
+    if document["repeated"]:
+        target.print(
+            f"reference '{document['reference']}' was used before: nothing moved now, "
+            "this is what was done then"
+        )
+    facts(
+        target,
+        [
+            ("Account", document["account_id"]),
+            ("Entry", document["entry"]),
+            ("Bucket", document["bucket"]),
+            ("Amount", document["amount_text"]),
+            ("Balance", f"{document['balance']} {document['currency']}"),
+            ("At", document["at"]),
+        ],
+    )
+
+
+def _show_ledger(target: Console, lines: list[Any]) -> None:
+    table(
+        target,
+        lines,
+        {
+            "entry": "Entry",
+            "at": "At",
+            "side": "Side",
+            "service": "Service",
+            "bucket": "Bucket",
+            "amount_text": "Amount",
+            "session_id": "Session or reference",
+            "note": "Note",
+        },
+        empty="no movements",
+        right=frozenset({"amount_text"}),
+    )

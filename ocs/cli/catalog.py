@@ -1,0 +1,134 @@
+"""`ocs catalog`: check, publish and look at catalogues."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from ocs.cli.command import Group, Run
+from ocs.cli.output import Document, facts, table
+
+_FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+
+
+@click.group(cls=Group)
+def catalog() -> None:
+    """Catalogues: services, plans, prices and allowances, published as a whole."""
+
+
+@catalog.ocs_command("check", example="ocs catalog check config/catalogues/mobile.yaml")
+@_FILE
+def check(run: Run, file: Path) -> None:
+    """Check a catalogue file; every mistake is listed as file:line:column. Changes nothing."""
+    from ocs import yamldoc
+    from ocs.provisioning import catalogs
+
+    found = catalogs.check(yamldoc.read_text(file), str(file))
+    run.out.show({"file": str(file), **catalogs.catalog_view(found)}, _show_catalog)
+
+
+@catalog.ocs_command(
+    "publish",
+    changes=True,
+    example="ocs catalog publish config/catalogues/mobile.yaml --reason 'prices of March'",
+)
+@_FILE
+def publish(run: Run, file: Path) -> None:
+    """Publish a catalogue: sessions that begin from now on are charged by it."""
+    from ocs import yamldoc
+    from ocs.provisioning import catalogs
+
+    publication = catalogs.publish(run.desk, yamldoc.read_text(file), str(file))
+    view = catalogs.publication_view(run.desk.store, publication)
+    run.out.show(view, _show_publication)
+
+
+@catalog.ocs_command("list", example="ocs catalog list")
+def list_(run: Run) -> None:
+    """List the published versions, the newest first."""
+    from ocs.provisioning.views import catalogue_view
+
+    rows = (catalogue_view(one) for one in run.desk.store.catalogues())
+    run.out.rows("catalogues", rows, _show_list)
+
+
+@catalog.ocs_command("show", example="ocs catalog show 3 --source")
+@click.argument("version", type=click.IntRange(min=1), required=False)
+@click.option("--source", is_flag=True, help="Print the document as it was published.")
+def show(run: Run, version: int | None, source: bool) -> None:
+    """Show what a published VERSION sells; default is the one in force."""
+    from ocs.provisioning import catalogs
+    from ocs.provisioning.views import catalogue_view
+
+    index = run.catalogues.current() if version is None else run.catalogues.version(version)
+    published = catalogs.find_version(run.desk.store, index.catalog.version)
+    view = {**catalogue_view(published), **catalogs.catalog_view(index.catalog)}
+    if source:
+        view["source"] = published.source
+    run.out.show(view, _show_source if source else _show_catalog)
+
+
+def _show_catalog(target: Console, document: Document) -> None:
+    facts(
+        target,
+        [
+            ("Catalogue", document["name"]),
+            ("Version", document.get("version")),
+            ("Published", document.get("published")),
+            ("By", document.get("operator")),
+            ("Reason", document.get("reason")),
+            ("Currency", document["currency"]),
+            ("Time zone", document["time_zone"]),
+            ("Zones", document["zones"]),
+            ("Time bands", document["bands"]),
+        ],
+    )
+    table(
+        target,
+        document["services"],
+        {
+            "code": "Service",
+            "unit": "Unit",
+            "contexts": "Service contexts",
+            "rating_groups": "Rating groups",
+            "service_identifiers": "Service ids",
+        },
+        empty="no services",
+    )
+    table(
+        target,
+        document["plans"],
+        {"code": "Plan", "name": "Name", "services": "Services", "allowances": "Allowances"},
+        empty="no plans",
+    )
+
+
+def _show_source(target: Console, document: Document) -> None:
+    target.print(document["source"], soft_wrap=True, end="")
+
+
+def _show_publication(target: Console, document: Document) -> None:
+    if document["changed"]:
+        target.print(f"catalogue '{document['name']}' published as version {document['version']}")
+    else:
+        target.print(
+            f"catalogue '{document['name']}' is in force already as version "
+            f"{document['version']}; nothing was changed"
+        )
+
+
+def _show_list(target: Console, rows: list[Any]) -> None:
+    table(
+        target,
+        rows,
+        {
+            "version": "Version",
+            "name": "Name",
+            "published": "Published",
+            "operator": "By",
+            "reason": "Reason",
+        },
+        empty="no catalogue is published; `ocs catalog publish FILE` publishes one",
+        right=frozenset({"version"}),
+    )

@@ -1,0 +1,92 @@
+"""`ocs peer`: which Diameter peers may connect."""
+
+from typing import Any
+
+import click
+from rich.console import Console
+
+from ocs.cli.command import Group, Run
+from ocs.cli.output import Document, facts, table
+
+
+@click.group(cls=Group)
+def peer() -> None:
+    """Peers: the gateways and relays that may connect; a change holds at once."""
+
+
+@peer.ocs_command("list", example="ocs peer list")
+def list_(run: Run) -> None:
+    """List the peers that the database allows; the configuration may allow more."""
+    from ocs.provisioning.views import peer_view
+
+    run.out.rows("peers", (peer_view(one) for one in run.desk.store.peers()), _show_list)
+
+
+@peer.ocs_command(
+    "allow",
+    changes=True,
+    example="ocs peer allow pgw1.example.com --profile open5gs --from 192.0.2.0/24",
+)
+@click.argument("origin_host", metavar="ORIGIN-HOST")
+@click.option(
+    "--profile", default="generic", show_default=True,
+    help="How this client reads answers: generic, strict, open5gs, magma, kamailio, siphon.",
+)  # fmt: skip
+@click.option("--relay", is_flag=True, help="An agent that forwards for others.")
+@click.option(
+    "--from", "networks", multiple=True, metavar="NETWORK", help="Where it may come from."
+)
+@click.option("--comment", default="", help="A note for people.")
+def allow(
+    run: Run, origin_host: str, profile: str, relay: bool, networks: tuple[str, ...], comment: str
+) -> None:
+    """Allow a peer, or change its entry."""
+    from ocs.provisioning import peers
+    from ocs.provisioning.views import peer_view
+    from ocs.store.interface import PeerEntry
+
+    entry = peers.allow(run.desk, PeerEntry(origin_host, profile, relay, networks, comment))
+    run.out.show(peer_view(entry), _show_one)
+
+
+@peer.ocs_command(
+    "remove", changes=True, example="ocs peer remove pgw1.example.com --reason 'decommissioned'"
+)
+@click.argument("origin_host", metavar="ORIGIN-HOST")
+def remove(run: Run, origin_host: str) -> None:
+    """Remove a peer; a connection it has stays until it comes again."""
+    from ocs.provisioning import peers
+
+    host = peers.remove(run.desk, origin_host)
+    run.out.show(
+        {"origin_host": host, "removed": True},
+        lambda target, document: target.print(f"{document['origin_host']} removed"),
+    )
+
+
+def _show_list(target: Console, rows: list[Any]) -> None:
+    table(
+        target,
+        rows,
+        {
+            "origin_host": "Origin-Host",
+            "profile": "Profile",
+            "relay": "Relay",
+            "source_networks": "From",
+            "comment": "Comment",
+        },
+        empty="no peers; `ocs peer allow ORIGIN-HOST` allows one",
+    )
+
+
+def _show_one(target: Console, document: Document) -> None:
+    facts(
+        target,
+        [
+            ("Origin-Host", document["origin_host"]),
+            ("Profile", document["profile"]),
+            ("Relay", document["relay"]),
+            ("From", document["source_networks"] or "anywhere"),
+            ("Comment", document["comment"]),
+        ],
+    )

@@ -1,0 +1,67 @@
+"""`ocs price`: what something would cost, step by step."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from ocs.cli.command import Run, ocs_command
+from ocs.cli.output import Document, facts
+
+
+@ocs_command(
+    "price",
+    example="ocs price voice '90 s' --plan basic --to +4930123456\n"
+    "ocs price data '7.3 MB' --plan basic --before '2 MB' --catalogue mobile.yaml",
+)
+@click.argument("service", metavar="SERVICE")
+@click.argument("quantity", metavar="QUANTITY")
+@click.option("--plan", required=True, help="Code of the plan.")
+@click.option("--to", "destination", default="", help="Called number, where it matters.")
+@click.option("--at", "at", default="now", show_default=True, help="When it is used.")
+@click.option("--before", default="", help="Used in the same session before.")
+@click.option(
+    "--catalogue",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file, instead of the published catalogue.",
+)
+def price(
+    run: Run, service: str, quantity: str, plan: str, destination: str, at: str, before: str,
+    catalogue: Path | None,
+) -> None:  # fmt: skip
+    """Show what QUANTITY of SERVICE would cost and why. Nothing is charged or stored."""
+    from ocs import yamldoc
+    from ocs.catalog.matching import CatalogIndex
+    from ocs.clock import SystemClock
+    from ocs.provisioning import catalogs, prices
+    from ocs.provisioning.instants import parse_instant
+
+    if catalogue is None:
+        index = run.catalogues.current()
+    else:
+        index = CatalogIndex(catalogs.check(yamldoc.read_text(catalogue), str(catalogue)))
+    question = prices.Question(
+        service, plan, quantity, before, destination, parse_instant(at, SystemClock().now_ns())
+    )
+    run.out.show(prices.quote(index, question), _show)
+
+
+def _show(target: Console, document: Document) -> None:
+    version = document["catalogue_version"]
+    name = document["catalogue"]
+    facts(
+        target,
+        [
+            ("Catalogue", f"{name} version {version}" if version else f"{name}, not published"),
+            ("Plan", document["plan"]),
+            ("Service", document["service"]),
+            ("Zone", document["zone"]),
+            ("At", document["at"]),
+            ("Price", document["price"]),
+            ("Quantity", f"{document['units']} {document['unit']}"),
+            ("Before", document["units_before"] or None),
+            ("Costs", f"{document['cost']} {document['currency']}"),
+        ],
+    )
+    for number, step in enumerate(document["steps"], start=1):
+        target.print(f"  {number}. {step}", soft_wrap=True)

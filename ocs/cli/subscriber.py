@@ -1,0 +1,221 @@
+"""`ocs subscriber`: add, show, list, block, unblock, remove and import subscribers."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from ocs.cli.command import Group, Run
+from ocs.cli.output import Document, facts, table
+
+
+@click.group(cls=Group)
+def subscriber() -> None:
+    """Subscribers: who may be charged, by which names, under which plan.
+
+    SUBSCRIBER is an MSISDN such as +4915112345678, an IMSI, user@realm, a sip: URI,
+    kind:value (msisdn, imsi, sip, nai, private) or account:ID.
+    """
+
+
+@subscriber.ocs_command(
+    "add",
+    changes=True,
+    example="ocs subscriber add +4915112345678 --imsi 262011234567890 --plan basic --balance 10",
+)
+@click.argument("identities", metavar="IDENTITY...", nargs=-1, required=True)
+@click.option("--imsi", multiple=True, help="An IMSI, 6 to 15 digits.")
+@click.option("--sip", multiple=True, help="A SIP URI.")
+@click.option("--nai", multiple=True, help="A network access identifier, user@realm.")
+@click.option("--plan", required=True, help="Code of a plan of the catalogue in force.")
+@click.option("--balance", default="0", show_default=True, help="Opening balance: a top-up.")
+@click.option("--credit-limit", help="How far below zero money may go; default is the plan's.")
+def add(
+    run: Run, identities: tuple[str, ...], imsi: tuple[str, ...], sip: tuple[str, ...],
+    nai: tuple[str, ...], plan: str, balance: str, credit_limit: str | None,
+) -> None:  # fmt: skip
+    """Add a subscriber with an account of its own and the allowances of its plan."""
+    from ocs.provisioning import subscribers
+    from ocs.provisioning.identities import normalise_identity, parse_identity
+
+    names = [parse_identity(text) for text in identities]
+    for kind, texts in (("imsi", imsi), ("sip", sip), ("nai", nai)):
+        names += (normalise_identity(kind, text) for text in texts)
+    new = subscribers.NewSubscriber(
+        tuple(names),
+        plan,
+        _micro("--balance", balance),
+        -1 if credit_limit is None else _limit(credit_limit),
+    )
+    run.out.show(subscribers.add(run.desk, new, run.catalogues.current()), show_account)
+
+
+@subscriber.ocs_command("show", example="ocs subscriber show +4915112345678")
+@click.argument("name", metavar="SUBSCRIBER")
+def show(run: Run, name: str) -> None:
+    """Show a subscriber: names, plan, status and everything in its account."""
+    from ocs.provisioning import accounts
+    from ocs.provisioning.desk import find_subscriber
+
+    found = find_subscriber(run.desk, name)
+    run.out.show(accounts.show(run.desk, found.account_id), show_account)
+
+
+@subscriber.ocs_command("list", example="ocs subscriber list --plan basic --status blocked")
+@click.option("--plan", default="", help="Only those of this plan.")
+@click.option(
+    "--status",
+    type=click.Choice(["active", "blocked", "removed"]),
+    help="Only these; default is all but removed ones.",
+)
+@click.option("--flagged", is_flag=True, help="Only those that need a person's attention.")
+@click.option("--limit", type=click.IntRange(min=0), default=100, show_default=True,
+              help="At most this many; 0 shows all.")  # fmt: skip
+def list_(run: Run, plan: str, status: str | None, flagged: bool, limit: int) -> None:
+    """List subscribers with their balances, the oldest first."""
+    from ocs.ledger.account import AccountStatus
+    from ocs.provisioning import subscribers
+
+    wanted = AccountStatus[status.upper()] if status else None
+    rows = subscribers.listing(
+        run.desk, plan=plan, status=wanted, flagged=flagged, limit=limit
+    )
+    run.out.rows("subscribers", rows, _show_list)
+
+
+@subscriber.ocs_command(
+    "block", changes=True, example="ocs subscriber block +4915112345678 --reason 'phone stolen'"
+)
+@click.argument("name", metavar="SUBSCRIBER")
+def block(run: Run, name: str) -> None:
+    """Block a subscriber: new requests are refused, open sessions end at their next request."""
+    _set_blocked(run, name, blocked=True)
+
+
+@subscriber.ocs_command(
+    "unblock", changes=True, example="ocs subscriber unblock +4915112345678 --reason 'found'"
+)
+@click.argument("name", metavar="SUBSCRIBER")
+def unblock(run: Run, name: str) -> None:
+    """Let a blocked subscriber use services again."""
+    _set_blocked(run, name, blocked=False)
+
+
+@subscriber.ocs_command(
+    "remove",
+    changes=True,
+    example="ocs subscriber remove +4915112345678 --forfeit --reason 'contract ended'",
+)
+@click.argument("name", metavar="SUBSCRIBER")
+@click.option("--forfeit", is_flag=True, help="Book out the money that is left.")
+def remove(run: Run, name: str, forfeit: bool) -> None:
+    """Remove a subscriber: its names become free, its ledger stays."""
+    from ocs.provisioning import subscribers
+    from ocs.provisioning.desk import find_subscriber
+
+    found = find_subscriber(run.desk, name)
+    run.out.show(subscribers.remove(run.desk, found, forfeit=forfeit), show_account)
+
+
+@subscriber.ocs_command(
+    "import", changes=True, example="ocs subscriber import new-customers.csv --dry-run"
+)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Check every row and change nothing.")
+def import_(run: Run, file: Path, dry_run: bool) -> None:
+    """Add the subscribers of a CSV FILE: all of them, or none when a row is wrong.
+
+    The first line names the columns: plan, and any of msisdn, imsi, sip, nai, private, balance,
+    credit_limit. Every wrong row is listed with its line and column.
+    """
+    from ocs.cli.progress import counting
+    from ocs.provisioning import subscriber_import
+
+    with counting(run.out, "rows") as progress:
+        result = subscriber_import.run(
+            run.desk, run.catalogues.current(), file, dry_run=dry_run, progress=progress
+        )
+    run.out.show(result.view(), _show_import)
+
+
+def show_account(target: Console, document: Document) -> None:
+    """Print an account with its buckets."""
+    currency = document["currency"]
+    facts(
+        target,
+        [
+            ("Account", document["account_id"]),
+            ("Identities", document["identities"]),
+            ("Status", document["status"]),
+            ("Plan", document["plan"]),
+            ("Balance", f"{document['balance']} {currency}"),
+            ("Held by sessions", f"{document['held']} {currency}"),
+            ("Credit limit", f"{document['credit_limit']} {currency}"),
+            ("Needs attention", document["flags"]),
+        ],
+    )
+    table(
+        target,
+        document["buckets"],
+        {
+            "name": "Bucket",
+            "available_text": "Available",
+            "held_text": "Held",
+            "balance_text": "Balance",
+            "priority": "Priority",
+            "expires": "Expires",
+            "services": "Services",
+        },
+        empty="no buckets",
+        right=frozenset({"available_text", "held_text", "balance_text", "priority"}),
+    )
+
+
+def _set_blocked(run: Run, name: str, *, blocked: bool) -> None:
+    from ocs.provisioning import subscribers
+    from ocs.provisioning.desk import find_subscriber
+
+    found = find_subscriber(run.desk, name)
+    run.out.show(subscribers.set_blocked(run.desk, found, blocked=blocked), show_account)
+
+
+def _micro(option: str, text: str) -> int:
+    from ocs.amounts import parse_amount
+    from ocs.errors import UsageError
+
+    try:
+        return parse_amount(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from None
+
+
+def _limit(text: str) -> int:
+    micro = _micro("--credit-limit", text)
+    if micro < 0:
+        raise click.BadParameter("must not be negative", param_hint="--credit-limit")
+    return micro
+
+
+def _show_list(target: Console, rows: list[Any]) -> None:
+    table(
+        target,
+        rows,
+        {
+            "account_id": "Account",
+            "identities": "Identities",
+            "plan": "Plan",
+            "status": "Status",
+            "balance": "Balance",
+            "held": "Held",
+            "currency": "",
+            "flags": "Attention",
+        },
+        empty="no subscribers; `ocs subscriber add` adds one",
+        right=frozenset({"balance", "held"}),
+    )
+
+
+def _show_import(target: Console, document: Document) -> None:
+    what = "would be added" if document["dry_run"] else "added"
+    target.print(f"{document['subscribers']} subscribers {what} from {document['file']}")
