@@ -53,13 +53,14 @@ def fit_budget(
     charge = cost_micro(price, before + wanted) - cost_before_micro
     if charge <= budget_micro:
         return wanted, charge
-    limit = billed_units(price, before)
+    # A minimum need not be whole increments: only the whole ones in it can be used without more.
+    limit = billed_units(price, before) // price.increment * price.increment
     rest_micro = cost_before_micro + budget_micro - price.setup_micro
     if rest_micro >= 0 and price.rate_micro > 0:
         # round_half_up(billed * rate, per) <= rest  <=>  2 * billed * rate < per * (2 * rest + 1)
         payable = (price.per * (2 * rest_micro + 1) - 1) // (2 * price.rate_micro)
         if payable >= price.minimum:
-            limit = max(limit, price.minimum, payable // price.increment * price.increment)
+            limit = max(limit, payable // price.increment * price.increment)
     units = max(0, min(wanted, limit - before))
     return units, cost_micro(price, before + units) - cost_before_micro
 

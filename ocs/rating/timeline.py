@@ -35,23 +35,22 @@ def billed_spans(
 ) -> list[BilledSpan] | None:
     """Cut ``seconds`` (> 0) into spans of one price each; None where the plan has no price."""
     spans: list[BilledSpan] = []
-    position = 0
-    while position < seconds:
+    position = minimum = 0
+    while position < max(seconds, minimum):
         slot = tariff_at(start_ns + position * NS_PER_SECOND)
         if slot.rule is None or len(spans) >= SPANS_MAX:
             return None
         price = slot.rule.price
-        wanted = seconds - position
         if position == 0:
-            wanted = max(wanted, price.minimum)
-        increments = -(-wanted // price.increment)
+            minimum = price.minimum
+        increments = -(-(max(seconds, minimum) - position) // price.increment)
         if slot.end_ns:
             inside_ns = slot.end_ns - start_ns - position * NS_PER_SECOND
             increments = min(increments, -(-inside_ns // (price.increment * NS_PER_SECOND)))
         billed = increments * price.increment
-        if position == 0 and seconds <= price.minimum:
-            billed = min(billed, price.minimum)
-            seconds = max(seconds, price.minimum)
+        if position + billed - price.increment >= seconds and position + billed > minimum:
+            # The last increment only fills up the minimum, so it ends there.
+            billed = minimum - position
         spans.append(BilledSpan(position, billed, price, slot.rule.code))
         position += billed
     return spans
