@@ -97,16 +97,19 @@ class Decision:
         """Return the destination zone of this request, empty where the service has none."""
         if not service.destination_rated or self.index is None:
             return ""
-        attributes = self.request.attributes
+        attributes, session = self.request.attributes, self.session
         number = attributes.called_party
         if not number and attributes.recipients:
             number = attributes.recipients[0]
+        if not number and session is not None:
+            number = session.called_party
         return self.index.zone_of(number) if number else ""
 
     def mode_of(self, terms: ServiceTerms) -> ChargeMode:
         """Return how the service is charged for this request (D18, D24, section 3.8)."""
-        attributes = self.request.attributes
-        if attributes.emergency or attributes.role_of_node == ROLE_TERMINATING:
+        # A session has remembered what this request says (G-009).
+        said = self.session or self.request.attributes
+        if said.emergency or said.role_of_node == ROLE_TERMINATING:
             return ChargeMode.FREE
         if terms.mode is ChargeMode.UNCONTROLLED and self.request.profile.grant_or_refuse:
             return ChargeMode.FREE

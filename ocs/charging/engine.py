@@ -33,10 +33,9 @@ from ocs.charging.messages import (
     ServiceRequest,
 )
 from ocs.charging.session import QuotaState, Session, SessionState
-from ocs.charging.working_set import NewRecord, RequestKey, ReviewItem, WorkingSet
+from ocs.charging.working_set import NewRecord, RequestKey, WorkingSet
 from ocs.ledger import entries
 from ocs.ledger.account import AccountStatus
-from ocs.rating import pricing
 
 __all__ = ["DecisionContext", "DecisionPolicy", "decide", "key_of", "keys_of"]
 
@@ -129,6 +128,7 @@ def _initial(decision: Decision) -> ChargingReply:
         profile=request.profile.name,
     )
     decision.session = session
+    _remember(session, request)
     services = _serve(decision, session, may_grant=True)
     promoted = _promote(decision, services)
     if promoted is not None:
@@ -145,7 +145,10 @@ def _open(decision: Decision, session: Session) -> ChargingReply:
         services = _serve(decision, session, may_grant=False)
         close(decision.working_set, decision.state, session, SessionState.CLOSED,
               "terminated by the client", decision.context)
-        return ChargingReply(Outcome.SUCCESS, services)
+        return ChargingReply(
+            Outcome.SUCCESS, services, cost_micro=session.charged_micro,
+            currency=decision.state.account.currency,
+        )
     refusal = _refuse_account(decision) or _refuse_context(decision)
     services = _serve(decision, session, may_grant=refusal is None)
     if refusal is None:
@@ -179,41 +182,7 @@ def _closed(decision: Decision, session: Session) -> ChargingReply:
 
 def _unknown_session(decision: Decision) -> ChargingReply:
     """Answer 5002 and keep what was reported for a person to look at."""
-    request, index = decision.request, decision.index
-    for asked in request.services:
-        service = decision.match(asked)
-        if service is None:
-            continue
-        units = sum(usage.units_of(used.units, service.unit) or 0 for used in asked.used)
-        if not units:
-            continue
-        amount, rule, zone, slot_ns = 0, "", "", 0
-        terms = decision.plan.terms.get(service.code) if decision.plan else None
-        if terms is not None and index is not None:
-            zone = decision.zone_for(service)
-            slot = index.tariff_at(terms, zone, request.event_ns)
-            if slot.rule is not None and terms.mode is ChargeMode.PRICED:
-                rule, slot_ns = slot.rule.code, slot.start_ns
-                amount = pricing.cost_micro(slot.rule.price, units)
-        decision.working_set.reviews.append(
-            ReviewItem(
-                review_id=decision.working_set.new_request_id(),
-                account_id=request.account_id,
-                request_id=decision.request_id,
-                kind="orphan-usage",
-                service=service.code,
-                units=units,
-                unit=service.unit,
-                amount_micro=amount,
-                reason="usage was reported for a session that is not open",
-                rule=rule,
-                zone=zone,
-                slot_ns=slot_ns,
-                catalogue_version=decision.posting.catalogue_version,
-                event_ns=request.event_ns,
-                session_id=request.session_id,
-            )
-        )
+    usage.keep_orphans(decision)
     return ChargingReply(Outcome.UNKNOWN_SESSION, reason="no such session is open")
 
 
@@ -221,15 +190,18 @@ def _serve(decision: Decision, session: Session, *, may_grant: bool) -> list[Ser
     """Debit all usage of the request first, then grant, service by service (C-005, C-022)."""
     request = decision.request
     parts = [_Part(decision, session, asked) for asked in request.services]
-    for part in parts:
-        part.settle()
+    for number, part in enumerate(parts):
+        part.settle(sum(other.debit.units for other in parts[:number] if other.quota is part.quota))
     granted: set[int] = set()
     for part in parts:
         if part.quota is None:
             continue
+        if part.asked.used:
+            part.quota.reported_ns = request.received_ns
         if may_grant:
             part.answer(first=id(part.quota) not in granted)
-        granted.add(id(part.quota))
+        if part.asked.requested is not None:
+            granted.add(id(part.quota))
     return [part.reply for part in parts]
 
 
@@ -259,6 +231,8 @@ class _Part:
             self._refuse(Outcome.RATING_FAILED, _unrated(asked))
         elif decision.plan is None:
             self._refuse(Outcome.RATING_FAILED, f"the catalogue has no plan '{session.plan}'")
+        elif usage.names_foreign_money(decision, asked):
+            self._refuse(Outcome.RATING_FAILED, "usage in another currency than the account's")
         else:
             self.terms = decision.plan.terms.get(self.service.code)
             if self.terms is None:
@@ -287,15 +261,20 @@ class _Part:
                 quota.rule, quota.slot_ns = slot.rule.code, slot.start_ns
         return quota
 
-    def settle(self) -> None:
-        """Debit what was used; give back holds of a quota that is reported or asked again."""
+    def settle(self, already: int) -> None:
+        """Debit what was used; give back holds of a quota that is reported or asked again.
+
+        ``already`` are units that earlier parts reported for the same quota.
+        """
         asked, quota = self.asked, self.quota
         if quota is None or self.service is None or self.terms is None:
             return
         if not asked.used and asked.requested is None and not self.ends:
             return
         before = quota.granted
-        self.debit = usage.settle(self.decision, quota, self.service, self.terms, asked)
+        self.debit = usage.settle(
+            self.decision, quota, self.service, self.terms, asked, already
+        )
         quota.granted = 0
         if self.decision.request.profile.grant_adds and not self.ends:
             self.kept = max(0, before - self.debit.units)
@@ -397,7 +376,16 @@ def _touch(decision: Decision, session: Session) -> None:
     session.peer = request.peer
     session.origin_host, session.origin_realm = request.origin_host, request.origin_realm
     session.node = decision.context.node
+    _remember(session, request)
     decision.working_set.mark_session(request.session_key)
+
+
+def _remember(session: Session, request: ChargingRequest) -> None:
+    said = request.attributes
+    if said.role_of_node >= 0:
+        session.role_of_node = said.role_of_node
+    session.emergency = session.emergency or said.emergency
+    session.called_party = said.called_party or session.called_party
 
 
 def _restart_tcc(decision: Decision, session: Session) -> None:
@@ -426,6 +414,9 @@ def close(
 def _store(decision: Decision, key: RequestKey, reply: ChargingReply) -> None:
     request = decision.request
     balance, held = entries.money_balance(decision.state)
+    low_micro = decision.plan.low_balance_micro if decision.plan else None
+    if low_micro is not None and reply.outcome == Outcome.SUCCESS:
+        reply.low_balance = balance < low_micro
     record = ChargingRecord(
         session_id=request.session_id,
         sub_session_id=request.sub_session_id,

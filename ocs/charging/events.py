@@ -274,7 +274,11 @@ def _refund(decision: Decision) -> ChargingReply:
     keys = refund_keys(request.account_id, request.refund_reference)
     answers = decision.working_set.answers
     original = answers.get(keys[0]) if keys else None
-    if original is None or original.record.reply.outcome != Outcome.SUCCESS:
+    if (
+        original is None
+        or original.record.action != EventAction.DIRECT_DEBITING
+        or original.record.reply.outcome != Outcome.SUCCESS
+    ):
         return ChargingReply(
             Outcome.INVALID_VALUE,
             reason="the refund names no debit of this account",

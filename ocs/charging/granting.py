@@ -27,6 +27,7 @@ from ocs.ledger import entries
 from ocs.ledger.account import Bucket, Hold
 from ocs.rating import pricing, timeline
 
+_LAST_NS = 1 << 63
 THRESHOLD_MAX_OCTETS = (1 << 32) - 1
 """Volume-Quota-Threshold is an Unsigned32 while grants are 64-bit (section 3.4)."""
 
@@ -103,12 +104,15 @@ def _size_priced(
         size.switch_ns = slot.end_ns
     paid_wanted = wanted - size.units
     budget = entries.available_micro(decision.state, money)
-    payer = _Payer(decision, quota, service, terms, index, slot, size.switch_ns)
+    payer = _Payer(decision, quota, service, terms, index, slot, size)
     paid = 0
     if budget >= 0:
         paid, size.reserved_micro = payer.most(budget, paid_wanted)
     if size.reserved_micro:
-        size.holds += entries.hold(decision.working_set, money, size.reserved_micro)
+        held = entries.hold(decision.working_set, money, size.reserved_micro)
+        size.holds += held
+        if len(money) > 1:
+            _note_expiry(money, held, size)
     size.units += paid
     left = budget - size.reserved_micro
     if not payer.surely_more(paid, left) and not _can_go_on(payer, unit_buckets, paid, left):
@@ -132,7 +136,7 @@ class _Payer:
 
     def __init__(
         self, decision: Decision, quota: QuotaState, service: Service, terms: ServiceTerms,
-        index: CatalogIndex, slot: TariffSlot, switch_ns: int,
+        index: CatalogIndex, slot: TariffSlot, size: Size,
     ) -> None:
         assert slot.rule is not None
         self._quota, self._terms, self._index = quota, terms, index
@@ -143,9 +147,12 @@ class _Payer:
         context = find_context(quota, quota.rule, quota.zone, slot_ns)
         self._before = context.paid_units if context else 0
         self._before_micro = context.charged_micro if context else 0
+        if self._seconds and not quota.contexts:
+            # Paid seconds begin where the free ones end (M-011, M-012).
+            self._start_ns += size.units * NS_PER_SECOND
         self._next = None
-        if switch_ns and decision.request.profile.tariff_change:
-            self._next = index.tariff_at(terms, quota.zone, switch_ns).rule
+        if size.switch_ns and decision.request.profile.tariff_change:
+            self._next = index.tariff_at(terms, quota.zone, size.switch_ns).rule
 
     def _tariff_at(self, instant_ns: int) -> TariffSlot:
         return self._index.tariff_at(self._terms, self._quota.zone, instant_ns)
@@ -198,10 +205,18 @@ def _hold_units(decision: Decision, buckets: list[Bucket], wanted: int, size: Si
         part = min(bucket.available, wanted - size.units)
         if part <= 0:
             continue
-        size.holds += entries.hold(decision.working_set, [bucket], part)
+        held = entries.hold(decision.working_set, [bucket], part)
+        size.holds += held
         size.units += part
-        if bucket.expires_ns and not 0 < size.bucket_expiry_ns <= bucket.expires_ns:
-            size.bucket_expiry_ns = bucket.expires_ns
+        _note_expiry([bucket], held, size)
+
+
+def _note_expiry(buckets: list[Bucket], held: list[Hold], size: Size) -> None:
+    """Remember when the first of the buckets that the grant draws on expires (M-012)."""
+    used = {entry.bucket_id for entry in held}
+    for bucket in buckets:
+        if bucket.bucket_id in used and bucket.expires_ns:
+            size.bucket_expiry_ns = min(size.bucket_expiry_ns or _LAST_NS, bucket.expires_ns)
 
 
 def _judge_shortage(
@@ -280,11 +295,21 @@ def _write_threshold(
 
 
 def _in_asked_kinds(unit: Unit, granted: int, requested: Units) -> Units:
-    """Return the grant in the kinds that were asked for (G-003)."""
+    """Return the grant in the kinds that were asked for (G-003).
+
+    Time asked for beside volume, or volume beside time, is a limit that costs nothing: it is
+    granted as it was asked (G-001, M-015).
+    """
     if unit is Unit.SECONDS:
-        return Units(seconds=granted)
+        return Units(seconds=granted, octets=requested.octets or None)
     if unit is Unit.EVENTS:
         return Units(events=granted)
+    units = _in_asked_directions(granted, requested)
+    units.seconds = requested.seconds or None
+    return units
+
+
+def _in_asked_directions(granted: int, requested: Units) -> Units:
     if requested.octets is not None or (
         requested.input_octets is None and requested.output_octets is None
     ):
@@ -317,7 +342,7 @@ def _refuse(
     quota.granted = 0
     profile = decision.request.profile
     final = decision.final_unit_policy(terms)
-    if quota.rule == "" and not size.units and not _has_tariff(decision, quota, service, terms):
+    if not size.units and not _has_tariff(decision, quota, service, terms):
         reply.outcome = Outcome.RATING_FAILED
         reply.reason = f"plan has no price for service '{service.code}' here and now"
         return

@@ -109,6 +109,10 @@ class Session(msgspec.Struct, array_like=True):
     profile: str = "generic"
     closed_ns: int = 0
     close_reason: str = ""
+    role_of_node: int = -1
+    """What the client last said of the call; later requests may leave it out (G-009)."""
+    emergency: bool = False
+    called_party: str = ""
 
     @property
     def key(self) -> bytes:

@@ -46,30 +46,75 @@ def units_of(units: Units, unit: Unit) -> int | None:
 
 def settle(
     decision: Decision, quota: QuotaState, service: Service, terms: ServiceTerms,
-    asked: ServiceRequest,
+    asked: ServiceRequest, already: int = 0,
 ) -> Debit:
-    """Release what the quota holds and debit what was used, in full (M-006, M-008)."""
+    """Release what the quota holds and debit what was used, in full (M-006, M-008).
+
+    ``already`` are the units that another part of this request reported for the same quota.
+    """
     released, quota.holds = quota.holds, []
     if released:
         entries.release(decision.working_set, decision.state, released)
     debit = Debit()
-    sides = _by_side(decision, quota, service, asked.used)
-    for after, units in sides:
-        possible = _bound(decision, quota, service, asked, units)
-        if possible < units:
-            _park(decision, quota, service, units - possible, after)
+    for after, units in _by_side(decision, quota, service, asked.used):
+        possible = _bound(decision, quota, service, asked, units, already + debit.units)
         if possible:
             _debit_units(decision, quota, service, terms, possible, after, released, debit)
+        if possible < units:
+            _park(decision, quota, service, terms, units - possible, after)
     for used in asked.used:
         if used.units.money_micro:
-            _debit_money(decision, service, used.units.money_micro, debit)
-    if asked.used:
-        quota.reported_ns = decision.request.received_ns
+            _debit_money(decision, service, used.units.money_micro, released, debit)
     quota.used_units += debit.units
     quota.bucket_units += debit.from_buckets
     if decision.session is not None:
         decision.session.charged_micro += debit.charged_micro
     return debit
+
+
+def names_foreign_money(decision: Decision, asked: ServiceRequest) -> bool:
+    """Tell whether money was reported in another currency than the account's."""
+    known = ("", decision.state.account.currency)
+    return any(used.units.money_currency not in known for used in asked.used)
+
+
+def keep_orphans(decision: Decision) -> None:
+    """Keep usage of a session that is not open for a person to look at (D11, G06)."""
+    request, index = decision.request, decision.index
+    for asked in request.services:
+        service = decision.match(asked)
+        if service is None:
+            continue
+        units = sum(units_of(used.units, service.unit) or 0 for used in asked.used)
+        if not units:
+            continue
+        amount, rule, zone, slot_ns = 0, "", "", 0
+        terms = decision.plan.terms.get(service.code) if decision.plan else None
+        if terms is not None and index is not None:
+            zone = decision.zone_for(service)
+            slot = index.tariff_at(terms, zone, request.event_ns)
+            if slot.rule is not None and terms.mode is ChargeMode.PRICED:
+                rule, slot_ns = slot.rule.code, slot.start_ns
+                amount = pricing.cost_micro(slot.rule.price, units)
+        decision.working_set.reviews.append(
+            ReviewItem(
+                review_id=decision.working_set.new_request_id(),
+                account_id=request.account_id,
+                request_id=decision.request_id,
+                kind="orphan-usage",
+                service=service.code,
+                units=units,
+                unit=service.unit,
+                amount_micro=amount,
+                reason="usage was reported for a session that is not open",
+                rule=rule,
+                zone=zone,
+                slot_ns=slot_ns,
+                catalogue_version=decision.posting.catalogue_version,
+                event_ns=request.event_ns,
+                session_id=request.session_id,
+            )
+        )
 
 
 def price_context(
@@ -131,32 +176,32 @@ def _by_side(
 
 
 def _bound(
-    decision: Decision, quota: QuotaState, service: Service, asked: ServiceRequest, units: int
+    decision: Decision, quota: QuotaState, service: Service, asked: ServiceRequest, units: int,
+    already: int,
 ) -> int:
-    """Return how much of the reported usage can be true (D05)."""
+    """Return how much of the reported usage can be true, after ``already`` more of it (D05)."""
     profile = decision.request.profile
     if not profile.bound_usage or not quota.reported_ns:
         return units
     elapsed = max(0, decision.request.received_ns - quota.reported_ns) // NS_PER_SECOND + 1
     if service.unit is Unit.SECONDS:
-        return min(units, elapsed + profile.usage_tolerance_seconds)
+        return max(0, min(units, elapsed + profile.usage_tolerance_seconds - already))
     if service.unit is Unit.OCTETS and asked.rate_octets_per_second:
         possible = elapsed * asked.rate_octets_per_second + profile.usage_tolerance_octets
-        return min(units, possible)
+        return max(0, min(units, possible - already))
     return units
 
 
 def _park(
-    decision: Decision, quota: QuotaState, service: Service, units: int, after: bool
+    decision: Decision, quota: QuotaState, service: Service, terms: ServiceTerms, units: int,
+    after: bool,
 ) -> None:
-    request = decision.request
-    index, plan = decision.index, decision.plan
+    request, index, plan = decision.request, decision.index, decision.plan
+    rule, zone, slot_ns = price_context(decision, quota, service, terms, after)
+    context = find_context(quota, rule, zone, slot_ns)
+    before = context.paid_units if context else 0
     amount = 0
     if index is not None and plan is not None:
-        terms = plan.terms[service.code]
-        rule, zone, slot_ns = price_context(decision, quota, service, terms, after)
-        context = find_context(quota, rule, zone, slot_ns)
-        before = context.paid_units if context else 0
         price = _price(index, plan.code, service.code, rule)
         if price is not None:
             amount = pricing.charge_micro(price, before, units)
@@ -171,9 +216,10 @@ def _park(
             unit=service.unit,
             amount_micro=amount,
             reason="more usage was reported than can have happened since the last report",
-            rule=quota.rule,
-            zone=quota.zone,
-            slot_ns=quota.slot_ns,
+            rule=rule,
+            zone=zone,
+            slot_ns=slot_ns,
+            units_before=before,
             catalogue_version=decision.posting.catalogue_version,
             event_ns=request.event_ns,
             session_id=request.session_id,
@@ -208,12 +254,12 @@ def _debit_units(
             # Paid seconds begin where the free ones ended (M-011, M-012).
             quota.started_ns += from_buckets * NS_PER_SECOND
     if units:
-        _debit_paid(decision, quota, service, terms, units, after, debit)
+        _debit_paid(decision, quota, service, terms, units, after, released, debit)
 
 
 def _debit_paid(
     decision: Decision, quota: QuotaState, service: Service, terms: ServiceTerms, units: int,
-    after: bool, debit: Debit,
+    after: bool, released: list[Hold], debit: Debit,
 ) -> None:
     index, posting = decision.index, decision.posting
     assert index is not None
@@ -236,20 +282,24 @@ def _debit_paid(
         return
     posting.rule, posting.zone, posting.slot_ns = rule, zone, slot_ns
     posting.units_before, posting.units_after = before, before + units
-    _take_money(decision, service, amount, debit)
+    _take_money(decision, service, amount, released, debit)
 
 
-def _debit_money(decision: Decision, service: Service, amount_micro: int, debit: Debit) -> None:
+def _debit_money(
+    decision: Decision, service: Service, amount_micro: int, released: list[Hold], debit: Debit
+) -> None:
     posting = decision.posting
     posting.service, posting.rule, posting.zone = service.code, "", ""
     posting.slot_ns = posting.units_before = posting.units_after = 0
-    _take_money(decision, service, amount_micro, debit)
+    _take_money(decision, service, amount_micro, released, debit)
 
 
-def _take_money(decision: Decision, service: Service, amount_micro: int, debit: Debit) -> None:
+def _take_money(
+    decision: Decision, service: Service, amount_micro: int, released: list[Hold], debit: Debit
+) -> None:
     debit.taken += entries.take_money(
         decision.working_set, decision.state, decision.spendable(Unit.MONEY, service.code),
-        amount_micro, decision.posting,
+        amount_micro, decision.posting, released,
     )
     debit.charged_micro += amount_micro
 

@@ -6,6 +6,7 @@ so. Holds move nothing between the two sides, so they leave no movement.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -151,13 +152,14 @@ def take_units(
     """Take up to ``units`` of free units: first what the session held, then what is available.
 
     ``released`` are the holds given back just before, spent first and even from a bucket that
-    expired meanwhile. Returns what was taken; the rest is to be paid with money.
+    expired meanwhile; what is taken of them is subtracted from them. Returns what was taken; the
+    rest is to be paid with money.
     """
     taken: list[Hold] = []
     for entry in released:
         bucket = _bucket(state, entry.bucket_id)
         if bucket.unit != Unit.MONEY and units:
-            units -= _take(journal, bucket, min(units, entry.amount), posting, taken)
+            units -= _take_held(journal, bucket, entry, units, posting, taken)
     for bucket in buckets:
         if not units:
             break
@@ -167,17 +169,22 @@ def take_units(
 
 def take_money(
     journal: Journal, state: AccountLike, buckets: list[Bucket], amount_micro: int,
-    posting: Posting,
+    posting: Posting, released: Iterable[Hold] = (),
 ) -> list[Hold]:
     """Debit ``amount_micro`` (>= 0) in full; the main bucket carries what others cannot (M-008).
 
-    Flags the account when this leaves it beyond its credit limit (D05). A negative amount, from
-    a price whose cumulative cost falls, is credited to the main bucket.
+    ``released`` as for take_units: bonus money that was held is spent although it expired. Flags
+    the account when this leaves it beyond its credit limit (D05). A negative amount, from a price
+    whose cumulative cost falls, is credited to the main bucket.
     """
     taken: list[Hold] = []
     if amount_micro < 0:
         _take(journal, main_bucket(state), amount_micro, posting, taken)
         return taken
+    for entry in released:
+        bucket = _bucket(state, entry.bucket_id)
+        if bucket.unit == Unit.MONEY and bucket.name != MAIN_BUCKET and amount_micro:
+            amount_micro -= _take_held(journal, bucket, entry, amount_micro, posting, taken)
     for bucket in buckets:
         if not amount_micro:
             return taken
@@ -217,6 +224,15 @@ def undo(journal: Journal, state: AccountLike, mark: int) -> None:
     for movement in journal.movements[mark:]:
         _bucket(state, movement.bucket_id).available -= movement.amount
     del journal.movements[mark:]
+
+
+def _take_held(
+    journal: Journal, bucket: Bucket, entry: Hold, amount: int, posting: Posting,
+    taken: list[Hold],
+) -> int:
+    part = _take(journal, bucket, min(amount, entry.amount), posting, taken)
+    entry.amount -= part
+    return part
 
 
 def _take(
