@@ -1,4 +1,6 @@
-"""Batching without a timer: who goes together, who is refused, and that everybody gets one reply."""
+"""Batching without a timer: who goes together, who is refused, that everybody gets one reply."""
+
+from typing import Any
 
 import pytest
 
@@ -21,7 +23,7 @@ def request(number, deadline_s=2.0, profile="generic"):
 class Bench:
     """A batcher over a worker that waits for the test."""
 
-    def __init__(self, **limits):
+    def __init__(self, **limits: int) -> None:
         self.loop, self.worker, self.clock = StillLoop(), HeldWorker(), ManualClock(0)
         self.batches = []
         self.replies = {}
@@ -34,7 +36,7 @@ class Bench:
         self.batches.append([one.number for one in requests])
         return [ChargingReply(Outcome.SUCCESS, reason=str(one.number)) for one in requests]
 
-    def submit(self, *numbers, **kwargs):
+    def submit(self, *numbers: int, **kwargs: Any):
         for number in numbers:
             self.batcher.submit(
                 request(number, **kwargs),
@@ -132,7 +134,7 @@ def test_a_decision_that_took_too_long_is_reported_as_late():
 def test_a_failing_decider_fails_its_batch_only():
     bench = Bench()
     decide = bench.decide
-    bench.batcher._decide = lambda requests: 1 / 0
+    bench.batcher._decide = lambda _requests: 1 / 0
     bench.submit(1)
     bench.loop.advance(0)
     bench.worker.run()
@@ -148,7 +150,7 @@ def test_a_failing_decider_fails_its_batch_only():
 
 def test_a_callback_that_fails_does_not_stop_the_others():
     bench = Bench()
-    bench.batcher.submit(request(1), lambda reply, late: 1 / 0)
+    bench.batcher.submit(request(1), lambda _reply, _late: 1 / 0)
     bench.submit(2)
     bench.loop.advance(0)
     bench.worker.run()

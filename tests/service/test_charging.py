@@ -1,6 +1,7 @@
 """A batch on the store's thread: look-ups, faults of one request, faults of the store."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -24,16 +25,16 @@ from tests.support.service import IMSI, MSISDN, NOON_NS, Harness, add_account, p
 class Bench(Harness):
     """The decider alone, with a store whose transactions can be made to fail."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.decider = self.server.decider
         self.server.supervisor.work()
 
-    def decide(self, *requests):
+    def decide(self, *requests: ChargingRequest):
         return [reply.outcome for reply in self.decider.decide(list(requests))]
 
 
-def request(kind=1, number=0, session="s1", identities=(("msisdn", MSISDN),), **changes):
+def request(kind=1, number=0, session="s1", identities=(("msisdn", MSISDN),), **changes: Any):
     made = ChargingRequest(
         session,
         make_session_key(session, None),
@@ -172,7 +173,7 @@ class Failing:
     before: list
     after: list
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)
 
     def transact(self, keys, decide, description=""):

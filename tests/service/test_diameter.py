@@ -1,5 +1,7 @@
 """The Diameter edge over string wires: what is answered to what, and on which connection."""
 
+from typing import Any
+
 import pytest
 
 from ocs.charging.messages import Outcome
@@ -9,7 +11,7 @@ from ocs.service.results import OUTCOME_LABELS, RESULT_CODES
 from ocs.store.interface import PeerEntry
 from protocol import codec
 from protocol.codec import FLAG_ERROR, FLAG_PROXIABLE, HEADER_SIZE, Header, encode_u32, encode_utf8
-from protocol.credit_control import Money, ServiceUnits, SubscriptionId
+from protocol.credit_control import Money, MultipleServices, ServiceUnits, SubscriptionId
 from protocol.credit_control_reader import read_cca
 from protocol.session_commands import (
     SessionCommand,
@@ -351,7 +353,7 @@ def test_configured_failure_handling_goes_into_every_answer():
     assert answer.direct_debiting_failure_handling == 0
 
 
-def event(action, *services, **changes):
+def event(action, *services: MultipleServices, **changes: Any):
     return ccr(
         EVENT, 0, *services, service_context_id="32274@3gpp.org", requested_action=action, **changes
     )

@@ -1,5 +1,7 @@
 """Timers with a still clock: Tcc, expiry, restarted clients, downtime, several servers."""
 
+from typing import Any
+
 import pytest
 
 from ocs.amounts import Unit
@@ -15,7 +17,7 @@ TCC = 60
 """Twice the validity time of the golden data quota."""
 
 
-def running(**kwargs):
+def running(**kwargs: Any):
     harness = Harness(**kwargs)
     harness.server.supervisor.start()
     harness.pass_time(1)

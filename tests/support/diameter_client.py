@@ -6,6 +6,7 @@ octets.
 
 import socket
 from collections import deque
+from typing import Any, Self
 
 from protocol.base import (
     CapabilitiesExchangeAnswer,
@@ -48,10 +49,10 @@ class DiameterClient:
         self._waiting: deque[tuple[Header, bytes]] = deque()
         self._next_id = 1
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -124,7 +125,7 @@ class DiameterClient:
                 return header, answer
             self._waiting.append((header, answer))
 
-    def open(self, **changes) -> CapabilitiesExchangeAnswer:
+    def open(self, **changes: Any) -> CapabilitiesExchangeAnswer:
         """Exchange capabilities; ``changes`` are members of the CER."""
         said = {
             "host_ip_addresses": (self.socket.getsockname()[0],),

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -75,11 +75,11 @@ class OcsProcess:
         self._reader: threading.Thread | None = None
         self.addresses: list[tuple[str, int]] = []
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.kill()
 
     # ------------------------------------------------------------------------- the process
@@ -100,7 +100,11 @@ class OcsProcess:
             target=self._read, args=(self.process.stderr, self._lines), daemon=True
         )
         self._reader.start()
-        serving = self.wait_for("serving", START_SECONDS)
+        try:
+            serving = self.wait_for("serving", START_SECONDS)
+        except BaseException:
+            self.kill()
+            raise
         self.addresses = [_address(text) for text in serving["listen"]]
 
     def wait_for(self, event: str, timeout: float = STOP_SECONDS) -> dict[str, Any]:
@@ -141,8 +145,7 @@ class OcsProcess:
         self._reader.join(STOP_SECONDS)
         assert self.process.stderr is not None
         self.process.stderr.close()
-        self.process, process = None, self.process
-        del process
+        self.process = None
         return code
 
     def _read(self, stream, lines) -> None:
@@ -157,11 +160,11 @@ class OcsProcess:
 
     # ------------------------------------------------------------------------- what is in it
 
-    def client(self, index: int = 0, **kwargs) -> DiameterClient:
+    def client(self, index: int = 0, **kwargs: Any) -> DiameterClient:
         """Connect to the listener of this index."""
         return DiameterClient(self.addresses[index], **kwargs)
 
-    def peer(self, **kwargs) -> DiameterClient:
+    def peer(self, **kwargs: Any) -> DiameterClient:
         """Connect as P1 and exchange capabilities."""
         client = self.client(**kwargs)
         assert client.open().result_code == 2001
@@ -181,7 +184,7 @@ class OcsProcess:
         add_account(store, ids, 1001, plan="basic")
         store.close()
 
-    def allow_peer(self, origin_host: str, **kwargs) -> None:
+    def allow_peer(self, origin_host: str, **kwargs: Any) -> None:
         """What `ocs peer allow` does."""
         store = self.open_store()
         ids = IdSource(SystemClock(), SEED_NODE)

@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import replace
+from typing import Any
 
 from twisted.internet.task import Clock as TwistedClock
 from twisted.internet.testing import StringTransport
@@ -41,7 +42,7 @@ MSISDN, IMSI = "15550001", "001010000000001"
 class StillLoop(TwistedClock):
     """A reactor whose time is moved by the test; calls from threads are made at once."""
 
-    def callFromThread(self, function, *args):
+    def callFromThread(self, function, *args: object):  # noqa: N802 -- Twisted's name
         function(*args)
 
 
@@ -51,7 +52,7 @@ class InlineWorker:
     def submit(self, function, done):
         try:
             result = function()
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 -- handed on, as the thread does
             done(None, error)
         else:
             done(result, None)
@@ -60,7 +61,7 @@ class InlineWorker:
 class HeldWorker(InlineWorker):
     """Keeps what it is given until the test lets it go on, like a busy database."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.held = deque()
 
     def submit(self, function, done):
@@ -113,7 +114,7 @@ def publish(store, ids, source="golden"):
 class Wire:
     """A client's end of one connection to a Harness."""
 
-    def __init__(self, harness, address="192.0.2.20"):
+    def __init__(self, harness, address="192.0.2.20") -> None:
         self.harness = harness
         self.protocol = harness.factory.buildProtocol(None)
         self.transport = StringTransport(
@@ -143,14 +144,14 @@ class Wire:
         (answer,) = self.received()
         return answer
 
-    def open(self, host=P1, realm="net.example", **changes):
+    def open(self, host=P1, realm="net.example", **changes: Any):
         """Exchange capabilities and return the CEA."""
         said = {"host_ip_addresses": ("192.0.2.20",), "vendor_id": 0, "product_name": "gateway"}
         said |= {"auth_application_ids": (4,)} | changes
         _, message = self.ask(CapabilitiesExchangeRequest(host, realm, **said).write(1, 1))
         return CapabilitiesExchangeAnswer.read(message)
 
-    def ccr(self, request: CreditControlRequest, **flags):
+    def ccr(self, request: CreditControlRequest, **flags: Any):
         """Send a CCR and return its CCA as a value."""
         _, message = self.ask(self.encode(request, **flags))
         return read_cca(message)
@@ -163,7 +164,7 @@ class Wire:
 class Harness:
     """A whole server over MemoryStore; account 1001 has 10.00 and the first two identities."""
 
-    def __init__(self, worker=None, options=None, store=None, **account):
+    def __init__(self, worker=None, options=None, store=None, **account: Any) -> None:
         self.clock = ManualClock(NOON_NS)
         self.ids = IdSource(self.clock, 1)
         self.store = store or MemoryStore(self.ids)
@@ -187,10 +188,10 @@ class Harness:
             self.loop, settings, self.server.diameter, self.server.diameter.decide_peer
         )
 
-    def wire(self, **kwargs) -> Wire:
+    def wire(self, **kwargs: Any) -> Wire:
         return Wire(self, **kwargs)
 
-    def open(self, host=P1, **changes) -> Wire:
+    def open(self, host=P1, **changes: Any) -> Wire:
         wire = Wire(self)
         assert wire.open(host, **changes).result_code == 2001
         return wire
@@ -212,7 +213,9 @@ class Harness:
         return sum(b.balance for b in buckets), sum(b.held for b in buckets)
 
 
-def ccr(kind, number=0, *services, session="pgw1.net.example;1;s1", **changes):
+def ccr(
+    kind, number=0, *services: MultipleServices, session="pgw1.net.example;1;s1", **changes: Any
+):
     """A CCR of P1 for the first account; ``services`` are MSCC."""
     request = CreditControlRequest(
         session_id=session,
@@ -232,7 +235,7 @@ def ccr(kind, number=0, *services, session="pgw1.net.example;1;s1", **changes):
     return request
 
 
-def mscc(group=100, *, used=None, ask=True, **changes) -> MultipleServices:
+def mscc(group=100, *, used=None, ask=True, **changes: Any) -> MultipleServices:
     """One MSCC: a rating group with an empty RSU, and octets used."""
     service = MultipleServices(rating_group=group)
     if ask:
