@@ -233,7 +233,8 @@ def test_micro_rounding_on_cumulative_usage() -> None:
     scenario = Scenario(CATALOG)
     scenario.play("I 0  600 rsu => 600 ok 10000000")
     for number in range(1, 1001):
-        scenario.play(f"U {number}  600 used=100 => 600 ok")
+        scenario.send(scenario.request(f"U {number} 600 used=100"))
+    scenario.check()
     balance, held = scenario.money()
     assert (balance, held) == (10_000_000 - 9537, 0)
     assert pricing.cost_micro(T_FINE, 333_333) == 31_789

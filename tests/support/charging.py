@@ -9,24 +9,30 @@ One line is one step. A request and what must come of it:
 
 Left of ``=>``: type, CC-Request-Number, then services divided by ``;``: rating group (``-`` for
 none, ``si5`` for a service identifier), ``rsu`` or ``rsu=N``, ``used=N``, ``before=N``,
-``after=N``, ``straddling=N``, ``money=1.25``, ``usedmoney=0.80``, ``reason=NAME``. A word with
-``@name`` picks another session, ``context=``, ``called=``, ``profile=``, ``client=``, ``action=``
-set parts of the request. Right of it: ``2001`` and the like for the command, and per service its
-rating group, ``ok`` or a code, the units granted (none stated: none may be granted), ``fui=...``
-(none stated: none may be there), ``vt=``, ``thr=``, ``ttc``. After ``|``: balance and reserved
-money. Other steps: ``again`` (the last request once more), ``wait SECONDS`` (time passes, timers
-run), ``top-up AMOUNT``, ``block``, ``unblock``. After every step the invariants must hold.
+``after=N``, ``straddling=N``, ``money=1.25``, ``usedmoney=0.80``, ``reason=NAME``, ``rate=N``
+octets a second. ``N`` counts the scenario's unit; ``octets:5+seconds:7`` names kinds, and
+``!NAME`` behind it the reason of one report. A word with ``@name`` picks another session; words
+such as ``context=``, ``called=``, ``profile=``, ``client=``, ``action=`` set parts of the request.
+Right of it: ``2001`` and the like for the command (``cost=``, ``enough=``, ``low=`` behind it),
+and per service its rating group, ``ok`` or a code, the units granted (none stated: none may be
+granted), ``fui=...`` (none stated: none may be there), ``vt=``, ``thr=``, ``qht=``, ``ttc``. After
+``|``: balance and reserved money. Other steps: ``again`` (the last request once more), ``wait
+SECONDS`` (time passes, timers run), ``top-up AMOUNT``, ``block``, ``unblock``. After every step the
+invariants must hold.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from ocs.amounts import Unit, parse_amount
 from ocs.catalog.matching import CatalogIndex, normalise_context
-from ocs.catalog.model import Catalog
+from ocs.catalog.model import Catalog, ChargeMode
 from ocs.charging import engine, lifecycle
 from ocs.charging.messages import (
     ChargingReply,
@@ -44,10 +50,11 @@ from ocs.charging.messages import (
 )
 from ocs.charging.profile import PROFILES
 from ocs.charging.session import Session, SessionState, make_session_key
+from ocs.charging.usage import cost_in_context
 from ocs.charging.working_set import RequestKey, WorkingSet
-from ocs.clock import IdSource, ManualClock
+from ocs.clock import NS_PER_SECOND, IdSource, ManualClock
 from ocs.ledger import entries, invariants
-from ocs.ledger.account import Account, AccountStatus, Bucket, Contra, Hold
+from ocs.ledger.account import Account, AccountStatus, Bucket, Contra, Hold, Movement
 from ocs.store.memory import MemoryStore
 
 NOON_NS = 1_767_614_400 * 10**9
@@ -71,6 +78,10 @@ CODES = {
     Outcome.RATING_FAILED: "5031",
 }
 ACCOUNT = 1001
+OPTIONS = frozenset({
+    "action", "called", "client", "context", "emergency", "event", "profile", "refund", "role",
+    "sub",
+})
 FUI = {0: "terminate", 1: "redirect", 2: "restrict"}
 
 
@@ -111,7 +122,7 @@ class Scenario:
         word, _, rest = step.partition(" ")
         if word in KINDS:
             asked, _, expected = step.partition("=>")
-            self.send(self._request(asked))
+            self.send(self.request(asked))
             self._compare(expected, where)
         elif word == "again":
             assert self.last is not None
@@ -142,18 +153,17 @@ class Scenario:
         """Do what the supervisor does at this instant."""
         for due in self.store.due_sessions(self.clock.now_ns(), 100):
             key = RequestKey(due.account_id, due.session_key, RequestKind.TIMER, 0)
-            self.store.transact(
-                [key],
-                lambda ws, key=key: lifecycle.expire_session(ws, key.session_key, self.context()),
+            expire = partial(
+                lifecycle.expire_session, session_key=key.session_key, context=self.context()
             )
+            self.store.transact([key], expire)
         for bucket in self.store.due_buckets(self.clock.now_ns(), 100):
             key = RequestKey(bucket.account_id, b"\0" * 16, RequestKind.TIMER, 0)
-            self.store.transact(
-                [key],
-                lambda ws, bucket=bucket: lifecycle.expire_bucket(
-                    ws, bucket.account_id, bucket.bucket_id, self.context()
-                ),
+            expire_bucket = partial(
+                lifecycle.expire_bucket, account_id=bucket.account_id, bucket_id=bucket.bucket_id,
+                context=self.context(),
             )
+            self.store.transact([key], expire_bucket)
 
     def top_up(self, amount_micro: int) -> None:
         """Credit the main bucket."""
@@ -184,8 +194,11 @@ class Scenario:
         """Assert the invariants of section 5.2."""
         account, buckets, sessions = self.load()
         moved: dict[int, int] = {}
-        for movement in self.store.movements(ACCOUNT):
+        movements = self.store.movements(ACCOUNT)
+        for movement in movements:
             moved[movement.bucket_id] = moved.get(movement.bucket_id, 0) + movement.amount
+        assert len({(line.request_id, line.line) for line in movements}) == len(movements), where
+        self._check_debits(sessions, movements, where)
         holds: list[Hold] = []
         for session in sessions:
             for quota in session.quotas:
@@ -194,6 +207,37 @@ class Scenario:
                 else:
                     assert not quota.holds, f"{where}: a closed session holds {quota.holds}"
         assert not invariants.check_account(account, buckets, moved, holds), where
+
+    def _check_debits(
+        self, sessions: list[Session], movements: list[Movement], where: str
+    ) -> None:
+        """Assert that each session paid the price of all it reported, context by context."""
+        paid: Counter[bytes] = Counter()
+        key_by_request = {
+            record.request_id: record.key.session_key
+            for record in self.store.stored_records(ACCOUNT)
+        }
+        for line in movements:
+            if line.unit == Unit.MONEY and line.contra == Contra.REVENUE:
+                paid[key_by_request[line.request_id]] -= line.amount
+        for session in sessions:
+            assert session.charged_micro == paid[session.key], where
+            keys = [(one.service, one.service_identifiers or one.rating_group)
+                    for one in session.quotas]
+            assert len(keys) == len(set(keys)), where
+            terms = self.index.catalog.plans[session.plan].terms
+            for quota in session.quotas:
+                unit = self.index.catalog.services[quota.service].unit
+                for context in quota.contexts:
+                    price = self.index.rule(session.plan, quota.service, context.rule).price
+                    cost = cost_in_context(
+                        self.index, terms[quota.service], unit, price, context.zone,
+                        context.slot_ns, context.paid_units,
+                    )
+                    assert context.charged_micro == cost, where
+                paid_units = sum(context.paid_units for context in quota.contexts)
+                if terms[quota.service].mode is ChargeMode.PRICED and quota.contexts:
+                    assert quota.used_units == paid_units + quota.bucket_units, where
 
     def _open_account(
         self, balance: int, plan: str, limit: int, buckets: Iterable[Bucket]
@@ -230,7 +274,8 @@ class Scenario:
 
         self.store.transact([self._operator_key()], decide)
 
-    def _request(self, text: str) -> ChargingRequest:
+    def request(self, text: str) -> ChargingRequest:
+        """Return the request that the left side of a line means."""
         head, *words = text.split()
         number = words.pop(0)
         options: dict[str, str] = {}
@@ -240,7 +285,7 @@ class Scenario:
             key, _, value = word.partition("=")
             if word.startswith("@"):
                 name = word[1:]
-            elif key in ("context", "called", "profile", "action", "role", "refund", "client"):
+            elif key in OPTIONS:
                 options[key] = value
             else:
                 rest.append(word)
@@ -248,9 +293,11 @@ class Scenario:
         now_ns = self.clock.now_ns()
         context = options.get("context", "32251@3gpp.org")
         account = 0 if options.get("client") == "unknown" else ACCOUNT
+        sub_session = int(options["sub"]) if "sub" in options else None
+        event_ns = now_ns + int(options.get("event", "0")) * NS_PER_SECOND
         return ChargingRequest(
             session_id=f"pgw1.net.example;1;{name}",
-            session_key=make_session_key(f"pgw1.net.example;1;{name}", None),
+            session_key=make_session_key(f"pgw1.net.example;1;{name}", sub_session),
             kind=KINDS[head],
             number=int(number),
             received_ns=now_ns,
@@ -259,7 +306,8 @@ class Scenario:
             service_context=normalise_context(context),
             identities=(Identity("msisdn", "15550001"),),
             services=tuple(services),
-            event_ns=now_ns,
+            sub_session_id=sub_session,
+            event_ns=event_ns,
             action=int(options.get("action", "-1")),
             origin_host="pgw1.net.example",
             origin_realm="net.example",
@@ -267,6 +315,7 @@ class Scenario:
             attributes=RatingAttributes(
                 called_party=options.get("called", ""),
                 role_of_node=int(options.get("role", "-1")),
+                emergency="emergency" in options,
             ),
             refund_reference=options.get("refund", ""),
             profile=PROFILES[options.get("profile", "generic")],
@@ -284,18 +333,22 @@ class Scenario:
         for word in words:
             key, _, value = word.partition("=")
             if key == "rsu":
-                request.requested = self._units(int(value)) if value else Units()
+                request.requested = self._units(value) if value else Units()
             elif key == "money":
-                request.requested = Units(money_micro=parse_amount(value), money_currency="EUR")
+                request.requested = _money(value)
             elif key == "usedmoney":
-                used.append(UsedUnits(Units(money_micro=parse_amount(value))))
+                used.append(UsedUnits(_money(value)))
             elif key == "used":
-                used.append(UsedUnits(self._units(int(value))))
+                value, _, reason = value.partition("!")
+                why = ReportingReason[reason] if reason else -1
+                used.append(UsedUnits(self._units(value), reason=why))
+            elif key == "rate":
+                request.rate_octets_per_second = int(value)
             elif key in ("before", "after", "straddling"):
                 side = {"before": TariffSide.BEFORE, "after": TariffSide.AFTER}.get(
                     key, TariffSide.INDETERMINATE
                 )
-                used.append(UsedUnits(self._units(int(value)), side, side_given=True))
+                used.append(UsedUnits(self._units(value), side, side_given=True))
             elif key == "reason":
                 request.reason = ReportingReason[value]
             else:
@@ -303,7 +356,14 @@ class Scenario:
         request.used = tuple(used)
         return request
 
-    def _units(self, amount: int) -> Units:
+    def _units(self, text: str) -> Units:
+        if ":" in text:
+            kinds: dict[str, Any] = {}
+            for part in text.split("+"):
+                kind, _, value = part.partition(":")
+                kinds[kind] = int(value)
+            return Units(**kinds)
+        amount = int(text)
         if self.unit is Unit.SECONDS:
             return Units(seconds=amount)
         return Units(events=amount) if self.unit is Unit.EVENTS else Units(octets=amount)
@@ -311,10 +371,11 @@ class Scenario:
     def _compare(self, expected: str, where: str) -> None:
         answers, _, money = expected.partition("|")
         parts = [part.split() for part in answers.split(";") if part.strip()]
-        if parts and len(parts[0]) == 1 and len(parts[0][0]) == 4 and parts[0][0].isdigit():
-            (code,) = parts.pop(0)
-        else:
-            code = "2001"
+        code, words = "2001", []
+        if parts and len(parts[0][0]) == 4 and parts[0][0].isdigit():
+            code, *words = parts.pop(0)
+        for word in words:
+            self._compare_word(word, where)
         assert CODES[Outcome(self.reply.outcome)] == code, (where, self.reply)
         if code == "2001" and parts:
             assert len(self.reply.services) == len(parts), (where, self.reply)
@@ -325,6 +386,14 @@ class Scenario:
             balance, held = self.money()
             actual = {"B": balance, "R": held}[key]
             assert actual == parse_amount(value), (where, f"{key} is {actual} micro")
+
+    def _compare_word(self, word: str, where: str) -> None:
+        key, _, value = word.partition("=")
+        if key == "cost":
+            assert self.reply.cost_micro == parse_amount(value), (where, self.reply)
+        else:
+            actual = {"enough": self.reply.enough_credit, "low": self.reply.low_balance}[key]
+            assert actual is (value == "yes"), (where, self.reply)
 
     def _compare_service(self, words: list[str], service: ServiceReply, where: str) -> None:
         group, code, *rest = words
@@ -349,13 +418,22 @@ class Scenario:
                     or service.unit_threshold_events
                 )
                 assert thresholds == int(value), (where, service)
+            elif key == "qht":
+                assert service.quota_holding_seconds == int(value), (where, service)
             elif key == "ttc":
                 assert service.tariff_change_ns, (where, service)
             else:
-                granted = key
+                granted = word
         assert _granted(service) == granted, (where, service)
         actual_fui = FUI[service.final_unit.action] if service.final_unit else None
         assert actual_fui == fui, (where, service)
+
+
+def _money(text: str) -> Units:
+    currency = text.lstrip("-.0123456789")
+    return Units(
+        money_micro=parse_amount(text.removesuffix(currency)), money_currency=currency or "EUR"
+    )
 
 
 def _granted(service: ServiceReply) -> str | None:
@@ -364,7 +442,9 @@ def _granted(service: ServiceReply) -> str | None:
         return None
     if units.money_micro is not None:
         return f"{units.money_micro}micro"
-    values = (
-        units.octets, units.seconds, units.events, units.input_octets, units.output_octets
-    )
-    return ",".join(str(value) for value in values if value is not None)
+    kinds = {
+        "octets": units.octets, "seconds": units.seconds, "events": units.events,
+        "input_octets": units.input_octets, "output_octets": units.output_octets,
+    }
+    named = [f"{kind}:{value}" for kind, value in kinds.items() if value is not None]
+    return "+".join(named) if len(named) > 1 else named[0].partition(":")[2]
