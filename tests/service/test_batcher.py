@@ -20,13 +20,17 @@ def request(number, deadline_s=2.0, profile="generic"):
     )  # fmt: skip
 
 
+def broken(*_: object) -> Any:
+    raise ZeroDivisionError
+
+
 class Bench:
     """A batcher over a worker that waits for the test."""
 
     def __init__(self, **limits: int) -> None:
         self.loop, self.worker, self.clock = StillLoop(), HeldWorker(), ManualClock(0)
-        self.batches = []
-        self.replies = {}
+        self.batches: list[list[int]] = []
+        self.replies: dict[int, list[tuple[ChargingReply, bool]]] = {}
         self.metrics = Metrics()
         self.batcher = Batcher(
             self.loop, self.worker, self.decide, self.clock, self.metrics, BatchLimits(**limits)
@@ -38,12 +42,13 @@ class Bench:
 
     def submit(self, *numbers: int, **kwargs: Any):
         for number in numbers:
-            self.batcher.submit(
-                request(number, **kwargs),
-                lambda reply, late, number=number: self.replies.setdefault(number, []).append(
-                    (reply, late)
-                ),
-            )
+            self.batcher.submit(request(number, **kwargs), self.noting(number))
+
+    def noting(self, number):
+        def note(reply, late):
+            self.replies.setdefault(number, []).append((reply, late))
+
+        return note
 
     def outcomes(self):
         return {
@@ -134,7 +139,7 @@ def test_a_decision_that_took_too_long_is_reported_as_late():
 def test_a_failing_decider_fails_its_batch_only():
     bench = Bench()
     decide = bench.decide
-    bench.batcher._decide = lambda _requests: 1 / 0
+    bench.batcher._decide = broken
     bench.submit(1)
     bench.loop.advance(0)
     bench.worker.run()
@@ -150,7 +155,7 @@ def test_a_failing_decider_fails_its_batch_only():
 
 def test_a_callback_that_fails_does_not_stop_the_others():
     bench = Bench()
-    bench.batcher.submit(request(1), lambda _reply, _late: 1 / 0)
+    bench.batcher.submit(request(1), broken)
     bench.submit(2)
     bench.loop.advance(0)
     bench.worker.run()
@@ -159,7 +164,7 @@ def test_a_callback_that_fails_does_not_stop_the_others():
 
 def test_idle_is_told_after_the_last_reply():
     bench = Bench()
-    told = []
+    told: list[Any] = []
     bench.batcher.when_idle(lambda: told.append("empty"))
     assert told == ["empty"]
     bench.submit(1, 2)
@@ -191,7 +196,7 @@ def test_the_thread_does_things_in_order_and_hands_back_results_and_errors():
     loop = StillLoop()
     worker = StoreWorker(loop)
     worker.start()
-    got = []
+    got: list[Any] = []
     worker.submit(lambda: 1, lambda result, error: got.append((result, error)))
     worker.submit(lambda: 1 / 0, lambda result, error: got.append((result, type(error))))
     worker.submit(lambda: 3, lambda result, error: got.append((result, error)))

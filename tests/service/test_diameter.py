@@ -6,7 +6,6 @@ import pytest
 
 from ocs.charging.messages import Outcome
 from ocs.errors import StoreUnavailableError
-from ocs.service import charging, diameter
 from ocs.service.results import OUTCOME_LABELS, RESULT_CODES
 from ocs.store.interface import PeerEntry
 from protocol import codec
@@ -27,6 +26,14 @@ INITIAL, UPDATE, TERMINATION, EVENT = 1, 2, 3, 4
 
 def avp_codes(message):
     return [found[0] for found in codec.iter_avps(message, HEADER_SIZE, len(message))]
+
+
+def without_context(message):
+    """The same CCR without its Service-Context-Id."""
+    context = codec.find_avp(message, HEADER_SIZE, len(message), 461)
+    assert context
+    broken = message.replace(context, b"")
+    return broken[:1] + len(broken).to_bytes(3, "big") + broken[4:]
 
 
 def test_every_outcome_has_a_result_code_and_a_label():
@@ -96,9 +103,7 @@ def test_a_routing_fault_wins_over_a_missing_avp():
     wire = Harness().open()
     request = ccr(INITIAL, 0, mscc(), destination_host="ocs2.ocs.example")
     message = wire.encode(request)
-    context = codec.find_avp(message, HEADER_SIZE, len(message), 461)
-    broken = message.replace(context, b"")
-    broken = broken[:1] + len(broken).to_bytes(3, "big") + broken[4:]
+    broken = without_context(message)
     assert read_cca(wire.ask(broken)[1]).result_code == 3002
 
 
@@ -107,9 +112,7 @@ def test_a_request_that_cannot_be_read_is_refused_with_what_was_readable():
     harness = Harness()
     wire = harness.open()
     message = wire.encode(ccr(INITIAL, 3, mscc()))
-    context = codec.find_avp(message, HEADER_SIZE, len(message), 461)
-    broken = message.replace(context, b"")
-    broken = broken[:1] + len(broken).to_bytes(3, "big") + broken[4:]
+    broken = without_context(message)
     answer = read_cca(wire.ask(broken)[1])
     assert answer.result_code == 5005
     assert answer.failed_avp == bytes.fromhex("000001cd40000008")
@@ -305,7 +308,7 @@ def test_a_fault_of_ours_in_the_edge_is_5012_and_the_next_request_is_served(monk
     harness = Harness()
     wire = harness.open()
     with monkeypatch.context() as patch:
-        patch.setattr(diameter, "to_charging_request", lambda *_: 1 / 0)
+        patch.setattr("ocs.service.diameter.to_charging_request", lambda *_: 1 / 0)
         answer = wire.ccr(ccr(INITIAL, 0, mscc()))
     assert answer.result_code == 5012
     assert wire.ccr(ccr(INITIAL, 0, mscc())).result_code == 2001
@@ -315,7 +318,7 @@ def test_a_fault_in_a_decision_is_5012_and_changes_nothing(monkeypatch):
     harness = Harness()
     wire = harness.open()
     with monkeypatch.context() as patch:
-        patch.setattr(charging, "decide", lambda *_: 1 / 0)
+        patch.setattr("ocs.service.charging.decide", lambda *_: 1 / 0)
         assert wire.ccr(ccr(INITIAL, 0, mscc())).result_code == 5012
     assert harness.store.stored_records(1001) == []
     assert wire.ccr(ccr(INITIAL, 0, mscc())).result_code == 2001

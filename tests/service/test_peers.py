@@ -1,5 +1,7 @@
 """Who may connect, seen from the wire and in the log."""
 
+from typing import Any
+
 import pytest
 
 from ocs.ledger.account import OperatorAction
@@ -9,7 +11,11 @@ from protocol.base import CapabilitiesExchangeRequest
 from protocol.codec import FLAG_ERROR
 from tests.support.service import NOON_NS, P1, Harness, ccr, mscc
 
-CER = {"host_ip_addresses": ("192.0.2.20",), "vendor_id": 0, "product_name": "gateway"}
+CER: dict[str, Any] = {
+    "host_ip_addresses": ("192.0.2.20",),
+    "vendor_id": 0,
+    "product_name": "gateway",
+}
 
 
 def action(harness):

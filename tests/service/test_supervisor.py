@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from ocs.amounts import Unit
+from ocs.charging import lifecycle
 from ocs.clock import NS_PER_SECOND
 from ocs.errors import IntegrityError, StoreUnavailableError
 from ocs.ledger.account import Bucket
@@ -193,14 +194,14 @@ def test_one_session_that_cannot_be_expired_does_not_keep_the_others(monkeypatch
     wire = harness.open()
     for number in range(5):
         wire.ccr(ccr(1, 0, mscc(), session=f"s{number}"))
-    real = module.lifecycle.expire_session
+    real = lifecycle.expire_session
 
     def expire(working_set, key, context):
         if working_set.sessions[key].session_id == "s3":
             raise IntegrityError("does not add up")
         return real(working_set, key, context)
 
-    monkeypatch.setattr(module.lifecycle, "expire_session", expire)
+    monkeypatch.setattr(lifecycle, "expire_session", expire)
     harness.pass_time(TCC + 10)
     assert sorted(states(harness).values()) == [1, 4, 4, 4, 4]
     assert capsys.readouterr().out.count("not tried again") == 1

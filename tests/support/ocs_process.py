@@ -47,7 +47,12 @@ class OcsProcess:
     """One server; ``with`` starts it and ends it. ``sections`` go over the settings file."""
 
     def __init__(
-        self, directory: Path, url: str = "", *, test_clock: bool = False, **sections: dict
+        self,
+        directory: Path,
+        url: str = "",
+        *,
+        test_clock: bool = False,
+        **sections: dict[str, Any],
     ) -> None:
         self.directory = directory
         self.url = url or f"sqlite:///{directory / 'ocs.db'}"

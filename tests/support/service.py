@@ -62,7 +62,7 @@ class HeldWorker(InlineWorker):
     """Keeps what it is given until the test lets it go on, like a busy database."""
 
     def __init__(self) -> None:
-        self.held = deque()
+        self.held: deque[tuple[Any, Any]] = deque()
 
     def submit(self, function, done):
         self.held.append((function, done))
@@ -146,7 +146,11 @@ class Wire:
 
     def open(self, host=P1, realm="net.example", **changes: Any):
         """Exchange capabilities and return the CEA."""
-        said = {"host_ip_addresses": ("192.0.2.20",), "vendor_id": 0, "product_name": "gateway"}
+        said: dict[str, Any] = {
+            "host_ip_addresses": ("192.0.2.20",),
+            "vendor_id": 0,
+            "product_name": "gateway",
+        }
         said |= {"auth_application_ids": (4,)} | changes
         _, message = self.ask(CapabilitiesExchangeRequest(host, realm, **said).write(1, 1))
         return CapabilitiesExchangeAnswer.read(message)
@@ -209,6 +213,7 @@ class Harness:
     def money(self, account_id=1001) -> tuple[int, int]:
         """Balance and reserved money of an account in micro units."""
         state = self.store.account_state(account_id)
+        assert state is not None
         buckets = [bucket for bucket in state.buckets if bucket.unit == Unit.MONEY]
         return sum(b.balance for b in buckets), sum(b.held for b in buckets)
 
