@@ -36,6 +36,8 @@ CONNECT_SECONDS = 10.0
 """How long the server may take to accept every connection at the start."""
 DRAIN_SECONDS = 15.0
 """How long the end of the last sessions may take."""
+INTERRUPTED = "ended by a signal"
+"""The problem of a report whose run was ended early."""
 _RECONNECT_SECONDS = 0.5
 _BUSY_SECONDS = 0.5
 _SWEEP_SECONDS = 0.25
@@ -430,6 +432,8 @@ def run_scenario(
         reactor.stop()
 
     def signalled(*_: Any) -> None:
+        if INTERRUPTED not in simulation.measured.problems:
+            simulation.measured.problems.append(INTERRUPTED)
         reactor.callFromThread(simulation.close)
 
     def begin() -> None:
