@@ -186,7 +186,8 @@ def _holding_time(text: str) -> int | None:
 def read_final_unit(group: Mapping, key: str, default: FinalUnitPolicy) -> FinalUnitPolicy:
     """Return the final-unit policy under ``key``: a word, or a group with ``action``.
 
-    A redirect needs one address; the address, rules and filter ids must suit the action.
+    A redirect needs one address; the address, rules, filter ids and zero_grant must suit the
+    action.
     """
     node = group.get(key)
     if node is None:
@@ -204,6 +205,7 @@ def read_final_unit(group: Mapping, key: str, default: FinalUnitPolicy) -> Final
     ]
     rules = tuple(scalar.parsed(_filter_rule, "") for scalar in policy.scalars("filter_rules"))
     filter_ids = tuple(scalar.text for scalar in policy.scalars("filter_ids"))
+    zero_grant = policy.boolean("zero_grant", default.zero_grant)
     policy.finish()
     if action is FinalUnitAction.REDIRECT:
         if len(addresses) != 1:
@@ -212,8 +214,15 @@ def read_final_unit(group: Mapping, key: str, default: FinalUnitPolicy) -> Final
         addresses[0][1].problem("an address is only for the action redirect")
     if action is FinalUnitAction.TERMINATE and (rules or filter_ids):
         policy.problem("filter_rules and filter_ids are not for the action terminate")
+    if zero_grant and action is not FinalUnitAction.TERMINATE:
+        policy.problem("zero_grant is only for the action terminate")
     if not addresses:
-        return FinalUnitPolicy(action, restriction_filter_rules=rules, filter_ids=filter_ids)
+        return FinalUnitPolicy(
+            action,
+            restriction_filter_rules=rules,
+            filter_ids=filter_ids,
+            zero_grant=zero_grant,
+        )
     kind, address = addresses[0]
     return FinalUnitPolicy(
         action,

@@ -286,6 +286,7 @@ def test_quota_of_a_plan_changes_only_what_it_says():
     "value,expected",
     [
         ("terminate", FinalUnitPolicy()),
+        ("{action: terminate, zero_grant: true}", FinalUnitPolicy(zero_grant=True)),
         ("restrict", FinalUnitPolicy(FinalUnitAction.RESTRICT_ACCESS)),
         (
             "{action: redirect, ipv6: '2001:0db8:0::0001'}",
