@@ -206,6 +206,7 @@ FINAL_UNITS = [
     ("{action: redirect, ipv4: 192.0.2.1, url: 'http://x/'}", "exactly one of"),
     ("{action: terminate, url: 'http://x/'}", "only for the action redirect"),
     ("{action: terminate, filter_ids: [x]}", "not for the action terminate"),
+    ("{action: restrict, zero_grant: true}", "only for the action terminate"),
     ("{action: restrict, filter_rules: [allow all]}", "no filter rule such as"),
     ("{url: 'http://x/'}", "'action' is missing"),
     ("[terminate]", "needed"),
