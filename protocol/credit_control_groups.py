@@ -86,7 +86,7 @@ def read_cost(reading: Reading, _position: int, start: int, stop: int) -> CostIn
     return None if money is None else CostInformation(money, found.get("cost_unit"))
 
 
-_UNITS: Table = dict(
+UNITS: Table = dict(
     [
         u32("CC-Time", "time"),
         u64("CC-Total-Octets", "total_octets"),
@@ -97,7 +97,7 @@ _UNITS: Table = dict(
         time_ns("Tariff-Time-Change", "tariff_time_change_ns"),
     ]
 )
-_USED_UNITS: Table = _UNITS | dict(
+USED_UNITS: Table = UNITS | dict(
     [
         i32("Tariff-Change-Usage", "tariff_change_usage"),
         i32("Reporting-Reason", "reporting_reason"),
@@ -109,12 +109,12 @@ def read_units(reading: Reading, _position: int, start: int, stop: int) -> Servi
     """A Requested- or Granted-Service-Unit; the empty group is all None."""
     if start == stop:
         return ServiceUnits()
-    return ServiceUnits(**read_members(reading, start, stop, _UNITS))
+    return ServiceUnits(**read_members(reading, start, stop, UNITS))
 
 
 def read_used(reading: Reading, _position: int, start: int, stop: int) -> UsedServiceUnit:
     """One Used-Service-Unit."""
-    found = read_members(reading, start, stop, _USED_UNITS)
+    found = read_members(reading, start, stop, USED_UNITS)
     if "tariff_change_usage" in found:
         _check_tariff_change(reading, found["tariff_change_usage"], start, stop)
     return UsedServiceUnit(**found)
@@ -127,7 +127,7 @@ def _check_tariff_change(reading: Reading, value: int, start: int, stop: int) ->
         reading.problem(Step.VALUE, INVALID_AVP_VALUE, message, failed)
 
 
-_SUBSCRIPTION_ID: Table = dict(
+SUBSCRIPTION_ID: Table = dict(
     [i32("Subscription-Id-Type", "type"), text("Subscription-Id-Data", "data")]
 )
 
@@ -137,7 +137,7 @@ def read_subscription_id(
 ) -> SubscriptionId | None:
     """A Subscription-Id; without its type or its data it is 5005."""
     faults = len(reading.problems)
-    found = read_members(reading, start, stop, _SUBSCRIPTION_ID)
+    found = read_members(reading, start, stop, SUBSCRIPTION_ID)
     if len(found) == 2:
         return SubscriptionId(**found)
     if len(reading.problems) == faults:
@@ -174,7 +174,7 @@ def read_subscription_id_extension(
     return subscription_id
 
 
-_EQUIPMENT: Table = dict(
+EQUIPMENT: Table = dict(
     [i32("User-Equipment-Info-Type", "type"), octets("User-Equipment-Info-Value", "value")]
 )
 
@@ -183,7 +183,7 @@ def read_equipment(
     reading: Reading, _position: int, start: int, stop: int
 ) -> UserEquipmentInfo | None:
     """A User-Equipment-Info."""
-    found = read_members(reading, start, stop, _EQUIPMENT)
+    found = read_members(reading, start, stop, EQUIPMENT)
     if len(found) == 2:
         return UserEquipmentInfo(**found)
     reading.missing(f"User-Equipment-Info-{'Value' if 'type' in found else 'Type'}")
@@ -204,14 +204,14 @@ def read_parameter_type(reading: Reading, _position: int, start: int, stop: int)
     return parameter_type
 
 
-_VENDOR_APPLICATION: Table = dict(
+VENDOR_APPLICATION: Table = dict(
     [u32("Vendor-Id", "vendor"), u32("Auth-Application-Id", "application_id")]
 )
 
 
 def read_vendor_application(reading: Reading, _position: int, start: int, stop: int) -> int | None:
     """The Auth-Application-Id inside a Vendor-Specific-Application-Id, if it has one."""
-    found = read_members(reading, start, stop, _VENDOR_APPLICATION)
+    found = read_members(reading, start, stop, VENDOR_APPLICATION)
     application_id: int | None = found.get("application_id")
     return application_id
 
@@ -280,15 +280,16 @@ def _read_pool_reference(
     return PoolReference(found["pool_identifier"], found["unit_type"], *found["multiplier"])
 
 
-_TRIGGER: Table = dict([many_in_tuple("Trigger-Type", "types", read_many_u32)])
+TRIGGER: Table = dict([many_in_tuple("Trigger-Type", "types", read_many_u32)])
 
 
-def _read_trigger(reading: Reading, _position: int, start: int, stop: int) -> tuple[int, ...]:
-    types: tuple[int, ...] = read_members(reading, start, stop, _TRIGGER).get("types", ())
+def read_trigger(reading: Reading, _position: int, start: int, stop: int) -> tuple[int, ...]:
+    """The Trigger-Types of a Trigger; empty disarms all."""
+    types: tuple[int, ...] = read_members(reading, start, stop, TRIGGER).get("types", ())
     return types
 
 
-_QOS: Table = dict(
+QOS: Table = dict(
     [
         u32("APN-Aggregate-Max-Bitrate-UL", "apn_ambr_ul"),
         u32("APN-Aggregate-Max-Bitrate-DL", "apn_ambr_dl"),
@@ -296,11 +297,12 @@ _QOS: Table = dict(
 )
 
 
-def _read_qos(reading: Reading, _position: int, start: int, stop: int) -> QosInformation:
-    return QosInformation(**read_members(reading, start, stop, _QOS))
+def read_qos(reading: Reading, _position: int, start: int, stop: int) -> QosInformation:
+    """QoS-Information of a bearer."""
+    return QosInformation(**read_members(reading, start, stop, QOS))
 
 
-_SERVICES: Table = dict(
+SERVICES: Table = dict(
     [
         u32("Rating-Group", "rating_group"),
         many_in_tuple("Service-Identifier", "service_identifiers", read_many_u32),
@@ -318,16 +320,16 @@ _SERVICES: Table = dict(
         u32("Quota-Holding-Time", "quota_holding_time"),
         u32("Quota-Consumption-Time", "quota_consumption_time"),
         many_in_tuple("G-S-U-Pool-Reference", "pool_references", _read_pool_reference),
-        one("Trigger", "trigger_types", _read_trigger),
+        one("Trigger", "trigger_types", read_trigger),
         octets("Refund-Information", "refund_information"),
-        one("QoS-Information", "qos", _read_qos),
+        one("QoS-Information", "qos", read_qos),
     ]
 )
 
 
 def read_services(reading: Reading, _position: int, start: int, stop: int) -> MultipleServices:
     """One Multiple-Services-Credit-Control of either direction."""
-    found = read_members(reading, start, stop, _SERVICES)
+    found = read_members(reading, start, stop, SERVICES)
     if "tariff_change_usage" in found:
         _check_tariff_change(reading, found["tariff_change_usage"], start, stop)
     return MultipleServices(**found)

@@ -66,23 +66,24 @@ def _skip_in_hash(reading: Reading, position: int, stop: int) -> None:
     reading.skipped.append((position, (stop + 3) & -4))
 
 
-def _read_proxy_info(reading: Reading, position: int, _start: int, stop: int) -> None:
+def read_proxy_info(reading: Reading, position: int, _start: int, stop: int) -> None:
+    """A Proxy-Info, kept octet by octet for the answer."""
     reading.proxy_infos.append(reading.data[position : (stop + 3) & -4])
     _skip_in_hash(reading, position, stop)
 
 
-def _read_hop(reading: Reading, position: int, start: int, stop: int) -> str | None:
+def read_hop(reading: Reading, position: int, start: int, stop: int) -> str | None:
     """Route-Record and Destination-Host, which agents and failover change."""
     _skip_in_hash(reading, position, stop)
     return read_text(reading, position, start, stop)
 
 
-_REQUEST: Table = dict(
+REQUEST: Table = dict(
     [
         text("Session-Id", "session_id"),
         text("Origin-Host", "origin_host"),
         text("Origin-Realm", "origin_realm"),
-        one("Destination-Host", "destination_host", _read_hop),
+        one("Destination-Host", "destination_host", read_hop),
         text("Destination-Realm", "destination_realm"),
         u32("Auth-Application-Id", "auth_application_id"),
         many_in_tuple(
@@ -113,8 +114,8 @@ _REQUEST: Table = dict(
         octets("CC-Correlation-Id", "correlation_id"),
         one("User-Equipment-Info", "user_equipment_info", read_equipment),
         octets("Service-Information", "service_information"),
-        one("Proxy-Info", "proxy_infos", _read_proxy_info),
-        many("Route-Record", "route_records", _read_hop),
+        one("Proxy-Info", "proxy_infos", read_proxy_info),
+        many("Route-Record", "route_records", read_hop),
     ]
 )
 
@@ -133,7 +134,7 @@ def read_ccr(
     end = len(message)
     codec.check_avp_count(message, HEADER_SIZE, end, limits)
     reading = Reading(message, lenient, limits)
-    found = read_members(reading, HEADER_SIZE, end, _REQUEST)
+    found = read_members(reading, HEADER_SIZE, end, REQUEST)
     if lenient.refuses_oddities:
         _refuse_oddities(reading, found.get("request_type"))
     _check_grammar(reading, found)
@@ -233,8 +234,12 @@ def _content_hash(message: bytes, skipped: list[tuple[int, int]]) -> int:
         parts.append(message[position:start])
         position = stop
     parts.append(message[position:])
-    digest = blake2b(b"".join(parts), digest_size=8).digest()
-    return int.from_bytes(digest, "big") & _HASH_MASK
+    return hash_content(b"".join(parts))
+
+
+def hash_content(octets: bytes) -> int:
+    """63 bits of a digest; equal on every machine, because they are stored with the session."""
+    return int.from_bytes(blake2b(octets, digest_size=8).digest(), "big") & _HASH_MASK
 
 
 def partial_ccr_fields(message: bytes) -> tuple[bytes | None, int | None, int | None, bytes]:
@@ -307,7 +312,7 @@ _ANSWER: Table = dict(
         many_in_tuple("Redirect-Host", "redirect_hosts", read_text),
         text("Error-Message", "error_message"),
         one("Failed-AVP", "failed_avp", read_octets),
-        one("Proxy-Info", "proxy_infos", _read_proxy_info),
+        one("Proxy-Info", "proxy_infos", read_proxy_info),
     ]
 )
 

@@ -27,6 +27,7 @@ _U32 = struct.Struct(">I").unpack_from
 _I32 = struct.Struct(">i").unpack_from
 _U64 = struct.Struct(">Q").unpack_from
 _I64 = struct.Struct(">q").unpack_from
+NUMBER_FORMATS = {_U32: "I", _I32: "i", _U64: "Q", _I64: "q"}  # by what reads them
 
 # How a member is read and stored: 4 and 8 are fixed sizes, the others have a variable payload.
 TEXT = 1  # single, like ONE
@@ -270,7 +271,8 @@ def read_many_u32(reading: Reading, position: int, start: int, stop: int) -> int
     return value
 
 
-def _read_time(data: bytes, start: int) -> tuple[int]:
+def unpack_time(data: bytes, start: int) -> tuple[int]:
+    """Nanoseconds since 1970 of the Time at `start`."""
     return (datatypes.seconds_to_unix_ns(_U32(data, start)[0]),)
 
 
@@ -303,7 +305,7 @@ def i64(name: str, attribute: str) -> tuple[int, Member]:
 
 def time_ns(name: str, attribute: str) -> tuple[int, Member]:
     """A single Time as nanoseconds since 1970."""
-    return _member(name, 4, attribute, _read_time)
+    return _member(name, 4, attribute, unpack_time)
 
 
 def text(name: str, attribute: str, vendor: int | None = None) -> tuple[int, Member]:

@@ -32,10 +32,10 @@ from protocol.members import (
     u32,
 )
 
-_HEX_DIGITS = b"0123456789ABCDEFabcdef"
+HEX_DIGITS = b"0123456789ABCDEFabcdef"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ServiceInformation:
     """What is known of the service, absent members None or empty.
 
@@ -93,7 +93,7 @@ class ServiceInformation:
     sm_discharge_time_ns: int | None = None
 
 
-def _number_in_octets(reading: Reading, position: int, start: int, stop: int) -> int | None:
+def read_number_in_octets(reading: Reading, position: int, start: int, stop: int) -> int | None:
     """A number sent as its raw octets, 1 to 4 of them."""
     size = stop - start
     if 1 <= size <= 4:
@@ -101,17 +101,18 @@ def _number_in_octets(reading: Reading, position: int, start: int, stop: int) ->
     return _refused(reading, position, stop, f"a number of {size} octets")
 
 
-def _charging_id(reading: Reading, position: int, start: int, stop: int) -> int | None:
+def read_charging_id(reading: Reading, position: int, start: int, stop: int) -> int | None:
+    """3GPP-Charging-Id, a number in 4 octets."""
     if stop - start != 4:
         return _refused(reading, position, stop, "3GPP-Charging-Id needs 4 octets")
     return int.from_bytes(reading.data[start:stop], "big")
 
 
-def _nsapi(reading: Reading, position: int, start: int, stop: int) -> int | None:
+def read_nsapi(reading: Reading, position: int, start: int, stop: int) -> int | None:
     """One ASCII hexadecimal digit, or by some gateways the raw number."""
     payload = reading.data[start:stop]
     if len(payload) == 1:
-        if payload in _HEX_DIGITS:
+        if payload in HEX_DIGITS:
             return int(payload, 16)
         if payload[0] < 16 and reading.leniency.raw_3gpp_octets:
             return payload[0]
@@ -124,15 +125,16 @@ def _refused(reading: Reading, position: int, stop: int, message: str) -> int | 
     return None
 
 
-def _imei(reading: Reading, position: int, start: int, stop: int) -> bytes | None:
+def read_imei(reading: Reading, position: int, start: int, stop: int) -> bytes | None:
+    """The IMEI(SV) of a User-Equipment-Info."""
     equipment = read_equipment(reading, position, start, stop)
     return equipment.value if equipment is not None and equipment.type == 0 else None
 
 
-_PS: Table = dict(
+PS: Table = dict(
     [
         text("3GPP-IMSI", "imsi"),
-        one("3GPP-Charging-Id", "charging_id", _charging_id),
+        one("3GPP-Charging-Id", "charging_id", read_charging_id),
         i32("3GPP-PDP-Type", "pdp_type"),
         many_in_tuple("PDP-Address", "pdp_addresses", read_address),
         many_in_tuple("SGSN-Address", "sgsn_addresses", read_address),
@@ -143,32 +145,34 @@ _PS: Table = dict(
         text("3GPP-IMSI-MCC-MNC", "imsi_mcc_mnc"),
         text("3GPP-SGSN-MCC-MNC", "sgsn_mcc_mnc"),
         text("3GPP-GGSN-MCC-MNC", "ggsn_mcc_mnc"),
-        one("3GPP-NSAPI", "nsapi", _nsapi),
+        one("3GPP-NSAPI", "nsapi", read_nsapi),
         octets("3GPP-MS-TimeZone", "ms_time_zone"),
         octets("3GPP-User-Location-Info", "user_location"),
-        one("3GPP-RAT-Type", "rat_type", _number_in_octets),
-        one("User-Equipment-Info", "imei", _imei),
+        one("3GPP-RAT-Type", "rat_type", read_number_in_octets),
+        one("User-Equipment-Info", "imei", read_imei),
         text("Charging-Rule-Base-Name", "charging_rule_base_name"),
-        many("Serving-Node-Type", "serving_node_types", _number_in_octets),
+        many("Serving-Node-Type", "serving_node_types", read_number_in_octets),
     ]
 )
 
-_EVENT_TYPE: Table = dict([text("SIP-Method", "sip_method", VENDOR_3GPP), text("Event", "event")])
-_MEDIA: Table = dict([text("SDP-Media-Name", "name")])
+EVENT_TYPE: Table = dict([text("SIP-Method", "sip_method", VENDOR_3GPP), text("Event", "event")])
+MEDIA: Table = dict([text("SDP-Media-Name", "name")])
 
 
-def _event_type(reading: Reading, _position: int, start: int, stop: int) -> dict[str, Any]:
-    return read_members(reading, start, stop, _EVENT_TYPE)
+def read_event_type(reading: Reading, _position: int, start: int, stop: int) -> dict[str, Any]:
+    """SIP-Method and Event of an Event-Type."""
+    return read_members(reading, start, stop, EVENT_TYPE)
 
 
-def _media_name(reading: Reading, _position: int, start: int, stop: int) -> str | None:
-    name: str | None = read_members(reading, start, stop, _MEDIA).get("name")
+def read_media_name(reading: Reading, _position: int, start: int, stop: int) -> str | None:
+    """The name of an SDP-Media-Component."""
+    name: str | None = read_members(reading, start, stop, MEDIA).get("name")
     return name
 
 
-_IMS: Table = dict(
+IMS: Table = dict(
     [
-        one("Event-Type", "event_type", _event_type),
+        one("Event-Type", "event_type", read_event_type),
         i32("Role-Of-Node", "role_of_node"),
         i32("Node-Functionality", "node_functionality"),
         text("User-Session-Id", "user_session_id"),
@@ -180,35 +184,37 @@ _IMS: Table = dict(
         text("IMS-Charging-Identifier", "ims_charging_identifier"),
         text("IMS-Visited-Network-Identifier", "visited_network"),
         many("Access-Network-Information", "access_network_informations", read_octets),
-        many_in_tuple("SDP-Media-Component", "media_names", _media_name),
+        many_in_tuple("SDP-Media-Component", "media_names", read_media_name),
         i32("Cause-Code", "cause_code"),
         i32("IMS-Emergency-Indicator", "emergency"),
     ]
 )
 
-_ADDRESS: Table = dict([text("Address-Data", "data"), i32("Address-Type", "type")])
+ADDRESS: Table = dict([text("Address-Data", "data"), i32("Address-Type", "type")])
 
 
-def _address_data(reading: Reading, _position: int, start: int, stop: int) -> str | None:
-    data: str | None = read_members(reading, start, stop, _ADDRESS).get("data")
+def read_address_data(reading: Reading, _position: int, start: int, stop: int) -> str | None:
+    """Address-Data of an address with its type."""
+    data: str | None = read_members(reading, start, stop, ADDRESS).get("data")
     return data
 
 
-_RECIPIENT: Table = dict([many("Recipient-Address", "addresses", _address_data)])
+RECIPIENT: Table = dict([many("Recipient-Address", "addresses", read_address_data)])
 
 
-def _recipients(reading: Reading, _position: int, start: int, stop: int) -> list[str]:
-    addresses: list[str] = read_members(reading, start, stop, _RECIPIENT).get("addresses", [])
+def read_recipients(reading: Reading, _position: int, start: int, stop: int) -> list[str]:
+    """The addresses of one Recipient-Info."""
+    addresses: list[str] = read_members(reading, start, stop, RECIPIENT).get("addresses", [])
     return addresses
 
 
-_SMS: Table = dict(
+SMS: Table = dict(
     [
         i32("SMS-Node", "sms_node"),
         i32("SM-Message-Type", "sm_message_type"),
         address("SMSC-Address", "smsc_address"),
-        one("Originator-Received-Address", "originator", _address_data),
-        many("Recipient-Info", "recipient_infos", _recipients),
+        one("Originator-Received-Address", "originator", read_address_data),
+        many("Recipient-Info", "recipient_infos", read_recipients),
         u32("Number-Of-Messages-Sent", "number_of_messages"),
         i32("Data-Coding-Scheme", "data_coding_scheme"),
         time_ns("SM-Discharge-Time", "sm_discharge_time_ns"),
@@ -216,19 +222,27 @@ _SMS: Table = dict(
 )
 
 
-def _group(table: Table) -> Any:
-    def read(reading: Reading, _position: int, start: int, stop: int) -> dict[str, Any]:
-        return read_members(reading, start, stop, table)
-
-    return read
+def read_ps(reading: Reading, _position: int, start: int, stop: int) -> dict[str, Any]:
+    """PS-Information, TS 32.251."""
+    return read_members(reading, start, stop, PS)
 
 
-_SERVICE: Table = dict(
+def read_ims(reading: Reading, _position: int, start: int, stop: int) -> dict[str, Any]:
+    """IMS-Information, TS 32.260."""
+    return read_members(reading, start, stop, IMS)
+
+
+def read_sms(reading: Reading, _position: int, start: int, stop: int) -> dict[str, Any]:
+    """SMS-Information, TS 32.274."""
+    return read_members(reading, start, stop, SMS)
+
+
+SERVICE: Table = dict(
     [
         many_in_tuple("Subscription-Id", "subscription_ids", read_subscription_id),
-        one("PS-Information", "ps", _group(_PS)),
-        one("IMS-Information", "ims", _group(_IMS)),
-        one("SMS-Information", "sms", _group(_SMS)),
+        one("PS-Information", "ps", read_ps),
+        one("IMS-Information", "ims", read_ims),
+        one("SMS-Information", "sms", read_sms),
     ]
 )
 
@@ -241,7 +255,7 @@ def read_service_information(payload: bytes, lenient: Leniency = LENIENT) -> Ser
     gateways put extensions of their vendors here.
     """
     reading = Reading(payload, lenient, unknown_allowed=lenient.unknown_in_service_information)
-    found = read_members(reading, 0, len(payload), _SERVICE)
+    found = read_members(reading, 0, len(payload), SERVICE)
     reading.raise_first()
     values: dict[str, Any] = {"subscription_ids": found.get("subscription_ids", ())}
     for part in ("ps", "ims", "sms"):
