@@ -42,6 +42,8 @@ from protocol.transport import DiameterFactory, TransportLimits, listen
 STOP_SECONDS = 2.0
 """Allowed for stopping besides the drain and DPA timeouts of the settings."""
 
+GC_THRESHOLDS = (50_000, 20, 50)
+
 _NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 _log = structlog.get_logger(__name__)
 
@@ -120,9 +122,12 @@ class Application:
             raise
         self._worker.start()
         self.server.supervisor.start()
-        # What lives from here on is for long: the collector need not look at it again.
+        # What lives by now lives for long, so the collector need not look at it again; and a
+        # batch of requests is more than its first threshold, which would make it look at every
+        # request several times over.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         _log.info(
             "serving",
             listen=[str(address) for address in self.addresses],

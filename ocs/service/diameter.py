@@ -18,7 +18,7 @@ from ocs.charging.profile import GENERIC, PROFILES, ClientProfile
 from ocs.clock import Clock
 from ocs.service.answers import AnswerDefaults, to_answer
 from ocs.service.batcher import Batcher
-from ocs.service.mapping import Arrival, to_charging_request
+from ocs.service.mapping import Arrival, attribute_reader, to_charging_request
 from ocs.service.peers import PeerDirectory
 from ocs.service.profiles import leniency
 from ocs.store.interface import PeerEntry
@@ -34,7 +34,7 @@ from protocol.credit_control import (
 from protocol.credit_control_reader import partial_ccr_fields, read_ccr
 from protocol.credit_control_writer import write_cca
 from protocol.errors import LocalProtocolError, RemoteProtocolError
-from protocol.members import Leniency
+from protocol.members import LENIENT, STRICT, Leniency
 from protocol.peer_events import DisconnectRequested, PeerClosed, PeerRecovered, PeerSuspect
 from protocol.peer_settings import PeerDecision
 from protocol.routing import LocalIdentity, route_check, route_check_values
@@ -113,6 +113,9 @@ class DiameterService:
         self._client_connected = client_connected
         self._terminate_session = terminate_session
         self._links: dict[DiameterProtocol, Link] = {}
+        self._readers = {
+            one.strict: attribute_reader(one, edge.country_code) for one in (LENIENT, STRICT)
+        }
 
     # ------------------------------------------------------------------------------- peers
 
@@ -216,8 +219,7 @@ class DiameterService:
                     monotonic_ns,
                     header.end_to_end,
                     header.is_retransmitted,
-                    lenient,
-                    edge.country_code,
+                    self._readers[lenient.strict],
                 ),
             )
         except RemoteProtocolError as fault:

@@ -1,0 +1,198 @@
+"""Requests in neutral words: identities, units, event times, parties."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocs.charging.messages import ChargingReply, ChargingRequest, Identity, Units
+from ocs.charging.profile import GENERIC, PROFILES
+from ocs.clock import NS_PER_SECOND
+from ocs.service.mapping import Arrival, attribute_reader, to_charging_request
+from ocs.service.profiles import leniency, profiles_within
+from protocol.codec import encode_grouped, encode_i32, encode_utf8
+from protocol.credit_control import (
+    MultipleServices,
+    QosInformation,
+    ServiceUnits,
+    SubscriptionId,
+    UsedServiceUnit,
+)
+from tests.support.service import NOON_NS, ccr, mscc
+
+VENDOR_3GPP = 10415
+
+
+def mapped(request, retransmitted=False, country="") -> ChargingRequest:
+    arrival = Arrival(
+        "dra1.example", GENERIC, NOON_NS, 7, 99, retransmitted,
+        attribute_reader(country_code=country),
+    )  # fmt: skip
+    made = to_charging_request(request, arrival)
+    assert isinstance(made, ChargingRequest)
+    return made
+
+
+def test_what_is_known_of_a_request_arrives():
+    made = mapped(
+        ccr(
+            2, 5, mscc(), sub_session_id=3, origin_host="PGW1.Net.Example.", origin_state_id=8,
+            termination_cause=4, requested_action=0,
+        )
+    )  # fmt: skip
+    assert (made.kind, made.number, made.sub_session_id) == (2, 5, 3)
+    assert made.origin_host == "pgw1.net.example"
+    assert made.peer == "dra1.example"
+    assert made.service_context == "32251@3gpp.org"
+    assert made.deadline_ns == 7 + GENERIC.answer_within_ns
+    assert (made.origin_state_id, made.end_to_end, made.termination_cause) == (8, 99, 4)
+    assert made.action == -1, "Open5GS sends Requested-Action in every request"
+
+
+@pytest.mark.rule("C-001")
+@pytest.mark.parametrize(
+    "kind,data,identity",
+    [
+        (0, "15550001", ("msisdn", "15550001")),
+        (0, "+1 (555) 00-01", ("msisdn", "15550001")),
+        (0, "tel:+15550001;phone-context=x", ("msisdn", "15550001")),
+        (1, "001010000000001", ("imsi", "001010000000001")),
+        (2, "SIP:Alice@IMS.Example;user=phone", ("sip", "sip:Alice@ims.example")),
+        (3, "user@Realm.Example", ("nai", "user@realm.example")),
+        (4, "card-77", ("private", "card-77")),
+    ],
+)
+def test_identities_are_looked_up_in_their_one_spelling(kind, data, identity):
+    made = mapped(ccr(1, 0, subscription_ids=[SubscriptionId(kind, data)]))
+    assert made.identities == (Identity(*identity),)
+
+
+@pytest.mark.rule("C-001")
+def test_a_user_name_serves_where_there_is_nothing_better():
+    made = mapped(ccr(1, 0, subscription_ids=[], user_name="user@realm.example"))
+    assert made.identities == (Identity("nai", "user@realm.example"),)
+    made = mapped(ccr(1, 0, user_name="user@realm.example"))
+    assert made.identities == (Identity("msisdn", "15550001"),)
+
+
+def test_an_identity_that_can_be_nobody_is_an_unknown_subscriber():
+    arrival = Arrival("p", GENERIC, NOON_NS, 0, 1, False, attribute_reader())
+    request = ccr(1, 0, subscription_ids=[SubscriptionId(0, "not a number")])
+    reply = to_charging_request(request, arrival)
+    assert isinstance(reply, ChargingReply)
+    assert reply.outcome == 7
+
+
+@pytest.mark.rule("G-002")
+@pytest.mark.parametrize(
+    "units,octets",
+    [
+        (ServiceUnits(total_octets=10, input_octets=3, output_octets=4), 10),
+        (ServiceUnits(input_octets=3, output_octets=4), 7),
+        (ServiceUnits(output_octets=4), 4),
+        (ServiceUnits(time=5), None),
+        (ServiceUnits(total_octets=0), 0),
+    ],
+)
+def test_the_total_counts_and_else_the_sum(units, octets):
+    made = mapped(ccr(1, 0, MultipleServices(requested=units)))
+    requested = made.services[0].requested
+    assert requested is not None
+    assert requested.octets == octets
+
+
+def test_an_empty_request_for_units_is_not_the_same_as_none():
+    made = mapped(ccr(1, 0, MultipleServices(requested=ServiceUnits()), MultipleServices()))
+    assert [service.requested for service in made.services] == [Units(), None]
+
+
+def test_usage_keeps_its_side_and_reason_wherever_they_stand():
+    service = MultipleServices(
+        tariff_change_usage=1,
+        reporting_reason=4,
+        used=[
+            UsedServiceUnit(total_octets=1),
+            UsedServiceUnit(total_octets=2, tariff_change_usage=0, reporting_reason=3),
+        ],
+    )
+    made = mapped(ccr(2, 1, service)).services[0]
+    assert made.reason == 4
+    assert [(u.side, u.side_given, u.reason) for u in made.used] == [(1, True, -1), (0, True, 3)]
+
+
+def test_a_known_bearer_rate_bounds_what_can_be_used():
+    service = mscc(qos=QosInformation(apn_ambr_ul=8_000_000, apn_ambr_dl=16_000_000))
+    assert mapped(ccr(1, 0, service)).services[0].rate_octets_per_second == 3_000_000
+
+
+def test_command_level_units_are_a_service_of_their_own():
+    made = mapped(ccr(2, 1, mscc(), used=[UsedServiceUnit(time=30)], service_identifier=5)).services
+    assert [service.command_level for service in made] == [False, True]
+    assert made[1].service_identifiers == (5,)
+    assert made[1].requested is None
+
+
+def test_an_event_without_units_asks_for_what_the_server_determines():
+    made = mapped(ccr(4, 0, requested_action=3, service_identifier=7))
+    assert made.services[0].requested == Units()
+    assert made.action == 3
+
+
+@pytest.mark.rule("C-009")
+@pytest.mark.parametrize(
+    "kind,retransmitted,offset,used",
+    [
+        (2, False, None, False),
+        (2, False, -60, True),
+        (2, False, 299, True),
+        (2, False, 301, False),
+        (2, False, -7200, False),
+        (2, True, -7200, True),
+        (4, False, -7200, True),
+        (4, True, -30 * 86400, False),
+    ],
+)
+def test_an_event_time_counts_where_it_is_plausible(kind, retransmitted, offset, used):
+    given_ns = None if offset is None else NOON_NS + offset * NS_PER_SECOND
+    request = ccr(kind, 0, mscc(), event_timestamp_ns=given_ns, requested_action=0)
+    made = mapped(request, retransmitted)
+    assert made.event_ns == (given_ns if used else NOON_NS)
+
+
+def ims(*, called, role=0):
+    members = encode_i32(829, role, VENDOR_3GPP) + encode_utf8(832, called, VENDOR_3GPP)
+    return encode_grouped(876, members, VENDOR_3GPP)
+
+
+@pytest.mark.parametrize(
+    "called,country,digits",
+    [
+        ("tel:+49-151-1234", "", "491511234"),
+        ("sip:+491511234@ims.example;user=phone", "", "491511234"),
+        ("sip:alice@ims.example", "", "sip:alice@ims.example"),
+        ("tel:01511234", "", "01511234"),
+        ("tel:01511234", "49", "491511234"),
+        ("tel:00441234", "49", "441234"),
+        ("tel:+0491234", "49", "0491234"),
+        ("491511234", "", "491511234"),
+    ],
+)
+def test_called_parties_become_international_digits(called, country, digits):
+    made = mapped(ccr(1, 0, service_information=ims(called=called)), country=country)
+    assert made.attributes.called_party == digits
+    assert made.attributes.role_of_node == 0
+
+
+@given(st.text(max_size=40))
+def test_no_called_party_breaks_the_reading(called):
+    if "\0" in called:
+        return
+    mapped(ccr(1, 0, service_information=ims(called=called)), country="49")
+
+
+def test_every_profile_gets_the_servers_deadline_and_a_leniency():
+    profiles = profiles_within(500_000_000)
+    assert set(profiles) == set(PROFILES)
+    assert profiles["generic"].answer_within_ns == 500_000_000
+    assert leniency("strict").strict
+    assert not leniency("open5gs").strict
+    assert not leniency("nobody knows").strict
