@@ -25,6 +25,7 @@ from ocs.ledger.invariants import check_account
 from ocs.provisioning.catalogs import Catalogues
 from ocs.provisioning.desk import Desk
 from ocs.provisioning.recompute import cumulative_micro
+from ocs.provisioning.views import label
 from ocs.store.audit_reports import AuditedAccount, AuditReports, UsageLine
 
 
@@ -137,7 +138,7 @@ def _audit_account(one: AuditedAccount, result: AuditResult) -> None:
         result.movements += side.movements
         name = account.currency if side.unit == Unit.MONEY else Unit(side.unit).label
         totals = result.totals.setdefault(name, Totals())
-        totals.sides[side.carried or Contra(side.contra).name.lower()] += side.amount
+        totals.sides[side.carried or label(side.contra, Contra)] += side.amount
     for bucket in one.buckets:
         name = account.currency if bucket.unit == Unit.MONEY else Unit(bucket.unit).label
         result.totals.setdefault(name, Totals()).buckets += bucket.balance

@@ -246,12 +246,12 @@ def _repeated(
         return _posted(order, state, bucket, before, stored.request_id, record, repeated=True)
     was = {
         "command": record.service_context,
-        "amount": str(before),
+        "amount": format_quantity(before, Unit(bucket.unit)),
         "entry": record.reply.refund_reference,
     }
     wanted = {
         "command": f"{order.command} {bucket.name}",
-        "amount": str(amount),
+        "amount": format_quantity(amount, Unit(bucket.unit)),
         "entry": order.entry,
     }
     differences = [

@@ -75,12 +75,12 @@ class Pruner:
         self._engine = reader.engine
         self._cutoff_ns = cutoff_ns
 
-    def sessions(self, now_ns: int) -> Pruned:
-        """Remove one step of closed sessions whose tombstone time is over."""
+    def sessions(self, before_ns: int) -> Pruned:
+        """Remove one step of closed sessions whose tombstone time was over before an instant."""
         with self._writing() as connection:
             rows = connection.execute(
                 select(session.c.account_id, session.c.session_key)
-                .where(session.c.state != SessionState.OPEN, session.c.due_ns < now_ns)
+                .where(session.c.state != SessionState.OPEN, session.c.due_ns < before_ns)
                 .order_by(session.c.due_ns)
                 .limit(STEP_SESSIONS)
             ).all()
@@ -283,7 +283,7 @@ class Pruner:
         sums: dict[tuple[int, int, str], int] = {}
         count = 0
         for bucket_id, unit, contra, carried_side, amount, lines in connection.execute(statement):
-            name = carried_side or Contra(contra).name.lower()
+            name = carried_side or Contra(contra).name.lower().replace("_", "-")
             key = (bucket_id, unit, name)
             sums[key] = sums.get(key, 0) + int(amount)
             count += int(lines)

@@ -1,0 +1,186 @@
+"""Pruning, backup and restore: less data, the same sums."""
+
+import sqlite3
+
+import pytest
+
+from ocs.charging.messages import RequestKind
+from ocs.errors import NotFoundError, RefusedError
+from ocs.provisioning import accounts, maintenance, sessions
+from ocs.provisioning.desk import find_subscriber
+from ocs.store import backup
+from tests.support.desks import NUMBER, open_office, wants
+
+DAY = maintenance.NS_PER_DAY
+
+
+def found(office):
+    return find_subscriber(office.desk, f"+{NUMBER}")
+
+
+def sides(office):
+    return {name: dict(totals.sides) for name, totals in office.audited().totals.items()}
+
+
+def fill(office):
+    """Old traffic, then a day, then young traffic; an old session stays open."""
+    account_id = office.open_account(balance=20_000_000)
+    office.ask(account_id, RequestKind.INITIAL, 0, wants(100), session="pgw1;open")
+    for number in range(5):
+        office.data_session(account_id, f"pgw1;old;{number}", (1_400_000, 400_000, 7_000_000))
+        office.message(account_id, session=f"smsc;old;{number}")
+    office.clock.advance(86_400)
+    office.data_session(account_id, "pgw1;young")
+    return account_id
+
+
+@pytest.mark.rule("I-001")
+def test_pruning_keeps_every_sum(office):
+    account_id = fill(office)
+    before, shown = sides(office), accounts.show(office.desk, account_id)
+    result = maintenance.prune(office.desk, DAY // 2, 0)
+    assert result.pruned.requests > 20
+    assert result.pruned.sessions >= 5
+    office.must_be_clean()
+    assert sides(office) == before
+    assert accounts.show(office.desk, account_id) == shown
+    lines = accounts.ledger(office.desk, account_id, 1000, 0)
+    carried = [line for line in lines if line["side"] == "carried-forward"]
+    assert {(line["bucket"], line["rule"]) for line in carried} == {
+        ("main", "top-up"),
+        ("main", "revenue"),
+    }
+    assert lines[: len(carried)] == carried, "the carried sums come first"
+
+
+def test_pruning_again_changes_nothing_and_later_merges(office):
+    account_id = fill(office)
+    maintenance.prune(office.desk, DAY // 2, 0)
+    again = maintenance.prune(office.desk, DAY // 2, 0)
+    assert (again.pruned.requests, again.pruned.sessions) == (0, 0)
+    before = sides(office)
+    office.clock.advance(86_400 * 2)
+    assert maintenance.prune(office.desk, DAY // 2, 0).pruned.requests > 0
+    office.must_be_clean()
+    assert sides(office) == before
+    lines = accounts.ledger(office.desk, account_id, 1000, 0)
+    assert len([line for line in lines if line["side"] == "carried-forward"]) == 2
+
+
+def test_open_sessions_and_their_requests_stay(office):
+    account_id = fill(office)
+    maintenance.prune(office.desk, 0, 0)
+    kept = sessions.find(office.desk, "pgw1;open", None)
+    assert kept.account_id == account_id
+    assert office.ask(account_id, RequestKind.UPDATE, 1, wants(100, 500), session="pgw1;open")
+    office.must_be_clean()
+
+
+def test_closed_sessions_stay_for_their_time(office):
+    account_id = office.open_account()
+    office.data_session(account_id)
+    maintenance.prune(office.desk, 0, 0)
+    assert sessions.find(office.desk, "pgw1;1;1", None), "the tombstone time is not over"
+    office.clock.advance(office.desk.policy.tombstone_seconds + 1)
+    maintenance.prune(office.desk, 0, DAY)
+    assert sessions.find(office.desk, "pgw1;1;1", None)
+    maintenance.prune(office.desk, 0, 0)
+    with pytest.raises(NotFoundError):
+        sessions.find(office.desk, "pgw1;1;1", None)
+    office.must_be_clean()
+
+
+@pytest.mark.rule("M-014")
+def test_a_refund_stays_as_long_as_its_charge(office):
+    account_id = office.open_account()
+    office.ask(account_id, RequestKind.INITIAL, 0, wants(100), session="pgw1;open")
+    office.clock.advance(5)
+    office.ask(account_id, RequestKind.UPDATE, 1, wants(100, 900_000), session="pgw1;open")
+    entry = accounts.ledger(office.desk, account_id, 1, 0)[0]["entry"]
+    accounts.refund(office.desk, entry)
+    office.clock.advance(10)
+    maintenance.prune(office.desk, 0, 0)
+    with pytest.raises(RefusedError, match="refunded completely"):
+        accounts.refund(office.desk, entry)
+    office.must_be_clean()
+
+
+def test_small_steps_give_the_same_result(office, monkeypatch):
+    monkeypatch.setattr("ocs.store.retention.STEP_SESSION_KEYS", 2)
+    monkeypatch.setattr("ocs.store.retention.STEP_SESSIONS", 2)
+    fill(office)
+    before = sides(office)
+    maintenance.prune(office.desk, DAY // 2, 0)
+    office.must_be_clean()
+    assert sides(office) == before
+
+
+def test_backup_is_whole_and_restores(office, tmp_path):
+    account_id = fill(office)
+    copy = tmp_path / "copy.db"
+    document = maintenance.backup(office.desk, office.url, copy)
+    assert document["octets"] == copy.stat().st_size
+    assert not list(tmp_path.glob("*.part"))
+    shown = accounts.show(office.desk, account_id)
+    url = f"sqlite:///{tmp_path}/other.db"
+    maintenance.restore(url, copy, replace=False)
+    with open_office(url, publish=False) as other:
+        assert accounts.show(other.desk, account_id) == shown
+        other.must_be_clean()
+
+
+def test_backup_never_overwrites(office, tmp_path):
+    copy = tmp_path / "copy.db"
+    copy.write_text("precious")
+    with pytest.raises(RefusedError, match="exists already"):
+        maintenance.backup(office.desk, office.url, copy)
+    assert copy.read_text() == "precious"
+
+
+def test_restore_asks_before_it_replaces(office, tmp_path):
+    office.open_account()
+    copy = tmp_path / "copy.db"
+    maintenance.backup(office.desk, office.url, copy)
+    url = f"sqlite:///{tmp_path}/other.db"
+    with open_office(url) as other:
+        other.open_account("491777", 1_000_000)
+    with pytest.raises(RefusedError, match="not empty"):
+        maintenance.restore(url, copy, replace=False)
+    with open_office(url, publish=False) as other:
+        assert find_subscriber(other.desk, "491777")
+        with pytest.raises(RefusedError, match="in use"):
+            maintenance.restore(url, copy, replace=True)
+    maintenance.restore(url, copy, replace=True)
+    with open_office(url, publish=False) as other:
+        assert found(other)
+        with pytest.raises(NotFoundError):
+            find_subscriber(other.desk, "491777")
+        other.must_be_clean()
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"SQLite format 3\x00" + b"x" * 4096])
+def test_restore_refuses_what_is_no_copy(tmp_path, content):
+    source = tmp_path / "copy.db"
+    source.write_bytes(content)
+    url = f"sqlite:///{tmp_path}/ocs.db"
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - several classes, all of our tree
+        maintenance.restore(url, source, replace=False)
+    assert caught.type.__module__ == "ocs.errors"
+    assert not (tmp_path / "ocs.db").exists()
+    assert not list(tmp_path.glob("*.restoring*"))
+
+
+def test_restore_refuses_another_programs_database(tmp_path):
+    source = tmp_path / "copy.db"
+    connection = sqlite3.connect(source)
+    connection.execute("CREATE TABLE notes (text TEXT)")
+    connection.close()
+    with pytest.raises(Exception, match="no tables yet"):
+        maintenance.restore(f"sqlite:///{tmp_path}/ocs.db", source, replace=False)
+
+
+def test_postgres_tools_missing_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RefusedError, match="apt install postgresql-client"):
+        backup.backup("postgresql://nobody@localhost/none", tmp_path / "copy")
+    assert not list(tmp_path.iterdir())
