@@ -11,7 +11,7 @@ from ocs.amounts import Unit
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import ChargeMode, Price, Service, ServiceTerms, TariffSlot
 from ocs.charging.decision import NS_PER_SECOND, Decision
-from ocs.charging.messages import ServiceRequest, TariffSide, Units, UsedUnits
+from ocs.charging.messages import RequestKind, ServiceRequest, TariffSide, Units, UsedUnits
 from ocs.charging.session import ChargeContext, QuotaState
 from ocs.charging.working_set import ReviewItem
 from ocs.ledger import entries
@@ -180,10 +180,13 @@ def _bound(
     already: int,
 ) -> int:
     """Return how much of the reported usage can be true, after ``already`` more of it (D05)."""
-    profile = decision.request.profile
-    if not profile.bound_usage or not quota.reported_ns:
+    request, session = decision.request, decision.session
+    profile, since_ns = request.profile, quota.reported_ns
+    if not since_ns and session is not None and request.kind != RequestKind.INITIAL:
+        since_ns = session.started_ns
+    if not profile.bound_usage or not since_ns:
         return units
-    elapsed = max(0, decision.request.received_ns - quota.reported_ns) // NS_PER_SECOND + 1
+    elapsed = max(0, request.received_ns - since_ns) // NS_PER_SECOND + 1
     if service.unit is Unit.SECONDS:
         return max(0, min(units, elapsed + profile.usage_tolerance_seconds - already))
     if service.unit is Unit.OCTETS and asked.rate_octets_per_second:

@@ -175,7 +175,7 @@ def test_client_without_tariff_switches_reports_at_the_switch(profile: str) -> N
         f"""
         I 0 profile={profile} 100 rsu                => 100 ok 10000000 vt=600 | B=1.00 R=0.50
         wait 600
-        U 1 profile={profile} 100 used=4000000 rsu   => 100 ok 10000000 fui=terminate | B=0.80 R=0.80
+        U 1 profile={profile} 100 used=4000000 rsu => 100 ok 10000000 fui=terminate | B=0.80 R=0.80
         T 2 profile={profile} 100 used=1             => 100 ok                 | B=0.72 R=0
         """,
         catalog=make_banded_catalog(), balance="1.00",
