@@ -75,8 +75,8 @@ def _bucket() -> None:
         sa.Column("services", sa.Text, nullable=False),
         sa.Column("subscriber_id", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("account_id", "bucket_id", name="pk_bucket"),
-        sa.CheckConstraint("unit = 0 OR available >= 0", name=op.f("ck_bucket_available")),
         sa.CheckConstraint("held >= 0", name=op.f("ck_bucket_held")),
+        sa.CheckConstraint("unit = 0 OR available >= 0", name=op.f("ck_bucket_available")),
         **CLUSTERED,
         **UPDATED,
     )

@@ -1,0 +1,125 @@
+"""The schema: made by migrations exactly as schema.py says, and only the right one is used."""
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, create_engine, text
+
+from ocs.errors import StoreUnavailableError, StoreUnusableError, UsageError
+from ocs.store import dialects, migrations, schema
+
+
+def _engine(url: str) -> Engine:
+    return dialects.open_engine(url, "create")
+
+
+def _definitions(engine: Engine) -> set[str]:
+    """Everything the database knows about its tables, constraints and indexes, as text."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            rows = connection.execute(text("SELECT tbl_name, sql FROM sqlite_master"))
+            found = {" ".join(str(part) for part in row) for row in rows}
+        else:
+            found = set()
+            for query in (
+                "SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+                "SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint",
+                "SELECT relname, reloptions::text FROM pg_class WHERE relkind = 'r'",
+                """
+                SELECT table_name, column_name, data_type, is_nullable, column_default,
+                    character_maximum_length
+                FROM information_schema.columns WHERE table_schema = 'public'
+                """,
+            ):
+                found |= {str(tuple(row)) for row in connection.execute(text(query))}
+    return {line for line in found if migrations.VERSION_TABLE not in line}
+
+
+def test_the_migrations_make_what_the_schema_says(sql_url: str) -> None:
+    engine = _engine(sql_url)
+    migrated = _definitions(engine)
+    with engine.connect() as connection:
+        options = {"version_table": migrations.VERSION_TABLE, "compare_type": True}
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, schema.metadata) == []
+        connection.rollback()
+    with engine.begin() as connection:
+        schema.metadata.drop_all(connection)
+    with engine.begin() as connection:
+        schema.metadata.create_all(connection)
+    assert _definitions(engine) == migrated
+    engine.dispose()
+
+
+def test_upgrading_twice_changes_nothing(empty_url: str) -> None:
+    head = migrations.known_versions()[0]
+    assert migrations.upgrade(empty_url) == head
+    assert migrations.upgrade(empty_url) == head
+    assert migrations.current_version(empty_url) == head
+
+
+def test_a_database_without_tables_is_refused_with_the_command_that_makes_them(
+    empty_url: str, open_store
+) -> None:
+    engine = _engine(empty_url)
+    engine.connect().close()
+    engine.dispose()
+    store = open_store(empty_url)
+    assert migrations.current_version(empty_url) is None
+    with pytest.raises(StoreUnusableError, match="ocs db upgrade"):
+        store.check()
+    with pytest.raises(StoreUnusableError, match="ocs db upgrade"):
+        store.generations()
+
+
+def _set_version(url: str, version: str) -> None:
+    engine = _engine(url)
+    with engine.begin() as connection:
+        connection.execute(
+            text(f"UPDATE {migrations.VERSION_TABLE} SET version_num = :version"),
+            {"version": version},
+        )
+    engine.dispose()
+
+
+def test_a_database_of_a_newer_program_is_refused_and_left_alone(sql_url: str, open_store) -> None:
+    _set_version(sql_url, "9999")
+    with pytest.raises(StoreUnusableError, match="9999, which is newer"):
+        open_store(sql_url).check()
+    with pytest.raises(StoreUnusableError, match="9999, which is newer"):
+        migrations.upgrade(sql_url)
+    assert migrations.current_version(sql_url) == "9999"
+
+
+def test_an_older_database_is_refused_with_the_command_that_upgrades_it(monkeypatch) -> None:
+    monkeypatch.setattr(migrations, "known_versions", lambda: ("0002", "0001"))
+    with pytest.raises(StoreUnusableError, match=r"older than 0002; .*ocs db upgrade"):
+        migrations.require_head("0001")
+    migrations.require_head("0002")
+
+
+def test_a_directory_that_is_not_there(tmp_path) -> None:
+    with pytest.raises(StoreUnavailableError, match="cannot be reached"):
+        migrations.upgrade(f"sqlite:///{tmp_path}/nowhere/ocs.db")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "ocs.db", "sqlite://", "sqlite:///:memory:", "mysql://h/db", "sqlite:///a.db?mode=ro"],
+)
+def test_urls_that_cannot_be_used(url: str) -> None:
+    with pytest.raises(UsageError):
+        dialects.parse_url(url)
+
+
+@pytest.mark.parametrize(
+    ("given", "driver"),
+    [
+        ("sqlite:///a.db", "sqlite+pysqlite"),
+        ("postgresql://h/db", "postgresql+psycopg"),
+        ("postgresql+psycopg2://h/db", "postgresql+psycopg"),
+    ],
+)
+def test_urls_get_the_driver_we_use(given: str, driver: str) -> None:
+    assert dialects.parse_url(given).drivername == driver
+    create_engine(dialects.parse_url(given)).dispose()
