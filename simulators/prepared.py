@@ -49,7 +49,8 @@ _SHORTEST_SLEEP = 0.0005
 _FOLD_EVERY = 50_000
 
 Progress = Callable[[Measurements, float], None]
-Started = Callable[[], None]
+Phase = Callable[[str], None]
+"""Told when measuring begins and ends."""
 
 
 class PeerRefusedError(Exception):
@@ -340,9 +341,9 @@ class PreparedLoad:
         self._next_due_ns = 0
 
     def run(
-        self, host: str, port: int, progress: Progress | None = None, started: Started | None = None
+        self, host: str, port: int, progress: Progress | None = None, phase: Phase | None = None
     ) -> Report:
-        """Connect, warm up, measure, end; `started` is called when measuring begins."""
+        """Connect, warm up, measure, end; `phase` is told "measuring" and "ending"."""
         load = self.scenario.load
         try:
             for connection in self._connections:
@@ -360,9 +361,11 @@ class PreparedLoad:
                 self._fold()
                 problems = self.measured.problems
                 self.measured = Measurements(problems=problems)
-            if started is not None:
-                started()
+            if phase is not None:
+                phase("measuring")
             seconds = self._run_for(load.duration_seconds or 0, progress)
+            if phase is not None:
+                phase("ending")
             self._fold()
             measured, self.measured = self.measured, Measurements()
             self._drain(measured)
@@ -468,11 +471,11 @@ def run_prepared(
     host: str,
     port: int,
     progress: Progress | None = None,
-    started: Started | None = None,
+    phase: Phase | None = None,
 ) -> Report:
     """Run a scenario of mode prepared to its end.
 
     Raises PeerRefusedError, or OSError when the server cannot be reached, and ValueError for a
     scenario whose texts are not of one width.
     """
-    return PreparedLoad(scenario).run(host, port, progress, started)
+    return PreparedLoad(scenario).run(host, port, progress, phase)

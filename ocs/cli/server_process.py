@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,12 +26,19 @@ _TAIL_LINES = 10
 class ServerProcess:
     """`ocs serve --config FILE` while used in a ``with`` statement.
 
-    The configuration must log JSON of level info; the log goes to `log`. Raises FaultError when
-    the server does not come up, with the end of its log.
+    The configuration must log JSON of level info; the log goes to `log`. `module` and `arguments`
+    start another program that behaves the same. Raises FaultError when the server does not come
+    up, with the end of its log.
     """
 
-    def __init__(self, config: Path, log: Path) -> None:
-        self._config = config
+    def __init__(
+        self,
+        config: Path,
+        log: Path,
+        module: str = "ocs.cli.main",
+        arguments: Sequence[str] = ("serve", "--config"),
+    ) -> None:
+        self._command = [sys.executable, "-m", module, *arguments, str(config)]
         self.log = log
         self.host = ""
         self.port = 0
@@ -48,7 +56,7 @@ class ServerProcess:
         environment = {k: v for k, v in os.environ.items() if k != DATABASE_URL_VARIABLE}
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-m", "ocs.cli.main", "serve", "--config", str(self._config)],
+                self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -92,14 +100,15 @@ class ServerProcess:
                     self._remember_address(line)
                     return
             if ended:
-                raise FaultError(f"the server ended before it served:\n{self._tail()}")
+                raise FaultError(f"the server ended before it served:\n{self.tail()}")
             time.sleep(_LOOK_SECONDS)
-        raise FaultError(f"the server did not serve within {START_SECONDS:.0f} s:\n{self._tail()}")
+        raise FaultError(f"the server did not serve within {START_SECONDS:.0f} s:\n{self.tail()}")
 
     def _remember_address(self, line: str) -> None:
         host, _, port = json.loads(line)["listen"][0].rpartition(":")
         self.host, self.port = host.strip("[]"), int(port)
 
-    def _tail(self) -> str:
+    def tail(self) -> str:
+        """The last lines of the server's log."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(lines[-_TAIL_LINES:])

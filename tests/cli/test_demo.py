@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-def start(tmp_path, *arguments):
+def start(tmp_path, *arguments: str):
     return subprocess.Popen(
         [sys.executable, "-m", "ocs.cli.main", "demo", "--seconds", "3", *arguments],
         stdout=subprocess.PIPE,
