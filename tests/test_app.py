@@ -15,6 +15,7 @@ import pytest
 from ocs import app
 from ocs.clock import FileClock, SystemClock
 from ocs.errors import UsageError
+from ocs.service import application
 from ocs.settings import parse_settings
 from ocs.settings_values import DiameterSettings, Listener, Settings
 from protocol.credit_control import MultipleServices
@@ -250,11 +251,11 @@ def test_importing_the_composition_root_installs_no_reactor():
 def test_every_setting_reaches_the_part_that_obeys_it():
     text = Path(ROOT / "config" / "ocs.yaml").read_text(encoding="utf-8")
     settings = parse_settings(text, "ocs.yaml")
-    options = app.server_options(settings)
+    options = application.server_options(settings)
     assert options.batch.max_batch == settings.charging.max_batch_requests
     assert options.policy.tcc_default_seconds == settings.charging.tcc_default_seconds
     assert options.answer_within_ns == settings.charging.answer_within_ms * 1_000_000
-    peer = app.peer_settings(settings.diameter, 7)
+    peer = application.peer_settings(settings.diameter, 7)
     assert peer.origin_state_id == 7
     assert peer.watchdog_seconds == settings.diameter.watchdog_seconds
 

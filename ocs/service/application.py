@@ -1,0 +1,246 @@
+"""One server with its sockets: started and stopped in order (RFC 6733 5.4 for the goodbye).
+
+Built by ``ocs.app``. Starting: what the first request needs, listeners, timers. Stopping goes the
+other way round: nobody new, answer what is in flight, say goodbye to every peer, close.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+from collections.abc import Iterable
+from typing import Any, cast
+
+import structlog
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.error import CannotListenError
+
+from ocs.charging.decision import DecisionPolicy
+from ocs.clock import NS_PER_MILLISECOND, Clock, IdSource
+from ocs.errors import FaultError
+from ocs.provisioning import catalogs
+from ocs.service.batcher import BatchLimits
+from ocs.service.peers import PeerRules
+from ocs.service.server import ChargingServer, ServerOptions
+from ocs.service.status import status_site
+from ocs.service.worker import StoreWorker
+from ocs.settings_values import DiameterSettings, Listener, Settings
+from ocs.store.interface import Store
+from protocol.codec import Limits
+from protocol.peer_settings import PeerSettings
+from protocol.transport import DiameterFactory, TransportLimits, listen
+
+STOP_SECONDS = 2.0
+"""Allowed for stopping besides the drain and DPA timeouts of the settings."""
+GC_THRESHOLDS = (50_000, 20, 50)
+
+_NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+_log = structlog.get_logger(__name__)
+
+
+class Application:
+    """One server with its sockets. ``start`` and ``stop`` are called on the reactor's thread."""
+
+    def __init__(
+        self, settings: Settings, reactor: Any, store: Store, clock: Clock, ids: IdSource
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self._reactor = reactor
+        self._worker = StoreWorker(reactor)
+        self.server = ChargingServer(
+            server_options(settings),
+            reactor,
+            self._worker,
+            store,
+            clock,
+            ids,
+            catalogs.check,
+        )
+        self._factory = DiameterFactory(
+            reactor,
+            peer_settings(settings.diameter, self.server.origin_state_id),
+            self.server.diameter,
+            self.server.diameter.decide_peer,
+            limits=TransportLimits(
+                settings.diameter.max_connections, settings.diameter.max_unanswered_requests
+            ),
+        )
+        self.server.metrics.peer_events = self._peer_faults
+        self._ports: list[Any] = []
+        self._stopping = False
+        self.addresses: list[Listener] = []
+        """Where Diameter is listened for, ports chosen by the system filled in."""
+        self.metrics_address: Listener | None = None
+
+    def _peer_faults(self) -> Iterable[tuple[str, int]]:
+        return self._factory.counters().errors.items()
+
+    def start(self) -> None:
+        """Begin to serve. Raises OcsError, and then nothing is left open."""
+        self.server.prepare()
+        try:
+            self._listen()
+        except BaseException:
+            for port in self._ports:
+                port.stopListening()
+            raise
+        self._worker.start()
+        self.server.supervisor.start()
+        # What lives by now lives for long, so the collector need not look at it again; and a
+        # batch of requests is more than its first threshold, which would make it look at every
+        # request several times over.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        _log.info(
+            "serving",
+            listen=[str(address) for address in self.addresses],
+            origin_host=self.settings.diameter.origin_host,
+            origin_realm=self.settings.diameter.origin_realm,
+            database=self.settings.database.shown_url,
+        )
+
+    def stop(self) -> Deferred[None]:
+        """Let the peers go in good order and close; fires within a bounded time."""
+        done: Deferred[None] = Deferred()
+        if self._stopping:
+            done.callback(None)
+            return done
+        self._stopping = True
+        _log.info("stopping", peers=len(self._factory.connections))
+        self.server.supervisor.stop()
+        closing = [port.stopListening() for port in self._ports]
+        closing.append(self._factory.disconnect_all())
+        everything = DeferredList([one for one in closing if isinstance(one, Deferred)])
+        diameter = self.settings.diameter
+        bound = diameter.drain_timeout_seconds + diameter.dpa_timeout_seconds + STOP_SECONDS
+        limit = self._reactor.callLater(bound, self._abort)
+
+        def finish(_: object) -> None:
+            if limit.active():
+                limit.cancel()
+            self._close(done)
+
+        everything.addBoth(finish)
+        return done
+
+    def _abort(self) -> None:
+        """Reset the connections that are still there; their closing ends the stop."""
+        _log.warning("peers did not go in time", peers=len(self._factory.connections))
+        for conn in tuple(self._factory.connections):
+            cast(Any, conn.transport).abortConnection()
+
+    def _close(self, done: Deferred[None]) -> None:
+        self.server.batcher.refuse_queued()
+        if not self._worker.stop(STOP_SECONDS):
+            # The database hangs; what it may still commit is found by a retransmission.
+            _log.warning("the database did not finish in time")
+        else:
+            self.store.close()
+        _log.info("stopped")
+        done.callback(None)
+
+    def _listen(self) -> None:
+        failures: list[FaultError] = []
+        for listener in self.settings.diameter.listen:
+            try:
+                port: Any = listen(self._reactor, self._factory, listener.host, listener.port)
+            except CannotListenError as error:
+                failure = _cannot_listen(listener, "diameter.listen", error)
+                if not _may_be_missing(listener, error):
+                    raise failure from error
+                failures.append(failure)
+                continue
+            self._ports.append(port)
+            self.addresses.append(Listener(listener.host, port.getHost().port))
+        if not self._ports:
+            raise failures[0]
+        for failure in failures:
+            _log.warning(str(failure))
+        metrics = self.settings.metrics
+        if metrics.enabled:
+            wanted = Listener(metrics.host, metrics.port)
+            site = status_site(self.server.metrics, self.server.not_ready_because)
+            try:
+                port = self._reactor.listenTCP(metrics.port, site, interface=metrics.host)
+            except CannotListenError as error:
+                raise _cannot_listen(wanted, "metrics.port", error) from error
+            self._ports.append(port)
+            self.metrics_address = Listener(metrics.host, port.getHost().port)
+            _log.info("metrics", listen=str(self.metrics_address))
+
+
+def server_options(settings: Settings) -> ServerOptions:
+    """Return how the settings want requests to be served."""
+    diameter, charging = settings.diameter, settings.charging
+    return ServerOptions(
+        origin_host=diameter.origin_host,
+        origin_realm=diameter.origin_realm,
+        realms=diameter.realms,
+        node=settings.process.node,
+        policy=DecisionPolicy(
+            charging.tcc_default_seconds,
+            charging.tombstone_seconds,
+            charging.straddling_usage_before,
+        ),
+        identity_priority=charging.identity_priority,
+        batch=BatchLimits(charging.max_batch_requests, charging.max_queued_requests),
+        peer_rules=PeerRules(
+            diameter.accept_unknown_peers,
+            diameter.unknown_peer_profile,
+            diameter.refuse_silently,
+        ),
+        peers=diameter.peers,
+        session_failover=charging.cc_session_failover,
+        failure_handling=charging.credit_control_failure_handling,
+        direct_debiting_failure_handling=charging.direct_debiting_failure_handling,
+        low_balance_indication=charging.low_balance_indication,
+        limits=_limits(diameter),
+        answer_within_ns=charging.answer_within_ms * NS_PER_MILLISECOND,
+        country_code=charging.default_country_code,
+    )
+
+
+def peer_settings(diameter: DiameterSettings, origin_state_id: int) -> PeerSettings:
+    """Return our side of every connection."""
+    return PeerSettings(
+        origin_host=diameter.origin_host,
+        origin_realm=diameter.origin_realm,
+        host_ip_addresses=diameter.host_ip_addresses,
+        product_name=diameter.product_name,
+        origin_state_id=origin_state_id,
+        realms=diameter.realms,
+        limits=_limits(diameter),
+        watchdog_seconds=float(diameter.watchdog_seconds),
+        cer_timeout=float(diameter.cer_timeout_seconds),
+        dpa_timeout=float(diameter.dpa_timeout_seconds),
+        drain_timeout=float(diameter.drain_timeout_seconds),
+        max_pending_output_octets=diameter.max_output_octets,
+    )
+
+
+def _limits(diameter: DiameterSettings) -> Limits:
+    return Limits(diameter.max_message_octets, diameter.max_avps, diameter.max_depth)
+
+
+def _may_be_missing(listener: Listener, error: CannotListenError) -> bool:
+    """Whether it is the IPv6 loopback of a machine without IPv6, which nobody can use anyway."""
+    return listener.host == "::1" and _errno(error) in _NO_SUCH_ADDRESS
+
+
+def _cannot_listen(listener: Listener, key: str, error: CannotListenError) -> FaultError:
+    number = _errno(error)
+    if number == errno.EADDRINUSE:
+        advice = f"another program uses it: stop that one, or choose another port in {key}"
+    elif number == errno.EACCES:
+        advice = f"ports below 1024 need a privilege: choose a higher one in {key}"
+    elif number in _NO_SUCH_ADDRESS:
+        advice = f"this machine has no such address: correct {key}"
+    else:
+        advice = f"{error.socketError}: correct {key}"
+    return FaultError(f"cannot listen on {listener}: {advice}")
+
+
+def _errno(error: CannotListenError) -> int:
+    return getattr(error.socketError, "errno", 0) or 0
