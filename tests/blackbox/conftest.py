@@ -8,14 +8,24 @@ from tests.support.blackbox import World
 from tests.support.blackbox_client import Dialogue, Peer
 
 RELAY_APPLICATION = 0xFFFFFFFF
+CER_TIMEOUT_SECONDS = 2
+PEERS = [
+    {"origin_host": "dra1.net.example", "relay": True},
+    *({"origin_host": f"pgw{number}.net.example"} for number in range(1, 9)),
+    {"origin_host": "smf.net.example", "profile": "open5gs"},
+    {"origin_host": "feg.net.example", "profile": "magma"},
+    {"origin_host": "scscf.net.example", "profile": "kamailio"},
+    {"origin_host": "sip.net.example", "profile": "siphon"},
+    {"origin_host": "hss.net.example"},
+]
+"""P1 is pgw1, P2 is dra1; the other gateways are for tests that leave traces at their peer."""
 
 
 @pytest.fixture(scope="session")
 def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The server that all tests of this process share, with an account of its own for each."""
-    with World(
-        tmp_path_factory.mktemp("blackbox"), diameter={"cer_timeout_seconds": 1}
-    ) as world:
+    diameter = {"cer_timeout_seconds": CER_TIMEOUT_SECONDS, "peers": PEERS}
+    with World(tmp_path_factory.mktemp("blackbox"), diameter=diameter) as world:
         yield world
 
 

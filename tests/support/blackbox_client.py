@@ -7,11 +7,13 @@ through ``Peer.ask_for`` is checked against the rules that all answers obey (RFC
 import itertools
 import os
 import socket
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from protocol import codec
+from protocol.base import CapabilitiesExchangeRequest
 from protocol.codec import Header, read_header
 from protocol.credit_control import (
     CreditControlAnswer,
@@ -276,6 +278,39 @@ class Peer(DiameterClient):
         flags = message[4] | codec.FLAG_RETRANSMIT
         head = message[:4] + bytes([flags]) + message[5:12]
         return head + hop.to_bytes(4, "big") + end + message[20:]
+
+    def capabilities(self, **changes: Any) -> bytes:
+        """Return a CER; ``changes`` are members of CapabilitiesExchangeRequest."""
+        said = {
+            "host_ip_addresses": (self.socket.getsockname()[0],),
+            "vendor_id": 0,
+            "product_name": "test client",
+            "auth_application_ids": (4,),
+        }
+        request = CapabilitiesExchangeRequest(
+            self.origin_host, self.origin_realm, **{**said, **changes}
+        )
+        return request.write(*self.ids())
+
+    def refused(self, capabilities: bytes) -> Answer:
+        """Send a CER that is refused; return the CEA after the server has closed."""
+        answer = self.ask_for(capabilities)
+        assert self.is_ended()
+        return answer
+
+    def last_words(self) -> Answer | None:
+        """Return what the server says before it ends the connection, unchecked; mostly nothing."""
+        try:
+            _, message = self.receive()
+        except ConnectionEndedError:
+            return None
+        assert self.is_ended()
+        return Answer(b"", message)
+
+    def reset(self) -> None:
+        """Close with RST, as a crashing machine does."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
 
     def collect(self, sent: list[bytes]) -> list[Answer]:
         """Return the checked answers to requests that were sent, in the order of the requests."""
