@@ -17,6 +17,7 @@ import structlog
 
 from ocs.charging.messages import ChargingReply, ChargingRequest, Outcome
 from ocs.clock import NS_PER_SECOND, Clock
+from ocs.service.masking import mask_session_id
 from ocs.service.worker import DelayedCall, Loop, Worker
 
 SWEEP_SECONDS = 0.1
@@ -70,7 +71,9 @@ class Job:
         try:
             callback(reply, late)
         except Exception:  # noqa: BLE001 -- one answer must not stop the others
-            _log.exception("sending an answer failed", session_id=self.request.session_id)
+            _log.exception(
+                "sending an answer failed", session_id=mask_session_id(self.request.session_id)
+            )
 
 
 class Batcher:

@@ -7,7 +7,7 @@ here runs on the reactor's thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -24,7 +24,7 @@ from ocs.service.profiles import leniency
 from ocs.store.interface import PeerEntry
 from protocol import codec
 from protocol.answers import Origin, ResultCode, error_answer, request_echo
-from protocol.base import RELAY_APPLICATION, CapabilitiesExchangeRequest
+from protocol.base import RELAY_APPLICATION, CapabilitiesExchangeRequest, DisconnectCause
 from protocol.codec import Header, Limits
 from protocol.credit_control import (
     CREDIT_CONTROL_APPLICATION,
@@ -70,8 +70,12 @@ class Link:
 
     def __init__(self, conn: DiameterProtocol, entry: PeerEntry, profile: ClientProfile) -> None:
         self.conn = conn
-        self.entry = entry
         self.origin_host = entry.origin_host
+        self.update(entry, profile)
+
+    def update(self, entry: PeerEntry, profile: ClientProfile) -> None:
+        """Take over what an operator has changed; requests in work keep what they had."""
+        self.entry = entry
         self.profile = profile
         self.leniency = leniency(entry.profile)
 
@@ -122,6 +126,17 @@ class DiameterService:
     def decide_peer(self, request: CapabilitiesExchangeRequest, address: str) -> PeerDecision:
         """Say whether the sender of a CER may connect; the transport's AddressPolicy."""
         return self._directory.decide(request.origin_host, address)
+
+    def peers_changed(self, entries: Iterable[PeerEntry]) -> None:
+        """Take over a new peer list: effective at once, for those who are connected too."""
+        self._directory.replace_stored(entries)
+        for link in tuple(self._links.values()):
+            if self._directory.is_welcome(link.origin_host):
+                entry = self._directory.entry_for(link.origin_host)
+                link.update(entry, self._edge.profile(entry))
+            elif link.conn.is_open:
+                _log.warning("peer is no longer allowed", origin_host=link.origin_host)
+                link.conn.disconnect(DisconnectCause.DO_NOT_WANT_TO_TALK_TO_YOU)
 
     def peer_up(self, conn: DiameterProtocol) -> None:
         """Take over a connection whose CER was accepted."""

@@ -16,7 +16,7 @@ import structlog
 
 from ocs.charging.messages import ChargingRequest, Identity, RequestKind
 from ocs.ledger.account import Identifier
-from ocs.service.masking import mask
+from ocs.service.masking import mask, mask_session_id
 from ocs.store.interface import Store
 
 K = TypeVar("K", bound=Hashable)
@@ -166,7 +166,7 @@ class AccountLookup:
             )
             _log.warning(
                 "identities of one request belong to different accounts",
-                session_id=request.session_id,
+                session_id=mask_session_id(request.session_id),
                 charged=f"{first.kind}:{mask(first.value)}",
                 account_id=chosen.account_id,
                 other=f"{strangers[0].kind}:{mask(strangers[0].value)}",

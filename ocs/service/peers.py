@@ -52,10 +52,7 @@ class PeerDirectory:
         self._gave_up: dict[str, None] = {}
 
     def replace_stored(self, entries: Iterable[PeerEntry]) -> None:
-        """Take over the peers of the store; one of the configuration goes before its namesake.
-
-        Connections that are open stay open: a removed peer is refused when it comes again.
-        """
+        """Take over the peers of the store; one of the configuration goes before its namesake."""
         stored = {identity_key(entry.origin_host): entry for entry in entries}
         self._entries = stored | self._configured
 
@@ -73,6 +70,10 @@ class PeerDirectory:
     def known(self, origin_host: str) -> PeerEntry | None:
         """Return the entry of a peer or of a client behind a relay, if there is one."""
         return self._entries.get(identity_key(origin_host))
+
+    def is_welcome(self, origin_host: str) -> bool:
+        """Tell whether a connected peer may stay."""
+        return self._rules.accept_unknown or identity_key(origin_host) in self._entries
 
     def decide(self, origin_host: str, address: str) -> PeerDecision:
         """Say whether the peer of a CER may open a connection from ``address``."""

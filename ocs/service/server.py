@@ -96,7 +96,7 @@ class ChargingServer:
             clock,
             self.decider.context,
             self.metrics,
-            self.directory.replace_stored,
+            lambda peers: self.diameter.peers_changed(peers),  # noqa: PLW0108 -- made below
         )
         self.origin_state_id = store.own_state_id(clock.now_ns() // 1_000_000_000)
         self.diameter = DiameterService(

@@ -7,7 +7,7 @@ import pytest
 from ocs.ledger.account import OperatorAction
 from ocs.service.peers import PeerDirectory, PeerRules
 from ocs.store.interface import PeerEntry
-from protocol.base import CapabilitiesExchangeRequest
+from protocol.base import CapabilitiesExchangeRequest, DisconnectPeerRequest
 from protocol.codec import FLAG_ERROR
 from tests.support.service import NOON_NS, P1, Harness, ccr, mscc
 
@@ -68,11 +68,26 @@ def test_a_peer_allowed_while_the_server_runs_connects_at_once_and_a_removed_one
     harness.store.allow_peer(PeerEntry("new.example", profile="magma"), action(harness))
     harness.pass_time(2)
     wire = harness.open("new.example")
+    assert wire.ccr(ccr(1, 0, mscc())).result_code == 2001
     harness.store.remove_peer("new.example", action(harness))
     harness.pass_time(2)
-    assert wire.ccr(ccr(1, 0, mscc())).result_code == 2001
+    ((header, goodbye),) = wire.received()
+    assert (header.command_code, header.is_request) == (282, True)
+    assert DisconnectPeerRequest.read(goodbye).disconnect_cause == 2
     wire.protocol.connectionLost()
     assert harness.wire().open("new.example").result_code == 3010
+
+
+def test_a_profile_that_an_operator_changes_holds_for_the_next_request():
+    harness = Harness(options={"peers": ()}, balance="0.00")
+    harness.store.allow_peer(PeerEntry(P1), action(harness))
+    harness.server.supervisor.start()
+    harness.pass_time(1)
+    wire = harness.open()
+    assert wire.ccr(ccr(1, 0, mscc(), session="a")).result_code == 2001
+    harness.store.allow_peer(PeerEntry(P1, profile="kamailio"), action(harness))
+    harness.pass_time(2)
+    assert wire.ccr(ccr(1, 0, mscc(), session="b")).result_code == 4012
 
 
 def test_the_configuration_goes_before_the_store():
