@@ -22,6 +22,8 @@ from benchmarks.databases import (
 from benchmarks.report import document, show
 from benchmarks.runner import Runner, Timing
 
+_PIPE_COLUMNS = 160
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure what the arguments ask for; 0 if every audit was clean and every answer 2001."""
@@ -29,7 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
     results: list[Result] = []
-    console = Console(highlight=False, markup=False)
+    width = None if sys.stdout.isatty() else _PIPE_COLUMNS
+    console = Console(width=width, highlight=False, markup=False)
     with ExitStack() as stack:
         name = stack.enter_context(tempfile.TemporaryDirectory(prefix="ocs-bench-"))
         chosen = [

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from benchmarks.databases import fill
-from ocs.app import Application, install_reactor
+from ocs.app import install_reactor
 from ocs.clock import IdSource, SystemClock
+from ocs.service.application import Application
 from ocs.service.telemetry import configure_logging
 from ocs.settings import load_settings
 from ocs.store.memory import MemoryStore
