@@ -271,3 +271,25 @@ def test_a_session_on_postgresql(tmp_path, postgres_url):
             assert client.ccr(asked(3, 2, mscc(used=0, ask=False))).result_code == 2001
         assert process.stop() == 0
     assert money(process) == (9_850_000, 0)
+
+
+@pytest.mark.postgres
+@pytest.mark.rule("D25")
+def test_without_postgresql_the_answer_is_3004_in_time_and_service_comes_back(
+    tmp_path, private_postgres
+):
+    url = private_postgres.url(private_postgres.create_database())
+    process = OcsProcess(tmp_path, url)
+    process.create_database()
+    with process, process.peer() as client:
+        assert client.ccr(asked(1, 0, mscc())).result_code == 2001
+        private_postgres.stop()
+        started = time.monotonic()
+        assert client.ccr(asked(2, 1, mscc(used=1_000_000))).result_code == 3004
+        assert time.monotonic() - started < 5
+        private_postgres.start()
+        update = asked(2, 1, mscc(used=1_000_000))
+        until(lambda: client.ccr(update).result_code == 2001)
+        assert client.ccr(update).result_code == 2001
+        assert process.stop() == 0
+    assert money(process) == (9_950_000, 500_000)
