@@ -23,11 +23,11 @@ MAX_LAYOUTS_PER_KEY = 8
 MAX_OCTETS = 4096  # of what is learned
 SIGHTINGS = 3  # of a layout before its function is generated
 
-# What learning may cost: every read earns one credit; noting a layout costs about as much time as
-# three walks, generating its function as much as twenty. So strange messages, however many, make
-# reading at most a third slower, and a start with ordinary ones has the credit it needs.
-OUTLINE_COST = 10
-BUILD_COST = 60
+# What learning may cost: every read earns one credit. Noting a layout takes about as long as four
+# walks, generating its function as twenty. So strange messages, however many, make reading at
+# most a third slower, and a start with ordinary ones has the credit it needs.
+OUTLINE_COST = 16
+BUILD_COST = 64
 MAX_CREDIT = 4_000
 
 _Key = tuple[int, int, bytes]

@@ -116,6 +116,48 @@ def test_every_octet_may_change(name):
     assert reader.layouts.hits > 0
 
 
+@pytest.mark.parametrize("usage", [-1, 0, 2, 3])
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_tariff_change_usage_is_checked_in_known_layouts(usage, inside):
+    def message(value: int) -> bytes:
+        side = encode_i32(452, value)
+        members = encode_grouped(446, side) if inside else side
+        head = SHAPES["magma-authorization-only"][HEADER_SIZE:]
+        return gateway_messages.ccr(head + encode_grouped(456, members))
+
+    reader = CcrReader()
+    teach(reader, message(1))
+    assert_same(reader, message(usage))
+    assert reader.layouts.hits == (0 <= usage <= 2)
+
+
+def test_groups_that_their_own_reader_reads_are_checked_in_known_layouts():
+    def message(filter_id: bytes) -> bytes:
+        final_unit = encode_grouped(430, encode_i32(449, 2) + encode_avp(11, filter_id))
+        head = SHAPES["magma-authorization-only"][HEADER_SIZE:]
+        return gateway_messages.ccr(head + encode_grouped(456, final_unit))
+
+    reader = CcrReader()
+    teach(reader, message(b"slow"))
+    assert_same(reader, message(b"fast"))
+    assert reader.layouts.hits == 1
+    assert_same(reader, message(b"\xff\xff\xff\xff"))
+    assert reader.layouts.hits == 1
+
+
+@pytest.mark.parametrize("flags", [0x00, 0x10, 0x20, 0x40])
+@pytest.mark.parametrize("lenient", [LENIENT, STRICT])
+def test_the_flags_of_an_unknown_member_are_checked_in_known_layouts(flags, lenient):
+    def message(flags: int) -> bytes:
+        inner = encode_avp(9_999, b"", flags=flags)
+        return gateway_messages.siphon_initial_without_services("sip.net.example;9;8") + inner
+
+    reader = CcrReader()
+    teach(reader, message(0), lenient)
+    assert_same(reader, message(flags), lenient)
+    assert reader.layouts.hits == (not flags)
+
+
 @settings(deadline=None)
 @given(
     st.sampled_from(sorted(SHAPES)),
