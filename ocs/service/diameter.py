@@ -31,9 +31,10 @@ from protocol.credit_control import (
     CREDIT_CONTROL_COMMAND,
     CreditControlRequest,
 )
-from protocol.credit_control_reader import partial_ccr_fields, read_ccr
+from protocol.credit_control_reader import partial_ccr_fields
 from protocol.credit_control_writer import write_cca
 from protocol.errors import LocalProtocolError, RemoteProtocolError
+from protocol.layout_cache import CcrReader, InformationReader
 from protocol.members import LENIENT, STRICT, Leniency
 from protocol.peer_events import DisconnectRequested, PeerClosed, PeerRecovered, PeerSuspect
 from protocol.peer_settings import PeerDecision
@@ -117,8 +118,11 @@ class DiameterService:
         self._client_connected = client_connected
         self._terminate_session = terminate_session
         self._links: dict[DiameterProtocol, Link] = {}
-        self._readers = {
-            one.strict: attribute_reader(one, edge.country_code) for one in (LENIENT, STRICT)
+        self.requests_read = CcrReader(edge.limits)
+        self.information_read = InformationReader()
+        self._attributes = {
+            one.strict: attribute_reader(one, edge.country_code, self.information_read.read)
+            for one in (LENIENT, STRICT)
         }
 
     # ------------------------------------------------------------------------------- peers
@@ -209,7 +213,7 @@ class DiameterService:
     ) -> None:
         edge = self._edge
         try:
-            ccr = read_ccr(message, header, link.leniency, edge.limits)
+            ccr = self.requests_read.read(message, header, link.leniency)
         except RemoteProtocolError as fault:
             routing = route_check(message, header, edge.identity)
             if routing is not None:
@@ -234,7 +238,7 @@ class DiameterService:
                     monotonic_ns,
                     header.end_to_end,
                     header.is_retransmitted,
-                    self._readers[lenient.strict],
+                    self._attributes[lenient.strict],
                 ),
             )
         except RemoteProtocolError as fault:

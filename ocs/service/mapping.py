@@ -39,7 +39,7 @@ from protocol.credit_control import (
     UsedServiceUnit,
 )
 from protocol.members import LENIENT, Leniency
-from protocol.service_information import read_service_information
+from protocol.service_information import ServiceInformation, read_service_information
 
 FUTURE_MAX_NS = 300 * NS_PER_SECOND
 PAST_MAX_NS = 3600 * NS_PER_SECOND
@@ -54,6 +54,7 @@ _KINDS = ("msisdn", "imsi", "sip", "nai", "private")
 _NOTHING = RatingAttributes()
 ATTRIBUTES_REMEMBERED_MAX = 16_384
 
+InformationReader = Callable[[bytes, Leniency], ServiceInformation]
 AttributeReader = Callable[[bytes], RatingAttributes]
 """Reads the payload of Service-Information; its results are shared and never changed."""
 _SERVER_CHOOSES = Units()
@@ -274,7 +275,11 @@ def _put_money(units: Units, money: Money, problems: list[str]) -> None:
 # ------------------------------------------------------------------------ rating attributes
 
 
-def attribute_reader(leniency: Leniency = LENIENT, country_code: str = "") -> AttributeReader:
+def attribute_reader(
+    leniency: Leniency = LENIENT,
+    country_code: str = "",
+    read_information: InformationReader = read_service_information,
+) -> AttributeReader:
     """Return a function that reads Service-Information, for all requests of one leniency.
 
     ``country_code`` is put before called numbers in national format (a leading 0); without one
@@ -284,13 +289,12 @@ def attribute_reader(leniency: Leniency = LENIENT, country_code: str = "") -> At
 
     @lru_cache(maxsize=ATTRIBUTES_REMEMBERED_MAX)
     def read(payload: bytes) -> RatingAttributes:
-        return _attributes(payload, leniency, country_code)
+        return _attributes(read_information(payload, leniency), country_code)
 
     return read
 
 
-def _attributes(payload: bytes, leniency: Leniency, country: str) -> RatingAttributes:
-    said = read_service_information(payload, leniency)
+def _attributes(said: ServiceInformation, country: str) -> RatingAttributes:
     called = said.called_party or said.requested_party
     return RatingAttributes(
         called_party=_party(called, country) if called else "",

@@ -78,6 +78,7 @@ class Metrics(Collector):
         self.store_seconds = Histogram(STORE_BOUNDS_SECONDS)
         self.batch_size = Histogram(BATCH_BOUNDS)
         self.peer_events: Callable[[], Iterable[tuple[str, int]]] = tuple
+        self.request_reads: Callable[[], Iterable[tuple[str, int]]] = tuple
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -128,6 +129,12 @@ class Metrics(Collector):
         yield _counter("ocs_diameter_errors", "Requests not charged.", "error", self.errors)
         yield _counter(
             "ocs_peer_faults", "Faults on peer connections.", "fault", dict(self.peer_events())
+        )
+        yield _counter(
+            "ocs_request_reads",
+            "Readings of credit-control requests: those of a known layout are faster.",
+            "layout",
+            dict(self.request_reads()),
         )
         for name, text, value in (
             ("ocs_retransmissions", "Requests with the T flag.", self.retransmissions),

@@ -108,7 +108,10 @@ class ChargingServer:
             self.supervisor.client_connected,
             self.terminate_session,
         )
+        layouts = self.diameter.requests_read.layouts
         metrics = self.metrics
+        metrics.request_reads = lambda: (("known", layouts.hits), ("new", layouts.misses))
+        metrics.gauge("ocs_layouts", "Known layouts of requests.", lambda: len(layouts))
         metrics.gauge("ocs_queue_requests", "Waiting requests.", lambda: self.batcher.queued)
         metrics.gauge(
             "ocs_in_flight_requests", "Requests being decided.", lambda: self.batcher.in_flight
