@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "audit": "ocs.cli.audit:audit",
     "review": "ocs.cli.review:review",
     "peer": "ocs.cli.peer:peer",
+    "actions": "ocs.cli.actions:actions",
     "trace": "ocs.cli.trace:trace",
     "records": "ocs.cli.records:records",
     "decode": "ocs.cli.decode:decode",

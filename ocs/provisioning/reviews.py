@@ -31,7 +31,7 @@ from ocs.charging.working_set import (
 )
 from ocs.errors import NotFoundError, RefusedError
 from ocs.ledger import entries
-from ocs.ledger.account import AccountFlag
+from ocs.ledger.account import AccountFlag, Movement
 from ocs.provisioning.catalogs import Catalogues
 from ocs.provisioning.desk import Desk
 from ocs.provisioning.postings import account_of
@@ -62,11 +62,15 @@ def accept(desk: Desk, catalogues: Catalogues, review_id: int) -> dict[str, Any]
     item = _find_open(desk, review_id)
     index = catalogues.version(item.catalogue_version)
     last = _is_last(desk, item)
+    before = desk.ledger.last_charge(
+        item.account_id, _key(item).session_key, item.service, item.rule, item.zone
+    )
 
     def decide(working_set: WorkingSet) -> dict[str, Any]:
         state = account_of(working_set, item.account_id)
         session = _session_of(working_set, item)
-        charge = _Charge(item, index, session.plan if session else _plan_of(desk, item), session)
+        plan = session.plan if session else _plan_of(desk, item)
+        charge = _Charge(item, index, plan, session, before)
         entry = _debit(desk, working_set, state, charge)
         amount_micro = charge.amount_micro
         _resolve(
@@ -99,36 +103,38 @@ class _Charge:
     """What an accepted item costs, and the charge context that it continues."""
 
     def __init__(
-        self, item: ReviewItem, index: CatalogIndex, plan: str, session: Session | None
-    ) -> None:
+        self, item: ReviewItem, index: CatalogIndex, plan: str, session: Session | None,
+        last_charge: Movement | None,
+    ) -> None:  # fmt: skip
         self.item, self.session = item, session
         self.context: ChargeContext | None = None
         self.before = item.units_before
         self.slot_ns = item.slot_ns
         self.amount_micro = 0
-        self._find_context()
+        if item.kind == "parked-usage":
+            self._find_context(last_charge)
+        else:
+            # Orphan usage stands alone: no timeline of a session prices it.
+            self.slot_ns = 0
         terms = index.catalog.plans[plan].terms.get(item.service) if item.rule else None
         if terms is not None:
             price = index.rule(plan, item.service, item.rule).price
             self.amount_micro = self._cost(index, terms, price)
 
-    def _find_context(self) -> None:
+    def _find_context(self, last_charge: Movement | None) -> None:
+        """Continue the session's count, or where its last charge ended when it is gone."""
         item, session = self.item, self.session
-        if item.kind != "parked-usage":
-            # Orphan usage stands alone: no timeline of a session prices it.
-            self.slot_ns = 0
-        if session is None or item.kind != "parked-usage":
-            return
-        for quota in session.quotas:
+        for quota in session.quotas if session else ():
             if quota.service != item.service:
                 continue
-            slots = (item.slot_ns, quota.started_ns)
-            for slot_ns in slots:
+            for slot_ns in (item.slot_ns, quota.started_ns):
                 context = find_context(quota, item.rule, item.zone, slot_ns)
                 if context is not None:
                     self.context, self.slot_ns = context, slot_ns
                     self.before = context.paid_units
                     return
+        if last_charge is not None:
+            self.slot_ns, self.before = last_charge.slot_ns, last_charge.units_after
 
     def _cost(self, index: CatalogIndex, terms: ServiceTerms, price: Price) -> int:
         unit, zone = Unit(self.item.unit), self.item.zone

@@ -77,6 +77,26 @@ class LedgerReports:
         )
         return [Movement(**values_of(row)) for row in self.reader.rows(statement)]
 
+    def last_charge(
+        self, account_id: int, session_key: bytes, service: str, rule: str, zone: str
+    ) -> Movement | None:
+        """Return the youngest charge of a session under one price rule."""
+        statement = (
+            select(movement)
+            .join_from(movement, request, _SAME_REQUEST)
+            .where(
+                request.c.account_id == account_id,
+                request.c.session_key == session_key,
+                movement.c.service == service,
+                movement.c.rule == rule,
+                movement.c.zone == zone,
+            )
+            .order_by(movement.c.request_id.desc(), movement.c.line.desc())
+            .limit(1)
+        )
+        rows = self.reader.rows(statement)
+        return Movement(**values_of(rows[0])) if rows else None
+
     def request(self, request_id: int) -> StoredRequest | None:
         """Return one request record."""
         rows = self.reader.rows(_REQUESTS.where(request.c.request_id == request_id))
@@ -112,6 +132,9 @@ class LedgerReports:
                 yield _request(row)
 
 
+_SAME_REQUEST = (request.c.account_id == movement.c.account_id) & (
+    request.c.request_id == movement.c.request_id
+)
 _REQUESTS: Select[Any] = select(
     request.c.account_id,
     request.c.request_id,
@@ -134,8 +157,7 @@ _LINES: Select[Any] = select(
 ).join_from(
     movement,
     request,
-    (request.c.account_id == movement.c.account_id)
-    & (request.c.request_id == movement.c.request_id),
+    _SAME_REQUEST,
 )
 
 

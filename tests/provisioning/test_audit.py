@@ -1,7 +1,7 @@
 """The audit finds every kind of thing that does not add up, and nothing in what does."""
 
 import pytest
-from sqlalchemy import delete, insert, update
+from sqlalchemy import Executable, delete, insert, update
 
 from ocs.charging.messages import RequestKind, ServiceRequest, Units, UsedUnits
 from ocs.provisioning import accounts
@@ -28,7 +28,7 @@ def busy(office):
     return office
 
 
-def write(office, *statements):
+def write(office, *statements: Executable):
     with office.desk.reader.engine.begin() as connection:
         for statement in statements:
             connection.execute(statement)

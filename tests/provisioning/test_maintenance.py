@@ -163,7 +163,7 @@ def test_restore_refuses_what_is_no_copy(tmp_path, content):
     source = tmp_path / "copy.db"
     source.write_bytes(content)
     url = f"sqlite:///{tmp_path}/ocs.db"
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - several classes, all of our tree
+    with pytest.raises(Exception) as caught:
         maintenance.restore(url, source, replace=False)
     assert caught.type.__module__ == "ocs.errors"
     assert not (tmp_path / "ocs.db").exists()

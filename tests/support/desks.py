@@ -5,10 +5,11 @@ line.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ocs import yamldoc
 from ocs.catalog.matching import CatalogIndex, normalise_context
@@ -24,7 +25,7 @@ from ocs.charging.messages import (
     UsedUnits,
 )
 from ocs.charging.session import make_session_key
-from ocs.charging.working_set import RequestKey
+from ocs.charging.working_set import RequestKey, WorkingSet
 from ocs.clock import IdSource, ManualClock
 from ocs.provisioning import audit, catalogs
 from ocs.provisioning.catalogs import Catalogues
@@ -56,7 +57,7 @@ class Office:
     def catalogues(self) -> Catalogues:
         return Catalogues(self.desk.store)
 
-    def open_account(self, number: str = NUMBER, balance: int = 10_000_000, **more) -> int:
+    def open_account(self, number: str = NUMBER, balance: int = 10_000_000, **more: Any) -> int:
         """Add a subscriber of the plan ``basic`` and return its account id."""
         new = NewSubscriber((Identity("msisdn", number),), "basic", balance, **more)
         return int(add(self.desk, new, self.catalogues.current())["account_id"])
@@ -130,12 +131,11 @@ class Office:
         """Do what the supervisor does at this instant."""
         for due in self.desk.store.due_sessions(self.clock.now_ns(), 100):
             key = RequestKey(due.account_id, due.session_key, RequestKind.TIMER, 0)
-            self.desk.store.transact(
-                [key],
-                lambda working_set, key=key: lifecycle.expire_session(
-                    working_set, key.session_key, self.desk.decision_context()
-                ),
-            )
+            self.desk.store.transact([key], self._expire(key.session_key))
+
+    def _expire(self, session_key: bytes) -> Callable[[WorkingSet], bool]:
+        context = self.desk.decision_context()
+        return lambda working_set: lifecycle.expire_session(working_set, session_key, context)
 
     def audited(self) -> audit.AuditResult:
         """Audit everything."""
@@ -144,7 +144,7 @@ class Office:
     def must_be_clean(self) -> audit.AuditResult:
         """Audit and insist that everything adds up."""
         result = self.audited()
-        assert result.violations == []
+        assert not result.violations, result.violations[:5]
         return result
 
 

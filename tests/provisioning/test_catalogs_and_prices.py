@@ -1,0 +1,130 @@
+"""Catalogues are published whole; prices are answered with their steps; peers are checked."""
+
+from typing import Any
+
+import pytest
+
+from ocs import yamldoc
+from ocs.errors import DocumentError, NotFoundError, RefusedError, UsageError
+from ocs.provisioning import catalogs, instants, peers, prices
+from ocs.provisioning.prices import Question
+from ocs.store.interface import PeerEntry
+from tests.support.desks import CATALOGUE, NOON_NS
+
+TEXT = yamldoc.read_text(CATALOGUE)
+
+
+def quote(office, service, quantity, plan="basic", **more: Any):
+    return prices.quote(
+        office.catalogues.current(), Question(service, plan, quantity, at_ns=NOON_NS, **more)
+    )
+
+
+def test_publishing_the_same_again_changes_nothing(office):
+    again = catalogs.publish(office.desk, TEXT, "black-box.yaml")
+    assert (again.published, again.version) == (False, 1)
+    changed = catalogs.publish(office.desk, TEXT + "\n# new\n", "black-box.yaml")
+    assert (changed.published, changed.version) == (True, 2)
+    assert office.catalogues.current().catalog.version == 2
+
+
+def test_a_wrong_catalogue_is_refused_whole(office):
+    with pytest.raises(DocumentError) as caught:
+        catalogs.publish(office.desk, TEXT.replace("unit: octets", "unit: apples"), "bad.yaml")
+    assert len(caught.value.problems) > 3
+    assert all(one.line for one in caught.value.problems)
+    assert office.desk.store.generations().catalogue == 1
+
+
+def test_accounts_must_keep_their_plan_and_currency(office):
+    office.open_account()
+    with pytest.raises(RefusedError, match="1 accounts have plan 'basic'"):
+        catalogs.publish(office.desk, TEXT.replace("  basic:\n", "  other:\n"), "x.yaml")
+    with pytest.raises(RefusedError, match="kept in EUR, not USD"):
+        catalogs.publish(office.desk, TEXT.replace("currency: EUR", "currency: USD"), "x.yaml")
+
+
+@pytest.mark.rule("G01", "G07", "G08")
+@pytest.mark.parametrize(
+    "service,quantity,before,cost",
+    [
+        ("data", "7.3 MB", "", "0.40"),
+        ("data", "400 kB", "1.4 MB", "0.00"),
+        ("call-by-second", "61", "", "0.122"),
+        ("call-by-minute", "61 s", "", "0.24"),
+        ("call-with-setup", "1", "", "0.031667"),
+        ("message", "4", "", "0.28"),
+        ("free-data", "1 GB", "", "0.00"),
+    ],
+)
+def test_prices(office, service, quantity, before, cost):
+    shown = quote(office, service, quantity, before=before)
+    assert shown["cost"] == cost
+    assert shown["steps"]
+
+
+@pytest.mark.parametrize(
+    "service,quantity,more,error",
+    [
+        ("nothing", "1", {}, NotFoundError),
+        ("data", "1", {"plan": "gold"}, NotFoundError),
+        ("business-data", "1", {}, RefusedError),
+        ("data", "1 min", {}, UsageError),
+        ("data", "1", {"destination": "+49"}, UsageError),
+    ],
+)
+def test_no_price(office, service, quantity, more, error):
+    with pytest.raises(error):
+        quote(office, service, quantity, **more)
+
+
+def test_peers_are_stored_in_one_spelling(office):
+    peers.allow(office.desk, PeerEntry("PGW1.Example.com.", "magma", False, ("192.0.2.9/24",)))
+    [entry] = office.desk.store.peers()
+    assert (entry.origin_host, entry.source_networks) == ("pgw1.example.com", ("192.0.2.0/24",))
+    assert peers.remove(office.desk, "pgw1.EXAMPLE.com") == "pgw1.example.com"
+    with pytest.raises(NotFoundError):
+        peers.remove(office.desk, "pgw1.example.com")
+    done = [one.action for one in office.desk.reports.actions(0, 10)]
+    assert done[:2] == ["peer remove", "peer allow"]
+
+
+@pytest.mark.parametrize(
+    "peer",
+    [
+        PeerEntry(""),
+        PeerEntry("a b"),
+        PeerEntry("-x.example"),
+        PeerEntry("x.example", profile="best"),
+        PeerEntry("x.example", source_networks=("300.1.1.1",)),
+        PeerEntry("x.example", comment="a\nb"),
+    ],
+)
+def test_peers_that_cannot_be(office, peer):
+    with pytest.raises(UsageError):
+        peers.allow(office.desk, peer)
+    assert office.desk.store.peers() == []
+
+
+@pytest.mark.parametrize(
+    "text,expected",
+    [
+        ("now", NOON_NS),
+        ("2h", NOON_NS - 7200 * 10**9),
+        ("90 s", NOON_NS - 90 * 10**9),
+        ("2026-01-05", NOON_NS - 12 * 3600 * 10**9),
+        ("2026-01-05T13:00:00+01:00", NOON_NS),
+        ("2026-01-05T12:00:00Z", NOON_NS),
+    ],
+)
+def test_instants(text, expected):
+    assert instants.parse_instant(text, NOON_NS) == expected
+
+
+def test_an_instant_survives_being_shown():
+    shown = instants.format_instant(NOON_NS + 123_456_000)
+    assert shown == "2026-01-05T12:00:00.123456Z"
+    assert instants.parse_instant(shown, 0) == NOON_NS + 123_456_000
+    assert instants.format_instant(0) == ""
+    with pytest.raises(UsageError):
+        instants.parse_instant("yesterday", NOON_NS)

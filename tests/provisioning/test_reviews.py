@@ -1,0 +1,98 @@
+"""Parked usage: accepted it costs what it would have cost, dismissed it costs nothing."""
+
+import pytest
+
+from ocs.charging.messages import Outcome, RequestKind, ServiceRequest, Units, UsedUnits
+from ocs.errors import NotFoundError, RefusedError
+from ocs.ledger.account import AccountFlag
+from ocs.provisioning import accounts, maintenance, reviews
+from tests.support.desks import MB
+
+CALL = "32260@3gpp.org"
+
+
+def call(office, account_id, number, seconds, kind=RequestKind.UPDATE, group=10):
+    used = (UsedUnits(Units(seconds=seconds)),) if seconds else ()
+    asked = ServiceRequest(group, (), requested=Units(), used=used)
+    return office.ask(account_id, kind, number, asked, context=CALL)
+
+
+def park_seconds(office):
+    """A call of 10 seconds by the clock that reports 600: 71 can be true, 529 are parked."""
+    account_id = office.open_account()
+    call(office, account_id, 0, 0, RequestKind.INITIAL)
+    office.clock.advance(10)
+    call(office, account_id, 1, 600)
+    [item] = reviews.listing(office.desk)
+    return account_id, int(item["review_id"]), item
+
+
+def orphan(office):
+    """Usage of a session that nobody opened."""
+    account_id = office.open_account()
+    used = ServiceRequest(100, (), used=(UsedUnits(Units(octets=3 * MB)),))
+    reply = office.ask(account_id, RequestKind.UPDATE, 1, used, session="pgw1;nobody")
+    assert reply.outcome == Outcome.UNKNOWN_SESSION
+    [item] = reviews.listing(office.desk)
+    return account_id, int(item["review_id"]), item
+
+
+@pytest.mark.rule("D05", "I-004")
+def test_accepted_usage_continues_the_session(office):
+    account_id, review_id, item = park_seconds(office)
+    assert office.desk.reports.account(account_id).flags == AccountFlag.PARKED_USAGE
+    done = reviews.accept(office.desk, office.catalogues, review_id)
+    assert (done["state"], done["units"]) == ("accepted", item["units"])
+    assert accounts.show(office.desk, account_id)["balance_micro"] == 10_000_000 - 600 * 2000
+    assert office.desk.reports.account(account_id).flags == 0
+    office.must_be_clean()
+    office.clock.advance(10)
+    call(office, account_id, 2, 10)
+    assert accounts.show(office.desk, account_id)["balance_micro"] == 10_000_000 - 610 * 2000
+    office.must_be_clean()
+
+
+@pytest.mark.rule("D05")
+def test_dismissed_usage_costs_nothing(office):
+    account_id, review_id, item = park_seconds(office)
+    before = accounts.show(office.desk, account_id)["balance_micro"]
+    assert reviews.dismiss(office.desk, review_id)["state"] == "dismissed"
+    assert accounts.show(office.desk, account_id)["balance_micro"] == before
+    assert office.desk.reports.account(account_id).flags == 0
+    assert list(reviews.listing(office.desk)) == []
+    assert [one["state"] for one in reviews.listing(office.desk, "")] == ["dismissed"]
+    office.must_be_clean()
+
+
+@pytest.mark.rule("D11")
+def test_accepted_orphan_usage_stands_alone(office):
+    account_id, review_id, item = orphan(office)
+    assert item["amount_micro"] == 150_000
+    done = reviews.accept(office.desk, office.catalogues, review_id)
+    assert done["amount_micro"] == 150_000
+    line = accounts.find_entry(office.desk, done["entry"])
+    assert (line.movement.amount, line.request.record.operator) == (-150_000, "alice")
+    office.must_be_clean()
+
+
+def test_a_session_that_was_pruned_meanwhile(office):
+    account_id, review_id, _ = park_seconds(office)
+    end = ServiceRequest(10, (), used=(UsedUnits(Units(seconds=1)),))
+    office.ask(account_id, RequestKind.TERMINATION, 2, end, context=CALL)
+    office.clock.advance(office.desk.policy.tombstone_seconds + 1)
+    maintenance.prune(office.desk, 0, 0)
+    reviews.accept(office.desk, office.catalogues, review_id)
+    office.must_be_clean()
+
+
+@pytest.mark.parametrize("make", [park_seconds, orphan])
+def test_decided_once(office, make):
+    _, review_id, _ = make(office)
+    reviews.accept(office.desk, office.catalogues, review_id)
+    with pytest.raises(RefusedError, match="was accepted before"):
+        reviews.dismiss(office.desk, review_id)
+    with pytest.raises(RefusedError, match="was accepted before"):
+        reviews.accept(office.desk, office.catalogues, review_id)
+    with pytest.raises(NotFoundError):
+        reviews.accept(office.desk, office.catalogues, 17)
+    office.must_be_clean()
