@@ -17,7 +17,7 @@ from ocs.cli.server_process import ServerProcess
 
 Say = Callable[[str], None]
 _LOAD_SECONDS_MAX = 120.0
-_OPEN_SESSIONS = 2_000
+_OPEN_SESSIONS_MIN = 64
 _KEPT_SESSIONS = 20_000
 # The mix counts requests: a data session makes ten of them, a call ten, a message one.
 _SERVICES = [
@@ -143,9 +143,10 @@ class Runner:
 
     def _scenario(self, setup: Setup, load: Load, rate: float | None) -> dict[str, Any]:
         self._seed += 1
-        sessions = _KEPT_SESSIONS if load.keeps_sessions else _OPEN_SESSIONS
+        # Few enough to be opened while it warms up, so that the mix is the same for all windows.
+        sessions = max(2 * load.window * load.connections, _OPEN_SESSIONS_MIN)
         amount: dict[str, Any] = {
-            "concurrency": max(sessions, 2 * load.window * load.connections),
+            "concurrency": _KEPT_SESSIONS if load.keeps_sessions else sessions,
             "duration_seconds": self._timing.measured,
             # What opens the sessions is measured too, so that they can be counted.
             "warm_up_seconds": 0 if load.keeps_sessions else self._timing.warm_up,

@@ -54,7 +54,7 @@ class PreparedLoad:
             raise
         sessions = (load.concurrency or 1) // len(self._connections) + 1
         for connection in self._connections:
-            connection.ready = [connection.new_session() for _ in range(sessions)]
+            connection.ready = connection.first_sessions(sessions)
         try:
             if load.warm_up_seconds:
                 self._run_for(load.warm_up_seconds, None)

@@ -86,10 +86,9 @@ class PreparedConnection:
         self._gateway = gateway
         self.origin_host = origin_host
         scenario = load.scenario
-        self._origin = Origin(origin_host, gateway.origin_realm, load.unix_seconds)
-        envelope = Envelope(
-            origin_host, gateway.origin_realm, scenario.destination_realm, "", load.unix_seconds
-        )
+        # No Origin-State-Id: a load ends its own sessions, so the next one is not its restart.
+        self._origin = Origin(origin_host, gateway.origin_realm)
+        envelope = Envelope(origin_host, gateway.origin_realm, scenario.destination_realm)
         services = [one for one in scenario.services if one.kind in gateway.services]
         self._weights = [one.weight for one in services]
         self._templates = [
@@ -127,7 +126,6 @@ class PreparedConnection:
             host_ip_addresses=(opened.getsockname()[0],),
             vendor_id=0,
             product_name="Gyro load",
-            origin_state_id=self._load.unix_seconds,
             auth_application_ids=(4,),
         )
         opened.sendall(request.write(1, 1))
@@ -282,6 +280,13 @@ class PreparedConnection:
             if header.command_code == CommandCode.DISCONNECT_PEER:
                 self.closed = True
         self.write(answer)
+
+    def first_sessions(self, count: int) -> list[PreparedSession]:
+        """Sessions to begin with: of different lengths, so that they do not all end together."""
+        sessions = [self.new_session() for _ in range(count)]
+        for session in sessions:
+            session.updates = self._load.dice.randint(0, session.updates)
+        return sessions
 
     def new_session(self) -> PreparedSession:
         """A session of a random service and subscriber."""

@@ -49,7 +49,7 @@ def test_sessions_go_their_whole_way_within_the_window():
             (request.request_type, request.request_number)
         )
     whole = [(1, 0), (2, 1), (2, 2), (3, 3)]
-    # Sessions that were open when the time was over end early, but every one ends.
+    # The first sessions are shorter, those that were open at the end end early: but all end.
     for steps in by_session.values():
         if steps != [(RequestType.EVENT, 0)]:
             assert steps[:-1] == whole[: len(steps) - 1]
