@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocs.amounts import Unit
@@ -173,6 +173,7 @@ def test_an_account_without_its_main_bucket_is_damaged() -> None:
 
 
 @pytest.mark.rule("I-001", "M-008")
+@settings(deadline=None)
 @given(AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS)
 def test_what_is_taken_is_what_was_asked(
     purse_has: int, gift_has: int, held: int, amount: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocs.amounts import round_half_up
@@ -38,18 +38,21 @@ def slow_cost(price: Price, units: int) -> int:
 
 
 @pytest.mark.rule("M-001", "M-002", "D07")
+@settings(deadline=None)
 @given(PRICES, UNITS)
 def test_cost_is_the_rule_word_by_word(price: Price, units: int) -> None:
     assert pricing.cost_micro(price, units) == slow_cost(price, units)
 
 
 @pytest.mark.rule("M-002")
+@settings(deadline=None)
 @given(PRICES, UNITS, UNITS)
 def test_cost_never_falls(price: Price, units: int, more: int) -> None:
     assert pricing.cost_micro(price, units + more) >= pricing.cost_micro(price, units)
 
 
 @pytest.mark.rule("M-003", "I-004")
+@settings(deadline=None)
 @given(PRICES, st.lists(st.integers(0, 400), max_size=12))
 def test_charges_do_not_depend_on_the_split(price: Price, reports: list[int]) -> None:
     before = total = 0
@@ -60,6 +63,7 @@ def test_charges_do_not_depend_on_the_split(price: Price, reports: list[int]) ->
 
 
 @pytest.mark.rule("M-004", "M-005")
+@settings(deadline=None)
 @given(PRICES, UNITS, BUDGETS, UNITS)
 def test_what_is_affordable_is_the_most_that_fits(
     price: Price, before: int, budget: int, wanted: int
@@ -72,6 +76,7 @@ def test_what_is_affordable_is_the_most_that_fits(
 
 
 @pytest.mark.rule("M-005", "D12")
+@settings(deadline=None)
 @given(PRICES, UNITS, BUDGETS, UNITS)
 def test_a_grant_that_money_limits_ends_on_an_increment(
     price: Price, before: int, budget: int, wanted: int
@@ -82,6 +87,7 @@ def test_a_grant_that_money_limits_ends_on_an_increment(
 
 
 @pytest.mark.rule("M-004")
+@settings(deadline=None)
 @given(PRICES, UNITS, BUDGETS, UNITS)
 def test_the_budget_knows_its_charge(price: Price, before: int, budget: int, wanted: int) -> None:
     paid = pricing.cost_micro(price, before)
@@ -90,6 +96,7 @@ def test_the_budget_knows_its_charge(price: Price, before: int, budget: int, wan
 
 
 @pytest.mark.rule("C-040")
+@settings(deadline=None)
 @given(PRICES, st.integers(1, 2_000))
 def test_another_increment_never_costs_more_than_said(price: Price, before: int) -> None:
     assert pricing.charge_micro(price, before, 1) <= pricing.increment_cost_max_micro(price)

@@ -75,7 +75,7 @@ SECONDS = st.integers(0, 400)
 
 
 @pytest.mark.rule("M-011")
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(bands(), OFFSETS, SECONDS)
 def test_cost_is_that_of_a_walk_over_every_second(
     tariff: Bands, offset: int, seconds: int
@@ -85,6 +85,7 @@ def test_cost_is_that_of_a_walk_over_every_second(
 
 
 @pytest.mark.rule("M-011", "M-002")
+@settings(deadline=None)
 @given(PRICES, SECONDS)
 def test_one_band_costs_what_its_price_says(price: Price, seconds: int) -> None:
     tariff = Bands([], [price])
@@ -96,6 +97,7 @@ def test_one_band_costs_what_its_price_says(price: Price, seconds: int) -> None:
 
 
 @pytest.mark.rule("M-011")
+@settings(deadline=None)
 @given(bands(), OFFSETS, SECONDS, SECONDS)
 def test_cost_never_falls(tariff: Bands, offset: int, seconds: int, more: int) -> None:
     cost = timeline.cost_micro(tariff.at, START_NS + offset, seconds)
@@ -106,6 +108,7 @@ def test_cost_never_falls(tariff: Bands, offset: int, seconds: int, more: int) -
 
 
 @pytest.mark.rule("M-004", "M-005", "M-011")
+@settings(deadline=None)
 @given(bands(), OFFSETS, SECONDS, st.integers(0, 3_000_000), SECONDS)
 def test_what_is_affordable_is_the_most_that_fits(
     tariff: Bands, offset: int, before: int, budget: int, wanted: int
