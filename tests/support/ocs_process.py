@@ -93,13 +93,9 @@ class OcsProcess:
         """Start the server and return when it serves. Raises AssertionError with its log."""
         config = self.directory / "ocs.yaml"
         config.write_text(yaml.safe_dump(self.settings), encoding="utf-8")
-        command = [sys.executable, "-c", SERVE, str(config)]
         if self.clock_file is not None:
             self.clock_file.touch()
-            command.append(str(self.clock_file))
-        self.process = subprocess.Popen(
-            command, cwd=ROOT, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
-        )
+        self.process = self._spawn(config)
         self._lines = queue.SimpleQueue()
         self._reader = threading.Thread(
             target=self._read, args=(self.process.stderr, self._lines), daemon=True
@@ -111,6 +107,15 @@ class OcsProcess:
             self.kill()
             raise
         self.addresses = [_address(text) for text in serving["listen"]]
+
+    def _spawn(self, config: Path) -> subprocess.Popen[str]:
+        """Start the process; its log comes through ``stderr``."""
+        command = [sys.executable, "-c", SERVE, str(config)]
+        if self.clock_file is not None:
+            command.append(str(self.clock_file))
+        return subprocess.Popen(
+            command, cwd=ROOT, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+        )
 
     def wait_for(self, event: str, timeout: float = STOP_SECONDS) -> dict[str, Any]:
         """Return the next log line of this event."""
