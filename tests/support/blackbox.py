@@ -6,7 +6,8 @@ itself a promise of the server. Times are moved with the server's test clock.
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -114,6 +115,22 @@ class World:
                 return
             pause.wait(POLL_SECONDS)
         raise AssertionError("it did not come true in time")
+
+    @contextmanager
+    def writes_held(self) -> Iterator[None]:
+        """Keep everybody else from writing to the database, as a slow disk would."""
+        engine = dialects.open_engine(self.server.url, "plain", 1)
+        try:
+            with engine.connect() as connection:
+                if engine.dialect.name == "sqlite":
+                    # It finds nothing to delete, and has the lock of a writer.
+                    connection.exec_driver_sql("DELETE FROM account WHERE account_id = 0")
+                else:
+                    connection.exec_driver_sql("LOCK TABLE account, session, request")
+                yield
+                connection.rollback()
+        finally:
+            engine.dispose()
 
     # --------------------------------------------------------------------------- accounts
 
