@@ -42,7 +42,7 @@ def simulate(
     seed: int | None,
     report_file: Path | None,
 ) -> int:
-    """Run SCENARIO, a YAML file or one of demo, soak, lab, against a server, and report.
+    """Run SCENARIO, a YAML file or one of demo, soak, lab, load, against a server, and report.
 
     Exit code 0 means that traffic flowed and every answer kept the rules.
     """

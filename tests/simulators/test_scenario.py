@@ -42,7 +42,7 @@ def test_a_small_scenario_gets_every_default():
     assert scenario.identities_of(9) == (("msisdn", "+15550000010"),)
 
 
-@pytest.mark.parametrize("name", ["demo", "soak", "lab"])
+@pytest.mark.parametrize("name", ["demo", "soak", "lab", "load"])
 def test_the_scenarios_that_come_along_are_right(name):
     scenario = load_scenario(config_path(f"scenarios/{name}.yaml"))
     assert scenario.name == name
