@@ -60,9 +60,9 @@ AttributeReader = Callable[[bytes], RatingAttributes]
 _SERVER_CHOOSES = Units()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Arrival:
-    """What is known about a request besides its content."""
+    """What is known about a request besides its content; not frozen, as each request has one."""
 
     peer: str
     profile: ClientProfile
@@ -81,9 +81,8 @@ def to_charging_request(
     Raises RemoteProtocolError when Service-Information is malformed.
     """
     kind = ccr.request_type
-    opens = kind in {RequestKind.INITIAL, RequestKind.EVENT}
     identities = _identities(ccr)
-    if not identities and opens:
+    if not identities and kind in {RequestKind.INITIAL, RequestKind.EVENT}:
         return _nobody(ccr)
     if ccr.service_parameter_types:
         return ChargingReply(
@@ -205,7 +204,7 @@ def _service(given: MultipleServices, event: bool) -> ServiceRequest:
     else:
         # An event always asks for something; without units the server determines them.
         requested = _SERVER_CHOOSES if event else None
-    used = tuple(_used(report, given, problems) for report in given.used)
+    used = tuple([_used(report, given, problems) for report in given.used])
     rate = 0
     if given.qos is not None:
         rate = ((given.qos.apn_ambr_ul or 0) + (given.qos.apn_ambr_dl or 0)) // 8
