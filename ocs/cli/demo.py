@@ -35,7 +35,6 @@ _LEDGER = {
     "service": "Service",
     "bucket": "Bucket",
     "amount_text": "Amount",
-    "session_id": "Session",
 }
 _RIGHT = frozenset({"amount_text"})
 _INTERRUPTED = 130

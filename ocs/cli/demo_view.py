@@ -12,7 +12,7 @@ from simulators.report import Measurements, summarise
 
 _PLAIN_EVERY_SECONDS = 2.0
 _LIVE_EVERY_SECONDS = 0.5
-_BAR = 20
+_BAR = 12
 
 Balances = Callable[[], list[dict[str, Any]]]
 """Reads the subscribers as they stand in the database."""
@@ -81,10 +81,9 @@ class DemoView:
 def _traffic(measured: Measurements, seconds: float, rate: float) -> RenderableType:
     latency = summarise(measured.all_latencies())
     table = Table(title=f"traffic after {seconds:.0f} s", title_justify="left")
-    columns = ("requests/s", "answers", "p50 ms", "p95 ms", "p99 ms", "grants", "refusals", "used")
+    columns = ("requests/s", "answers", "p50 ms", "p95 ms", "p99 ms", "grants", "refused")
     for name in columns:
         table.add_column(name, justify="right")
-    used = measured.tally["used octets"] / 1e6
     table.add_row(
         f"{rate:.0f}",
         str(measured.answered),
@@ -93,7 +92,6 @@ def _traffic(measured: Measurements, seconds: float, rate: float) -> RenderableT
         f"{latency.p99:.1f}",
         str(granted(measured)),
         str(refused(measured)),
-        f"{used:.0f} MB, {measured.tally['used seconds']} s, {measured.tally['used events']} SMS",
     )
     return table
 
