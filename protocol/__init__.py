@@ -11,7 +11,8 @@
 - `credit_control`, `credit_control_groups`, `credit_control_reader`, `credit_control_writer`:
   RFC 8506 with the AVPs of TS 32.299, as values and as octets.
 - `session_commands`: Re-Auth, Abort-Session and Session-Termination.
-- `layout`, `credit_control_layout`, `layout_cache`: requests like those before, read without a walk.
+- `layout`, `credit_control_layout`, `layout_cache`: what has the form of earlier
+  requests, read without a walk.
 - `service_information`: what rating and records need of Service-Information, read when asked.
 - `routing`: whether a request is for us.
 - `watchdog`, `peer`: RFC 3539 and the peer connection, without any input or output, with what they

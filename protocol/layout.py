@@ -130,7 +130,7 @@ class Outline:
         self.namespace[name] = thing
         return name
 
-    def _dynamic(self, read: Any, position: int, start: int, stop: int) -> str:
+    def dynamic(self, read: Any, position: int, start: int, stop: int) -> str:
         """A value that its own reader reads each time, because it is rare."""
         self._reads_dynamically = True
         reader, name = self.named(f"read{start}", read), f"d{start}"
@@ -211,12 +211,8 @@ class Outline:
             return self.value(start, "I")
         shape = self._shapes.get(read)
         if shape is None:
-            return self._dynamic(read, position, start, stop)
+            return self.dynamic(read, position, start, stop)
         return shape(self, position, start, stop)
-
-    def dynamic(self, read: Any, position: int, start: int, stop: int) -> str:
-        """For shapes that know only some of the values of their reader."""
-        return self._dynamic(read, position, start, stop)
 
     # --------------------------------------------------------------------------- the result
 
