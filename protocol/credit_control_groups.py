@@ -2,7 +2,8 @@
 
 RFC 8506 section 8 and TS 32.299 section 7; called through the tables of
 `credit_control_reader`. Each reader takes the span of a payload, remembers faults in the
-`Reading` and returns None for a group that cannot be used.
+`Reading` and returns None for a group that cannot be used. What a reader checks besides lengths
+and texts, its shape in `credit_control_layout` checks too.
 """
 
 from typing import Any
