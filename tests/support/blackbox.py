@@ -52,12 +52,22 @@ OPENING: dict[str, dict[str, Any]] = {
 """The accounts of the test list; every test opens its own under fresh names."""
 
 
+def catalogue_text() -> str:
+    """Return the catalogue of the list, with what a few tests need besides."""
+    text = CATALOGUE.read_text(encoding="utf-8")
+    calls = "rating_groups: [10]\n"
+    assert calls in text
+    # Rating group 100 of calls is what Kamailio sends unless it is told otherwise.
+    return text.replace(calls, "rating_groups: [10, 100]\n") + ZERO_GRANT_PLAN
+
+
 class Subscriber(NamedTuple):
     """One subscriber of a test."""
 
     account_id: int
     msisdn: str
     imsi: str
+    sip: str
 
     @property
     def found(self) -> Found:
@@ -79,8 +89,7 @@ class World:
         self.store = SqlStore(self.server.url, ids, connections=2)
         self._engine = dialects.open_engine(self.server.url, "plain", 2)
         self.desk = Desk(self.store, Reader(self._engine), self.clock, ids, "tester", "black box")
-        text = CATALOGUE.read_text(encoding="utf-8") + ZERO_GRANT_PLAN
-        catalogs.publish(self.desk, text, "black-box.yaml")
+        catalogs.publish(self.desk, catalogue_text(), "black-box.yaml")
         self.catalogues = Catalogues(self.store)
         self._numbers = itertools.count(1)
         self.expected_errors = 0
@@ -138,15 +147,16 @@ class World:
         """Open an account like one of the list, or with what ``changes`` says."""
         opening = {**OPENING[name], **changes}
         number = next(self._numbers)
-        msisdn, imsi = f"1555{number:07d}", f"00101{number:010d}"
+        msisdn, imsi = f"1555{number:07d}", f"00102{number:010d}"
+        uri = f"sip:user{number}@net.example"
         new = subscribers.NewSubscriber(
-            (Identity("msisdn", msisdn), Identity("imsi", imsi)),
+            (Identity("msisdn", msisdn), Identity("imsi", imsi), Identity("sip", uri)),
             opening.get("plan", "basic"),
             parse_amount(opening["balance"]),
             parse_amount(opening.get("limit", "0")),
         )
         shown = subscribers.add(self.desk, new, self.catalogues.current())
-        subscriber = Subscriber(int(shown["account_id"]), msisdn, imsi)
+        subscriber = Subscriber(int(shown["account_id"]), msisdn, imsi, uri)
         if opening.get("blocked"):
             subscribers.set_blocked(self.desk, subscriber.found, blocked=True)
         return subscriber
@@ -174,13 +184,14 @@ class World:
         found = self.desk.ledger.requests_after(0, 1 << 62, account_id=subscriber.account_id)
         return list(found)
 
+    def parked(self, subscriber: Subscriber) -> list[dict[str, Any]]:
+        """Return what waits for a person to look at."""
+        account_id = str(subscriber.account_id)
+        return [one for one in reviews.listing(self.desk) if one["account_id"] == account_id]
+
     def orphans(self, subscriber: Subscriber) -> list[dict[str, Any]]:
         """Return what was parked for this account because its session was not open."""
-        return [
-            item
-            for item in reviews.listing(self.desk)
-            if item["account_id"] == str(subscriber.account_id) and item["kind"] == "orphan-usage"
-        ]
+        return [one for one in self.parked(subscriber) if one["kind"] == "orphan-usage"]
 
     def session_state(self, session_id: str, sub_session_id: int | None = None) -> str:
         """Return the state of a session, empty when there is none."""

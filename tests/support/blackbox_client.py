@@ -272,6 +272,11 @@ class Peer(DiameterClient):
         sent = message if isinstance(message, bytes) else self.message(message)
         return Answer(sent, self.ask(sent)[1]).check()
 
+    def stamped(self, message: bytes) -> bytes:
+        """Return a message under fresh ids."""
+        hop, end = self.ids()
+        return message[:12] + hop.to_bytes(4, "big") + end.to_bytes(4, "big") + message[20:]
+
     def again(self, message: bytes, *, end_to_end: int | None = None) -> bytes:
         """Return a retransmission: T flag, a new Hop-by-Hop id, perhaps another End-to-End."""
         hop, _ = self.ids()
