@@ -34,13 +34,18 @@ class DiameterClient:
 
     def __init__(
         self,
-        address: tuple[str, int],
+        address: tuple[str, int] | socket.socket,
         origin_host: str = "pgw1.net.example",
         origin_realm: str = "net.example",
         timeout: float = TIMEOUT_SECONDS,
     ) -> None:
+        """Connect to an address, or take over a connection that somebody else made."""
         self.origin_host, self.origin_realm = origin_host, origin_realm
-        self.socket = socket.create_connection(address, timeout)
+        if isinstance(address, socket.socket):
+            self.socket = address
+            self.socket.settimeout(timeout)
+        else:
+            self.socket = socket.create_connection(address, timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.answers_watchdogs = True
         self.watchdogs = 0
