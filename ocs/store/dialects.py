@@ -19,6 +19,10 @@ from ocs.errors import UsageError
 from ocs.store import arrays
 
 CONNECT_SECONDS = 5
+POOL_SECONDS = 5
+"""How long a call waits for a connection that other calls are using."""
+CACHE_KIB = 131_072
+"""Pages of an SQLite database that the writing connection keeps in memory."""
 BUSY_MS = 1_000
 """How long SQLite waits for the writer before it says so; tried again RETRIES_MAX times."""
 LOCK_MS = 3_000
@@ -26,8 +30,10 @@ LOCK_MS = 3_000
 IDLE_TRANSACTION_MS = 30_000
 """A server that stands still in the middle of a transaction loses its locks after this."""
 
-Role = Literal["hot", "plain", "create"]
-"""What an engine is for: charging; reports and tools; making the database."""
+Role = Literal["hot", "look-up", "plain", "create"]
+"""What an engine is for: transactions that charge; single statements beside them; reports and
+tools; making the database."""
+_AUTOCOMMIT = ("hot", "look-up")
 
 # Plans of the hot statements must not depend on statistics: a plan made while a table was small
 # may live long, so they are held to the primary keys.
@@ -70,23 +76,32 @@ def sqlite_path(url: URL) -> Path | None:
 def open_engine(text: str, role: Role = "plain", connections: int = 4) -> Engine:
     """Return an engine for a database; nothing is connected yet.
 
-    Statements are committed one by one unless the caller sends BEGIN and COMMIT (role ``hot``);
-    with ``plain`` and ``create`` SQLAlchemy does that as usual. Only ``create`` makes a file.
+    Statements are committed one by one unless the caller sends BEGIN and COMMIT (``hot`` and
+    ``look-up``); with ``plain`` and ``create`` SQLAlchemy does that. Only ``create`` makes a file.
     """
     url = parse_url(text)
-    options: dict[str, Any] = {"pool_size": connections, "max_overflow": 4, "pool_timeout": 5}
-    if role == "hot":
+    options: dict[str, Any] = {
+        "pool_size": connections,
+        "max_overflow": 4,
+        "pool_timeout": POOL_SECONDS,
+        "pool_use_lifo": True,
+    }
+    if role in _AUTOCOMMIT:
         options["isolation_level"] = "AUTOCOMMIT"
     path = sqlite_path(url)
     if path is not None:
+        if role == "hot":
+            # SQLite has one writer, and what it has cached is thrown away when another
+            # connection writes: so all transactions share one connection.
+            options |= {"pool_size": 1, "max_overflow": 0}
         engine = create_engine(
             "sqlite+pysqlite://", creator=_opener(path, role), poolclass=QueuePool, **options
         )
-        if role != "hot":
+        if role not in _AUTOCOMMIT:
             event.listen(engine, "begin", _begin_sqlite)
         return engine
     engine = create_engine(url, connect_args=_libpq(url, role), use_native_hstore=False, **options)
-    if role == "hot":
+    if role in _AUTOCOMMIT:
         event.listen(engine, "connect", _prepare_psycopg)
     return engine
 
@@ -106,9 +121,10 @@ def _opener(path: Path, role: Role) -> Callable[[], sqlite3.Connection]:
         )
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        if role == "hot":
+        if role in _AUTOCOMMIT:
             connection.execute("PRAGMA wal_autocheckpoint = 0")
-            connection.execute("PRAGMA cache_size = -65536")
+        if role == "hot":
+            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         return connection
 
     return connect
@@ -130,7 +146,7 @@ def _libpq(url: URL, role: Role) -> dict[str, str]:
         "tcp_user_timeout": "10000",
     }
     kept = {name: value for name, value in options.items() if name not in url.query}
-    if role == "hot":
+    if role in _AUTOCOMMIT:
         settings = " ".join(f"-c {name}={value}" for name, value in _HOT_POSTGRES.items())
         kept["options"] = f"{settings} {url.query.get('options', '')}".strip()
     return kept

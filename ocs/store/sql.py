@@ -86,10 +86,9 @@ class SqlStore:
         self._allow_unsafe = allow_unsafe
         self._statements: hot.Statements = PostgresStatements()
         self._checkpointer: Checkpointer | None = None
-        path = self._transactions.path
-        if path is not None:
+        if self._transactions.path is not None:
             self._statements = SqliteStatements()
-            self._checkpointer = Checkpointer(self.engine, path)
+            self._checkpointer = Checkpointer(self._transactions.reader, self.engine)
 
     @property
     def engine(self) -> Engine:
@@ -112,9 +111,10 @@ class SqlStore:
             self._statements.write(connection, changes)
             return result
 
+        result = self._transactions.run(work, description)
         if self._checkpointer is not None:
-            self._checkpointer.start()
-        return self._transactions.run(work, description)
+            self._checkpointer.after_commit()
+        return result
 
     # ---------------------------------------------------------------------------- look-ups
 
@@ -314,4 +314,4 @@ class SqlStore:
         """See interface.Store.close."""
         if self._checkpointer is not None:
             self._checkpointer.stop()
-        self.engine.dispose()
+        self._transactions.close()

@@ -11,7 +11,6 @@ import logging
 import threading
 from functools import cache
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -33,10 +32,11 @@ from ocs.store.hot import (
 logger = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 1.0
-LOG_OCTETS_EASY = 32 * 1024 * 1024
-"""A log shorter than this is left alone while it grows: pages written twice are copied once."""
-LOG_OCTETS_MAX = 128 * 1024 * 1024
-"""A log longer than this is started over, for which commits wait a moment."""
+LOG_PAGES_MAX = 32_768
+"""A log longer than this (128 MiB) is started over, for which one commit takes longer."""
+REST_PAGES = 1_024
+"""How many pages may be left to copy for that commit; more are copied beside commits first."""
+PASSES_MAX = 5
 
 _LENGTHS = (1, 4, 16, 64, 256)
 
@@ -154,28 +154,30 @@ class SqliteStatements:
 class Checkpointer:
     """A thread that copies the write-ahead log into the database beside the commits.
 
-    It starts with the first call of ``start`` and ends with ``stop``. While it runs the log stays
-    near LOG_OCTETS_MAX: a passive checkpoint does nearly all the work without blocking anyone,
-    then, if the log is too long, a second one makes commits wait while it copies the rest.
+    The log is started over by itself when everything in it has been copied, which never happens
+    while commits follow each other. So when it has grown too long the thread copies until little
+    is left, and ``after_commit`` copies the rest while no transaction runs. The file is never
+    cut: writing over it is cheaper for the file system than letting it grow again.
     """
 
-    def __init__(self, engine: Engine, path: Path) -> None:
-        self._engine = engine
-        self._log = path.with_name(path.name + "-wal")
+    def __init__(self, reader: Engine, writer: Engine) -> None:
+        """``reader`` gives the thread its connections, ``writer`` is what transactions use."""
+        self._reader = reader
+        self._writer = writer
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
-        self._copied = 0
+        self._commits = 0
+        self._rest_wanted = False
 
-    def start(self) -> None:
-        """Start the thread unless it runs."""
+    def after_commit(self) -> None:
+        """Count a commit; start the thread at the first, copy the rest when it is time."""
+        self._commits += 1
         if self._thread is None:
-            with self._starting:
-                if self._thread is None and not self._stopping.is_set():
-                    self._thread = threading.Thread(
-                        target=self._run, name="ocs-checkpoint", daemon=True
-                    )
-                    self._thread.start()
+            self._start()
+        if self._rest_wanted:
+            self._rest_wanted = False
+            self._copy(self._writer)
 
     def stop(self) -> None:
         """End the thread and wait for it."""
@@ -184,20 +186,34 @@ class Checkpointer:
             if self._thread is not None:
                 self._thread.join()
 
-    def _run(self) -> None:
-        before = 0
-        while not self._stopping.wait(CHECKPOINT_SECONDS):
-            octets = self._log.stat().st_size if self._log.exists() else 0
-            if octets > LOG_OCTETS_EASY or octets == before != self._copied:
-                self._checkpoint("PASSIVE")
-                self._copied = octets
-                if octets > LOG_OCTETS_MAX:
-                    self._checkpoint("TRUNCATE")
-            before = octets
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None and not self._stopping.is_set():
+                self._thread = threading.Thread(
+                    target=self._run, name="ocs-checkpoint", daemon=True
+                )
+                self._thread.start()
 
-    def _checkpoint(self, mode: str) -> None:
+    def _run(self) -> None:
+        seen = 0
+        while not self._stopping.wait(CHECKPOINT_SECONDS):
+            if seen == self._commits:
+                continue
+            seen = self._commits
+            for _ in range(PASSES_MAX):
+                pages, copied = self._copy(self._reader)
+                if pages <= LOG_PAGES_MAX or pages - copied <= REST_PAGES:
+                    break
+            self._rest_wanted = pages > LOG_PAGES_MAX
+
+    @staticmethod
+    def _copy(engine: Engine) -> tuple[int, int]:
+        """Copy what can be copied without waiting; return pages in the log, pages copied."""
         try:
-            with self._engine.connect() as connection:
-                connection.exec_driver_sql(f"PRAGMA wal_checkpoint({mode})").fetchall()
+            with engine.connect() as connection:
+                result = connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+                busy, pages, copied = result.one()
         except SQLAlchemyError as error:
             logger.warning("checkpoint failed, the log grows: %s", error)
+            return 0, 0
+        return (0, 0) if busy else (pages, copied)

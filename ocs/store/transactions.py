@@ -27,8 +27,13 @@ class Transactions:
 
     def __init__(self, url: str, connections: int) -> None:
         self.engine: Engine = dialects.open_engine(url, "hot", connections)
+        """What transactions run on."""
         self.path = dialects.sqlite_path(dialects.parse_url(url))
         """The file of an SQLite database."""
+        self.reader = self.engine
+        """What single statements run on; beside the one writing connection of SQLite."""
+        if self.path is not None:
+            self.reader = dialects.open_engine(url, "look-up", connections)
         self._begin = dialects.begin_statement(self.engine)
 
     def run(self, work: Callable[[Connection, int], T], description: str) -> T:
@@ -77,7 +82,7 @@ class Transactions:
         """Do work that reads in one statement."""
         for attempt in range(2):
             try:
-                with self.engine.connect() as connection:
+                with self.reader.connect() as connection:
                     return work(connection)
             except SQLAlchemyError as error:
                 fault = self._fault(error, description, False, attempt > 0)
@@ -85,3 +90,8 @@ class Transactions:
                     raise fault from error
                 last = fault.fault
         raise last
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self.reader.dispose()
+        self.engine.dispose()
