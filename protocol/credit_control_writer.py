@@ -7,7 +7,7 @@ Origin-Host. Headers are joined from constants, because packing each field costs
 
 import struct
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from protocol import codec
@@ -43,12 +43,7 @@ def _number(name: str, format_character: str) -> Number:
     head = encode_avp(
         known.key.code, bytes(size), known.key.vendor, _MANDATORY if known.mandatory else 0
     )[:-size]
-    pack = struct.Struct(f">{len(head)}s{format_character}").pack
-
-    def write(value: int) -> bytes:
-        return pack(head, value)
-
-    return write
+    return partial(struct.Struct(f">{len(head)}s{format_character}").pack, head)
 
 
 _auth_application_id = _number("Auth-Application-Id", "I")

@@ -155,8 +155,10 @@ def _identities(ccr: CreditControlRequest) -> tuple[Identity, ...]:
 
 
 def _identity(kind: str, data: str) -> Identity | None:
-    if kind in {"msisdn", "imsi"} and data.isdecimal() and data.isascii() and len(data) <= 15:
-        return Identity(kind, data)
+    if kind in {"msisdn", "imsi"}:
+        digits = data.removeprefix("+") if kind == "msisdn" else data
+        if digits.isdecimal() and digits.isascii() and len(digits) <= 15:
+            return Identity(kind, digits)
     try:
         return normalise_identity(kind, data)
     except UsageError:
