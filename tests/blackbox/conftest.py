@@ -1,4 +1,4 @@
-"""Fixtures of the black-box tests: one server per worker process, peers, and the invariants after."""
+"""Fixtures of the black-box tests: one server per worker process, peers, the invariants after."""
 
 from collections.abc import Iterator
 

@@ -114,9 +114,7 @@ def flagged(raw: bytes, more: int) -> bytes:
     "edit,failed",
     [
         pytest.param(past_the_end, encode_avp(65000, b"", flags=0), id="T097"),
-        pytest.param(
-            vendor_cut_short, bytes.fromhex("0000fde8 8000000c 00000000"), id="T098"
-        ),
+        pytest.param(vendor_cut_short, bytes.fromhex("0000fde8 8000000c 00000000"), id="T098"),
         pytest.param(
             lambda m: with_other(m, 415, encode_u64(415, 0)), encode_u32(415, 0), id="T100"
         ),

@@ -88,9 +88,7 @@ def _application_without_id(message: bytes) -> bytes:
         pytest.param(lambda m: without(m, 264), 5005, [(264, b"")], id="T034"),
         pytest.param(lambda m: without(m, 257), 5005, [(257, None)], id="T035"),
         pytest.param(_two_realms, 5009, [(296, b"other.example")], id="T037"),
-        pytest.param(
-            _application_without_id, 5005, [(258, bytes(4)), (259, bytes(4))], id="T038"
-        ),
+        pytest.param(_application_without_id, 5005, [(258, bytes(4)), (259, bytes(4))], id="T038"),
         pytest.param(lambda m: with_more(m, UNKNOWN), 5001, [(65000, b"what?")], id="T040"),
     ],
 )

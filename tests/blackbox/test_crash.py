@@ -1,6 +1,7 @@
 """Section 4.7: what a crash, a restart and a slow database do; each test has its own server."""
 
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ def new_world(request, tmp_path):
     url = "" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
 
     @contextmanager
-    def make(**charging):
+    def make(**charging: Any):
         with World(tmp_path, url, charging=charging, diameter={"peers": PEERS}) as world:
             yield world
             world.check()

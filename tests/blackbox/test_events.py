@@ -19,7 +19,7 @@ def sms(p1, a1):
 
 
 def worth(money) -> Fraction:
-    return money.value_digits * Fraction(10) ** money.exponent
+    return Fraction(money.value_digits) * Fraction(10) ** int(money.exponent)
 
 
 @pytest.mark.rule("T208")
@@ -30,9 +30,7 @@ def test_T208_a_message_is_debited_at_once(world, sms, a1, in_services):
         assert answer.granted == ServiceUnits(service_specific=1)
         assert answer.service.rating_group == 1
     else:
-        answer = sms.event(
-            DEBIT, requested=ServiceUnits(service_specific=1), service_identifier=5
-        )
+        answer = sms.event(DEBIT, requested=ServiceUnits(service_specific=1), service_identifier=5)
         assert answer.cca.granted == ServiceUnits(service_specific=1)
         assert not answer.cca.services
     assert answer.code == 2001

@@ -55,9 +55,7 @@ def test_T194_the_last_units_lead_to_the_portal(world, p1):
 @pytest.mark.rule("T194")
 def test_T194_how_a_redirection_is_written(world, p1):
     answer = Dialogue(p1, world.account("A9")).initial(mscc(100, {}))
-    server = encode_grouped(
-        434, encode_i32(433, 2) + encode_utf8(435, "http://topup.example/")
-    )
+    server = encode_grouped(434, encode_i32(433, 2) + encode_utf8(435, "http://topup.example/"))
     assert final_unit_octets(answer) == encode_grouped(430, encode_i32(449, REDIRECT) + server)
 
 

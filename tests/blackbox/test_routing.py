@@ -1,5 +1,7 @@
 """Section 4.4: routing and header checks."""
 
+from typing import Any
+
 import pytest
 
 from protocol.base import DeviceWatchdogRequest
@@ -10,6 +12,7 @@ from tests.support.blackbox_client import (
     OCS_HOST,
     avps_in,
     mscc,
+    padded,
     rebuilt,
     with_flags,
     with_more,
@@ -26,8 +29,12 @@ PROXIES = [
 ]
 
 
-def ask(gy, message=None, **changes):
+def ask(gy, message=None, **changes: Any):
     return gy.peer.ask_for(message or gy.message(1, mscc(100, {}), **changes))
+
+
+def proxies_of(answer) -> list[bytes]:
+    return [padded(avp.raw) for avp in answer.all(284)]
 
 
 def assert_refused(world, gy, answer, code):
@@ -79,8 +86,9 @@ def test_T071_a_request_that_was_routed(world, gy):
 @pytest.mark.rule("T073", "T074")
 @pytest.mark.parametrize("command,application", [(265, 4), (300, 0)], ids=["T073", "T074"])
 def test_T073_T074_commands_that_nobody_knows(world, gy, command, application):
-    avps = b"".join(avp.raw + bytes(-len(avp.raw) % 4) for avp in avps_in(gy.message(1)))
-    message = encode_message(command, application, 0xC0, *gy.peer.ids(), avps)
+    avps = b"".join(padded(avp.raw) for avp in avps_in(gy.message(1)))
+    hop_by_hop, end_to_end = gy.peer.ids()
+    message = encode_message(command, application, 0xC0, hop_by_hop, end_to_end, avps)
     answer = gy.peer.ask_for(message)
     assert answer.code == 3001 and answer.header.is_error
     assert world.session_state(gy.session_id) == ""
@@ -120,7 +128,7 @@ def test_T080_identifiers_at_their_ends(world, gy):
 @pytest.mark.rule("T082")
 def test_T082_proxies_find_their_state_again(world, gy):
     answer = ask(gy, proxy_infos=b"".join(PROXIES))
-    assert [avp.raw for avp in answer.all(284)] == [avp.raw for avp in avps_in(b"".join(PROXIES), 0)]
+    assert proxies_of(answer) == PROXIES
     assert_served(world, gy, answer)
 
 
@@ -136,7 +144,7 @@ def test_T082_proxies_find_their_state_again(world, gy):
 def test_T083_proxies_find_their_state_in_refusals(world, gy, changes, missing, code):
     message = gy.message(1, mscc(100, {}), proxy_infos=b"".join(PROXIES), **changes)
     answer = ask(gy, without(message, missing) if missing else message)
-    assert [avp.raw for avp in answer.all(284)] == [avp.raw for avp in avps_in(b"".join(PROXIES), 0)]
+    assert proxies_of(answer) == PROXIES
     assert_refused(world, gy, answer, code)
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from protocol.credit_control import MultipleServices, ServiceUnits, SubscriptionId, UsedServiceUnit
 from protocol.codec import encode_avp, encode_u32
+from protocol.credit_control import MultipleServices, ServiceUnits, SubscriptionId, UsedServiceUnit
 from tests.support.blackbox_client import IMS, USD, Dialogue, mscc, with_more, without
 
 GRANT = 10_000_000
@@ -150,17 +150,26 @@ def test_T148_an_empty_account_is_refused_in_its_service(world, p1):
     world.check_money(a3, "0", "0")
 
 
-@pytest.mark.rule("T149")
-@pytest.mark.rule("T151")
-@pytest.mark.parametrize("rating_group,code", [(400, 5003), (300, 4011), (999, 5031)])
-def test_T149_T151_services_that_are_not_sold_not_controlled_or_not_known(
-    world, gy, a1, rating_group, code
-):
+def assert_not_granted(world, gy, rating_group, code):
     answer = gy.initial(mscc(rating_group, {}))
     assert answer.code == 2001
     assert answer.service.result_code == code and answer.granted is None
     assert answer.service.final_unit is None
-    world.check_money(a1, "10.00", "0")
+    world.check_money(gy.subscriber, "10.00", "0")
+
+
+@pytest.mark.rule("T149")
+def test_T149_a_service_that_the_plan_does_not_sell(world, gy):
+    assert_not_granted(world, gy, 400, 5003)
+
+
+@pytest.mark.rule("T151")
+def test_T151_a_service_that_needs_no_control(world, gy):
+    assert_not_granted(world, gy, 300, 4011)
+
+
+def test_a_rating_group_that_nobody_knows(world, gy):
+    assert_not_granted(world, gy, 999, 5031)
 
 
 @pytest.mark.rule("T152")

@@ -15,6 +15,7 @@ from protocol.base import (
     CommandCode,
     DeviceWatchdogAnswer,
     DeviceWatchdogRequest,
+    DisconnectCause,
     DisconnectPeerRequest,
 )
 from protocol.codec import read_header
@@ -195,8 +196,8 @@ def test_T058_a_watchdog_without_its_sender(world, p1):
     assert p1.ask_for(DeviceWatchdogRequest("pgw1.net.example", "x").write(*p1.ids())).code == 2001
 
 
-def goodbye(peer: DiameterClient, cause: int = 0) -> bytes:
-    request = DisconnectPeerRequest(peer.origin_host, peer.origin_realm, cause)
+def goodbye(peer: DiameterClient) -> bytes:
+    request = DisconnectPeerRequest(peer.origin_host, peer.origin_realm, DisconnectCause.REBOOTING)
     return request.write(*peer.ids())
 
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from ocs.amounts import parse_amount
 from ocs.charging.messages import Identity
@@ -95,11 +95,11 @@ class World:
         self.expected_errors = 0
         """Error lines of the server's log that tests provoked on purpose."""
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self.server.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.server.kill()
         self._engine.dispose()
         self.store.close()

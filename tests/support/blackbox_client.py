@@ -16,7 +16,6 @@ from protocol import codec
 from protocol.base import CapabilitiesExchangeRequest
 from protocol.codec import Header, read_header
 from protocol.credit_control import (
-    CreditControlAnswer,
     CreditControlRequest,
     Money,
     MultipleServices,
@@ -27,6 +26,7 @@ from protocol.credit_control import (
 )
 from protocol.credit_control_reader import read_cca
 from protocol.credit_control_writer import write_ccr
+from protocol.errors import RemoteProtocolError
 from tests.support.diameter_client import ConnectionEndedError, DiameterClient
 
 PS, IMS, SMS = "12.32251@3gpp.org", "12.32260@3gpp.org", "12.32274@3gpp.org"
@@ -183,17 +183,18 @@ class Answer:
         return avps_in(groups[0].payload, 0) if groups else []
 
     @property
-    def cca(self) -> CreditControlAnswer:
+    def cca(self) -> Any:
+        """The answer as a value; Any, because a member that is absent fails a test by itself."""
         return read_cca(self.message)
 
     @property
-    def service(self) -> MultipleServices:
+    def service(self) -> Any:
         """The only MSCC."""
         (only,) = self.cca.services
         return only
 
     @property
-    def granted(self) -> ServiceUnits | None:
+    def granted(self) -> Any:
         """What the only MSCC grants."""
         return self.service.granted
 
@@ -223,7 +224,7 @@ class Answer:
         try:
             asked = {(avp.code, avp.vendor): avp for avp in avps_in(self.request)}
             proxies = [avp.raw for avp in avps_in(self.request) if avp.code == 284]
-        except codec.RemoteProtocolError:
+        except RemoteProtocolError:
             return
         if (263, 0) in asked:
             first, given = self.avps[0], asked[263, 0]
@@ -245,7 +246,7 @@ class Peer(DiameterClient):
 
     def __init__(
         self,
-        address: tuple[str, int],
+        address: tuple[str, int] | socket.socket,
         origin_host: str,
         now_ns: Callable[[], int],
         **kwargs: Any,
@@ -349,7 +350,7 @@ class Dialogue:
         self.number = -1
 
     def request(
-        self, kind: RequestType, *services: MultipleServices, **changes: Any
+        self, kind: int, *services: MultipleServices, **changes: Any
     ) -> CreditControlRequest:
         """Return the next request; ``changes`` are members of CreditControlRequest."""
         self.number = changes.pop("number", self.number + 1)
@@ -370,7 +371,7 @@ class Dialogue:
         )
         return replace(request, **changes)
 
-    def message(self, kind: RequestType, *services: MultipleServices, **changes: Any) -> bytes:
+    def message(self, kind: int, *services: MultipleServices, **changes: Any) -> bytes:
         """Return the next request as octets under fresh ids."""
         return self.peer.message(self.request(kind, *services, **changes))
 
@@ -384,7 +385,5 @@ class Dialogue:
         return self.peer.ask_for(self.request(RequestType.TERMINATION, *services, **changes))
 
     def event(self, action: int | None, *services: MultipleServices, **changes: Any) -> Answer:
-        request = self.request(
-            RequestType.EVENT, *services, requested_action=action, **changes
-        )
+        request = self.request(RequestType.EVENT, *services, requested_action=action, **changes)
         return self.peer.ask_for(request)

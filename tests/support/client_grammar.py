@@ -84,9 +84,11 @@ def _of_final_unit(members: list[Avp]) -> list[str]:
     found = []
     if [avp.code for avp in members].count(449) != 1:
         found.append("a Final-Unit-Indication without exactly one action")
-    for member in members:
-        if member.code == 434 and {avp.code for avp in avps_in(member.payload, 0)} != {433, 435}:
-            found.append("a Redirect-Server without its type or address")
+    found += [
+        "a Redirect-Server without its type or address"
+        for member in members
+        if member.code == 434 and {avp.code for avp in avps_in(member.payload, 0)} != {433, 435}
+    ]
     return found
 
 
