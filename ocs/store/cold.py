@@ -17,6 +17,9 @@ from ocs.ledger.account import Account, Bucket, Identifier, OperatorAction
 from ocs.store import records, schema
 from ocs.store.hot import Statements, expect
 
+INSERT_ROWS = 1000
+"""Rows that one statement is given: what is made ready for the driver stays small."""
+
 _account = schema.account.c
 _bucket = schema.bucket.c
 _review = schema.review.c
@@ -96,8 +99,8 @@ def write_actions(connection: Connection, actions: Sequence[OperatorAction]) -> 
 
 
 def _insert(connection: Connection, table: Table[Any], rows: list[dict[str, Any]]) -> None:
-    if rows:
-        connection.execute(insert(table), rows)
+    for start in range(0, len(rows), INSERT_ROWS):
+        connection.execute(insert(table), rows[start : start + INSERT_ROWS])
 
 
 def _account_row(account: Account) -> dict[str, Any]:

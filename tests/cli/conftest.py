@@ -83,7 +83,7 @@ def stock(tmp_path_factory) -> tuple[Path, dict[str, str]]:
 
 
 @pytest.fixture
-def stocked(stock, tmp_path) -> dict[str, str]:
+def stocked(stock: tuple[Path, dict[str, str]], tmp_path) -> dict[str, str]:
     """Fill this test's database; returns the names of what is in it."""
     file, names = stock
     shutil.copy(file, tmp_path / "ocs.db")

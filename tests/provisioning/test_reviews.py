@@ -54,7 +54,7 @@ def test_accepted_usage_continues_the_session(office):
 
 @pytest.mark.rule("D05")
 def test_dismissed_usage_costs_nothing(office):
-    account_id, review_id, item = park_seconds(office)
+    account_id, review_id, _ = park_seconds(office)
     before = accounts.show(office.desk, account_id)["balance_micro"]
     assert reviews.dismiss(office.desk, review_id)["state"] == "dismissed"
     assert accounts.show(office.desk, account_id)["balance_micro"] == before
@@ -66,7 +66,7 @@ def test_dismissed_usage_costs_nothing(office):
 
 @pytest.mark.rule("D11")
 def test_accepted_orphan_usage_stands_alone(office):
-    account_id, review_id, item = orphan(office)
+    _, review_id, item = orphan(office)
     assert item["amount_micro"] == 150_000
     done = reviews.accept(office.desk, office.catalogues, review_id)
     assert done["amount_micro"] == 150_000

@@ -1,5 +1,7 @@
 """Subscribers: added whole, found by any name, removed without losing a micro unit."""
 
+from typing import Any
+
 import pytest
 
 from ocs.charging.messages import Identity, Outcome, RequestKind
@@ -12,7 +14,7 @@ from ocs.provisioning.subscribers import NewSubscriber
 from tests.support.desks import NUMBER, wants
 
 
-def add(office, *identities, plan="basic", **more):
+def add(office, *identities: tuple[str, str], plan="basic", **more: Any):
     new = NewSubscriber(tuple(Identity(*one) for one in identities), plan, **more)
     return subscribers.add(office.desk, new, office.catalogues.current())
 

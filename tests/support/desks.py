@@ -158,7 +158,7 @@ class _Compiled(dict[int, CatalogIndex]):
     def get(self, version, default=None):
         return self._catalogues.version(version)
 
-    def __missing__(self, version):
+    def __missing__(self, version: int) -> CatalogIndex:
         return self._catalogues.version(version)
 
 
