@@ -6,8 +6,6 @@ each. OCS_TEST_SEED repeats the random choices of a run that failed.
 
 import asyncio
 import contextlib
-import os
-import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,23 +24,6 @@ ANSWERS_MAX = 300
 LEEWAY_SECONDS = 0.03
 """And so much later at most, so that it meets every phase of a batch."""
 KILLS_PER_DATABASE = 25
-
-
-@pytest.fixture(scope="module")
-def launcher() -> Iterator[Launcher]:
-    with Launcher() as running:
-        yield running
-
-
-@contextlib.contextmanager
-def repeatable() -> Iterator[int]:
-    """Yield a seed, and name it in whatever fails."""
-    seed = int(os.environ.get("OCS_TEST_SEED") or random.SystemRandom().getrandbits(32))
-    try:
-        yield seed
-    except BaseException as error:
-        error.add_note(f"to repeat the random choices: OCS_TEST_SEED={seed}")
-        raise
 
 
 def kill_many_times(
@@ -104,9 +85,8 @@ def must_have_met_the_load(campaign: Campaign, kills: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.rule("T187", "M-006")
-def test_twenty_kills_on_sqlite_lose_no_answer_and_move_no_money_twice(launcher, tmp_path):
-    with repeatable() as seed:
-        campaign = kill_many_times(launcher, tmp_path, "", 20, seed)
+def test_twenty_kills_on_sqlite_lose_no_answer_and_move_no_money_twice(launcher, tmp_path, seed):
+    campaign = kill_many_times(launcher, tmp_path, "", 20, seed)
     must_have_met_the_load(campaign, 20)
 
 
@@ -114,31 +94,28 @@ def test_twenty_kills_on_sqlite_lose_no_answer_and_move_no_money_twice(launcher,
 @pytest.mark.postgres
 @pytest.mark.rule("T187", "M-006")
 def test_kills_on_postgresql_lose_no_answer_and_move_no_money_twice(
-    launcher, tmp_path, postgres_url
+    launcher, tmp_path, seed, postgres_url
 ):
-    with repeatable() as seed:
-        campaign = kill_many_times(launcher, tmp_path, postgres_url, 6, seed)
+    campaign = kill_many_times(launcher, tmp_path, postgres_url, 6, seed)
     must_have_met_the_load(campaign, 6)
 
 
 @pytest.mark.soak
 @pytest.mark.rule("T187", "M-006")
-def test_a_thousand_kills_on_sqlite(launcher, tmp_path, soak_kills):
-    with repeatable() as seed:
-        for number, kills in enumerate(_portions(soak_kills)):
-            kill_many_times(launcher, tmp_path / str(number), "", kills, seed + number)
+def test_a_thousand_kills_on_sqlite(launcher, tmp_path, seed, soak_kills):
+    for number, kills in enumerate(_portions(soak_kills)):
+        kill_many_times(launcher, tmp_path / str(number), "", kills, seed + number)
 
 
 @pytest.mark.soak
 @pytest.mark.postgres
 @pytest.mark.rule("T187", "M-006")
-def test_a_thousand_kills_on_postgresql(launcher, tmp_path, soak_kills, postgres_server):
-    with repeatable() as seed:
-        for number, kills in enumerate(_portions(soak_kills)):
-            name = postgres_server.create_database()
-            directory = tmp_path / str(number)
-            kill_many_times(launcher, directory, postgres_server.url(name), kills, seed + number)
-            postgres_server.drop_database(name)
+def test_a_thousand_kills_on_postgresql(launcher, tmp_path, seed, soak_kills, postgres_server):
+    for number, kills in enumerate(_portions(soak_kills)):
+        name = postgres_server.create_database()
+        url = postgres_server.url(name)
+        kill_many_times(launcher, tmp_path / str(number), url, kills, seed + number)
+        postgres_server.drop_database(name)
 
 
 def _portions(kills: int) -> Iterator[int]:

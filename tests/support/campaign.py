@@ -16,6 +16,9 @@ LATEST = 48
 OLDER = 24
 """How many of all the others."""
 
+RETRY_SECONDS = 0.05
+"""Pause between attempts while the server answers faults."""
+
 
 class Worker:
     """Sends one session after the other on its connection; an interrupted one goes on later."""
@@ -26,13 +29,18 @@ class Worker:
         self._bursts: list[list[Exchange]] = []
 
     async def run(self, *, until_session_ends: bool = False) -> None:
-        """Work until the connection is lost, or only until the session at hand is over."""
-        while self.connection.is_open:
+        """Work until the connection is lost or says goodbye, or a fault is answered.
+
+        With ``until_session_ends`` stop when the session at hand is over.
+        """
+        while self.connection.is_open and not self.connection.goodbyes:
             if not self._bursts:
                 if until_session_ends:
                     return
                 self._bursts = self._traffic.next(self.connection.origin_host)
-            await self.connection.ask(*self._bursts.pop(0))
+            results = await self.connection.ask(*self._bursts.pop(0))
+            if any(result in FAULTS for result in results):
+                return
 
 
 class Campaign:
@@ -57,6 +65,11 @@ class Campaign:
     def peers(self) -> list[dict[str, str]]:
         """The peers of the settings file."""
         return [{"origin_host": host} for host in self.connections]
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether every gateway has its connection."""
+        return all(one.is_open and not one.goodbyes for one in self.connections.values())
 
     async def connect(self, *servers: OcsProcess) -> None:
         """Connect every gateway; they take turns with the servers."""
@@ -87,6 +100,13 @@ class Campaign:
         chosen = self.random.sample(older, min(OLDER, len(older))) + answered[-LATEST:]
         self.repeated += len(chosen)
         await self._send_again(chosen)
+
+    async def repeat_until_answered(self, seconds: float) -> None:
+        """Send what has no answer again and again until it has one."""
+        async with asyncio.timeout(seconds):
+            while self.memory.unanswered():
+                await self.repeat_unanswered()
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _send_again(self, exchanges: list[Exchange]) -> None:
         futures = [

@@ -45,7 +45,6 @@ class Exchange:
     """The first answer that was no fault."""
     seconds: float = 0.0
     """How long the last answer took."""
-    faults: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -60,6 +59,8 @@ class Memory:
     losses: int = 0
     """Requests whose connection ended before their answer came."""
     slowest_seconds: float = 0.0
+    faults: int = 0
+    """Answers that said nothing was decided."""
     _end_to_end: Iterator[int] = field(default_factory=lambda: itertools.count(0x700000))
     _waiters: list[tuple[int, asyncio.Future[None]]] = field(default_factory=list)
 
@@ -87,7 +88,7 @@ class Memory:
         self.slowest_seconds = max(self.slowest_seconds, seconds)
         self.results[result] += 1
         if result in FAULTS:
-            exchange.faults.append(result)
+            self.faults += 1
         elif exchange.answer is None:
             exchange.answer = message
         elif comparable(exchange.answer) != comparable(message):
@@ -125,7 +126,7 @@ class LoadConnection:
         self.origin_host = origin_host
         self.origin_realm = origin_realm
         self.goodbyes = 0
-        """DPR received and answered."""
+        """DPR received and answered since it was connected."""
         self._hop_by_hop = itertools.count(1)
         self._pending: dict[int, tuple[Exchange, float, asyncio.Future[int]]] = {}
         self._writer: asyncio.StreamWriter | None = None
@@ -157,6 +158,7 @@ class LoadConnection:
         answer = CapabilitiesExchangeAnswer.read(message)
         assert answer.result_code == SUCCESS, answer
         self._writer = writer
+        self.goodbyes = 0
         self._reading = asyncio.create_task(self._read(reader, buffer))
 
     def send(self, exchange: Exchange, *, retransmitted: bool = False) -> asyncio.Future[int]:

@@ -204,6 +204,24 @@ class PostgresServer:
             self._process.wait()
         self._process = None
 
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stand still, as on a machine that hangs: connections stay and nothing is answered."""
+        assert self._process is not None
+        with psycopg.connect(self.conninfo("postgres")) as connection:
+            found = connection.execute("SELECT pid FROM pg_stat_activity").fetchall()
+            others = {pid for (pid,) in found} - {connection.info.backend_pid}
+        # The postmaster first, so that no new backend is forked.
+        pids = [self._process.pid, *others]
+        try:
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
     def remove(self) -> None:
         """Stop the server and delete everything it had."""
         self.stop()

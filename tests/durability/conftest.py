@@ -1,0 +1,25 @@
+"""What the tests of this folder share: fast starting servers, and random choices to be repeated."""
+
+import os
+import random
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.launcher import Launcher
+
+
+@pytest.fixture(scope="session")
+def launcher() -> Iterator[Launcher]:
+    """Servers out of one process that has imported everything."""
+    with Launcher() as running:
+        yield running
+
+
+@pytest.fixture
+def seed() -> int:
+    """Return what the random choices come from; a failure shows it."""
+    chosen = int(os.environ.get("OCS_TEST_SEED") or random.SystemRandom().getrandbits(32))
+    sys.stdout.write(f"to repeat the random choices of this test: OCS_TEST_SEED={chosen}\n")
+    return chosen
