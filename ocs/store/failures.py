@@ -26,8 +26,11 @@ class Failure(Enum):
 
     RACE = "another transaction was first"
     LOCKED = "another process keeps the database locked"
+    UNREACHABLE = "the database cannot be reached; start its server, or correct the database's URL"
     LOST = "the connection was lost"
-    FULL = "the disk of the database is full"
+    DISK = "the disk refuses to read or write the database; look at its space, limits and health"
+    FULL = "the disk of the database is full; make room"
+    PERMISSION = "the database file cannot be opened or written; check its directory and owner"
     REFUSED = "the database refuses work"
     CONSTRAINT = "a constraint was violated"
     SCHEMA = "its tables are not those of this program; to make them so: ocs db upgrade"
@@ -64,7 +67,10 @@ _SQLITE = {
     sqlite3.SQLITE_BUSY: Failure.LOCKED,
     sqlite3.SQLITE_LOCKED: Failure.LOCKED,
     sqlite3.SQLITE_FULL: Failure.FULL,
-    sqlite3.SQLITE_IOERR: Failure.LOST,
+    sqlite3.SQLITE_IOERR: Failure.DISK,
+    sqlite3.SQLITE_CANTOPEN: Failure.PERMISSION,
+    sqlite3.SQLITE_READONLY: Failure.PERMISSION,
+    sqlite3.SQLITE_PERM: Failure.PERMISSION,
     sqlite3.SQLITE_CORRUPT: Failure.DAMAGED,
     sqlite3.SQLITE_NOTADB: Failure.DAMAGED,
     sqlite3.SQLITE_TOOBIG: Failure.CONSTRAINT,
@@ -74,6 +80,8 @@ _SQLITE_DUPLICATES = (
     sqlite3.SQLITE_CONSTRAINT_UNIQUE,
     sqlite3.SQLITE_CONSTRAINT_ROWID,
 )
+_UNKNOWN_COMMIT = (Failure.LOST, Failure.DISK)
+"""After these nobody knows whether a COMMIT happened."""
 
 
 def classify(error: SQLAlchemyError) -> Failure:
@@ -85,6 +93,8 @@ def classify(error: SQLAlchemyError) -> Failure:
             return Failure.LOST
         if state in _POSTGRES:
             return _POSTGRES[state]
+        if not state and isinstance(error, DBAPIError) and error.statement is None:
+            return Failure.UNREACHABLE  # no statement yet: it happened while connecting
         lost = isinstance(error, DBAPIError) and error.connection_invalidated
         return Failure.LOST if lost or not state else Failure.REFUSED
     if isinstance(orig, sqlite3.Error):
@@ -123,7 +133,7 @@ def fault_of(error: SQLAlchemyError, description: str, committing: bool) -> Faul
         return Again(StoreConflictError(sentence))
     if failure is Failure.LOCKED:
         return Again(StoreUnavailableError(sentence))
-    if failure is Failure.LOST and committing:
+    if failure in _UNKNOWN_COMMIT and committing:
         return UnknownCommitError(sentence)
     if failure is Failure.CONSTRAINT:
         return IntegrityError(sentence)

@@ -15,8 +15,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from ocs.errors import StoreUnavailableError, StoreUnusableError
+from ocs.errors import FaultError, StoreUnusableError
 from ocs.store import dialects
+from ocs.store.failures import Again, fault_of
 
 VERSION_TABLE = "schema_version"
 _LOCK = 0x6F6373
@@ -53,7 +54,7 @@ def current_version(url: str) -> str | None:
         with engine.connect() as connection:
             return stored_version(connection)
     except SQLAlchemyError as error:
-        raise _unreachable(error) from error
+        raise _fault(error, url) from error
     finally:
         engine.dispose()
 
@@ -85,7 +86,7 @@ def upgrade(url: str) -> str:
     try:
         return _upgrade(engine)
     except SQLAlchemyError as error:
-        raise _unreachable(error) from error
+        raise _fault(error, url) from error
     finally:
         engine.dispose()
 
@@ -103,6 +104,8 @@ def _upgrade(engine: Engine) -> str:
     return known_versions()[0]
 
 
-def _unreachable(error: SQLAlchemyError) -> StoreUnavailableError:
-    said = str(getattr(error, "orig", error)).strip()
-    return StoreUnavailableError(f"the database cannot be reached: {said}")
+def _fault(error: SQLAlchemyError, url: str) -> FaultError:
+    """Return what to raise for a driver's error; it names the file of an SQLite database."""
+    path = dialects.sqlite_path(dialects.parse_url(url))
+    fault = fault_of(error, str(path) if path else "", committing=False)
+    return fault.fault if isinstance(fault, Again) else fault
