@@ -202,7 +202,7 @@ def _services(ccr: CreditControlRequest, kind: int) -> tuple[ServiceRequest, ...
 def _service(given: MultipleServices, event: bool) -> ServiceRequest:
     problems: list[str] = []
     if given.requested is not None:
-        requested: Units | None = _units(given.requested, problems)
+        requested: Units | None = _units(given.requested, problems, grant=not event)
     else:
         # An event always asks for something; without units the server determines them.
         requested = _SERVER_CHOOSES if event else None
@@ -234,8 +234,11 @@ def _used(report: UsedServiceUnit, given: MultipleServices, problems: list[str])
     )
 
 
-def _units(given: ServiceUnits, problems: list[str]) -> Units:
-    """One group of units; the total of octets is that of G-002: as given, else up plus down."""
+def _units(given: ServiceUnits, problems: list[str], *, grant: bool = False) -> Units:
+    """One group of units; the total of octets is that of G-002: as given, else up plus down.
+
+    ``grant``: they are asked for, so that too many mean as many as there can be (D12).
+    """
     total, up, down = given.total_octets, given.input_octets, given.output_octets
     if total is None and (up is not None or down is not None):
         total = (up or 0) + (down or 0)
@@ -246,8 +249,14 @@ def _units(given: ServiceUnits, problems: list[str]) -> Units:
         or (down is not None and down > UNITS_MAX)
         or (events is not None and events > UNITS_MAX)
     ):
-        problems.append("more units than can be")
-        total = up = down = events = None
+        if grant:
+            total, up, down, events = (
+                None if count is None else min(count, UNITS_MAX)
+                for count in (total, up, down, events)
+            )
+        else:
+            problems.append("more units than can be")
+            total = up = down = events = None
     units = Units(seconds, total, up, down, events)
     if given.money is not None:
         _put_money(units, given.money, problems)

@@ -24,6 +24,15 @@ def test_T125_a_grant_is_bounded_by_the_maximum(world, gy, a1):
     world.check_money(a1, "10.00", "0.50")
 
 
+@pytest.mark.rule("D12")
+@pytest.mark.parametrize("kinds", [("total",), ("up", "down", "total")])
+def test_asking_for_all_that_can_be_written_gets_the_maximum(world, gy, a1, kinds):
+    answer = gy.initial(mscc(100, dict.fromkeys(kinds, 2**64 - 1)))
+    assert answer.service.result_code == 2001
+    assert answer.granted == ServiceUnits(total_octets=GRANT)
+    world.check_money(a1, "10.00", "0.50")
+
+
 @pytest.mark.rule("T127")
 def test_T127_time_is_granted_without_a_tariff_change(world, gy, a1):
     answer = gy.initial(mscc(500, {"time": 60}))
