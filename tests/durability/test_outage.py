@@ -11,6 +11,7 @@ import signal
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,7 +65,7 @@ class Outage:
         await campaign.finish()
         await campaign.close()
 
-    async def logged(self, event: str) -> dict:
+    async def logged(self, event: str) -> dict[str, Any]:
         """Return the next line of the log with this event."""
         return await asyncio.to_thread(self.server.wait_for, event)
 
