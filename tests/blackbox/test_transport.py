@@ -55,7 +55,8 @@ def test_T005_a_silent_connection_is_closed(world):
     with world.connect() as peer:
         began = time.monotonic()
         assert peer.socket.recv(1) == b""
-        assert time.monotonic() - began == pytest.approx(CER_TIMEOUT_SECONDS, abs=0.8)
+        waited = time.monotonic() - began
+        assert CER_TIMEOUT_SECONDS - 0.5 <= waited <= CER_TIMEOUT_SECONDS + 3, "a busy machine"
 
 
 @pytest.mark.rule("T007")

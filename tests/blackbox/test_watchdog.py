@@ -24,7 +24,7 @@ from tests.support.blackbox_client import Answer, Dialogue, Peer, mscc, without
 from tests.support.diameter_client import ConnectionEndedError, DiameterClient
 
 pytestmark = pytest.mark.xdist_group("watchdog")
-TW, JITTER, SLACK = 6.0, 2.0, 1.5
+TW, JITTER, SLACK = 6.0, 2.0, 3.0
 WAIT_SECONDS = 60.0
 
 
