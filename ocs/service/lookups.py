@@ -104,9 +104,12 @@ class AccountLookup:
             else:
                 by_identity.append(request)
         if by_session:
-            by_identity += self._fill_by_session(by_session)
+            unknown = self._fill_by_session(by_session)
+            by_identity += unknown
         if by_identity:
             self._fill_by_identity(by_identity)
+        if by_session and unknown:
+            _follow_initial(requests)
 
     def _fill_by_session(self, requests: list[ChargingRequest]) -> list[ChargingRequest]:
         found = self._store.find_sessions([request.session_key for request in requests])
@@ -173,3 +176,22 @@ class AccountLookup:
                 other_account_id=known[strangers[0]].account_id,
                 origin_host=request.origin_host,
             )
+
+
+def _follow_initial(requests: Sequence[ChargingRequest]) -> None:
+    """Give requests of sessions that begin earlier in this batch the account of their session.
+
+    The directory does not know those sessions yet, and what is decided about a request must not
+    depend on whether it came with the initial one or after it.
+    """
+    begun: dict[bytes, ChargingRequest] = {}
+    for request in requests:
+        if request.kind == RequestKind.INITIAL:
+            if request.account_id:
+                begun.setdefault(request.session_key, request)
+            continue
+        initial = begun.get(request.session_key)
+        if initial is not None and request.kind != RequestKind.EVENT:
+            request.account_id = initial.account_id
+            request.subscriber_id = initial.subscriber_id
+            request.anomaly = ""

@@ -109,6 +109,22 @@ def test_the_session_decides_about_updates_whatever_their_identities():
 
 
 @pytest.mark.rule("C-001")
+@pytest.mark.parametrize("identities", [(), (("msisdn", "15550002"),), (("msisdn", "19990001"),)])
+def test_an_update_in_the_batch_of_its_initial_request_follows_the_session(identities):
+    bench = Bench()
+    add_account(bench.store, bench.ids, 1002, identities=(("msisdn", "15550002"),))
+    used = (ServiceRequest(100, used=(UsedUnits(Units(octets=1_000_000)),)),)
+    outcomes = bench.decide(
+        request(),
+        request(kind=2, number=1, identities=identities, services=used),
+        request(kind=3, number=2, identities=identities, services=used),
+    )
+    assert outcomes == [Outcome.SUCCESS] * 3
+    assert bench.money(1001) == (9_900_000, 0)
+    assert bench.money(1002) == (10_000_000, 0)
+
+
+@pytest.mark.rule("C-001")
 def test_identities_of_two_accounts_go_by_priority_and_are_noted(capsys):
     bench = Bench()
     add_account(bench.store, bench.ids, 1002, identities=(("imsi", "001010000000002"),))
