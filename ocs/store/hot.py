@@ -7,6 +7,7 @@ hands them back Changes: rows as tuples, one list for each statement. Column ord
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Connection
@@ -92,7 +93,7 @@ class Loaded:
     ) -> None:
         self.working_set = working_set
         self.buckets = buckets
-        """Columns from ``priority`` on, and ``due_ns`` as it is stored."""
+        """BUCKET_COLUMNS as they were read."""
         self.sessions = sessions
         self.exact: set[bytes] = set()
         """Sessions whose ``due_ns`` must be written as their deadline."""
@@ -146,36 +147,39 @@ def _add_bucket(
     rows: dict[tuple[int, int], tuple[Any, ...]],
     row: tuple[Any, ...],
 ) -> None:
-    account_id, bucket_id, unit, name, available, held, priority, expires_ns, services = row[:9]
-    bucket = Bucket(
-        account_id,
-        bucket_id,
-        unit,
-        name,
-        available,
-        held,
-        priority,
-        expires_ns,
-        tuple(services.split()) if services else (),
-        row[9],
-        row[10],
-    )
-    state = accounts.get(account_id)
+    state = accounts.get(row[0])
     if state is not None:
-        state.buckets.append(bucket)
-        rows[account_id, bucket_id] = _rarely_changed(bucket)
+        _, bucket_id, unit, name, available, held, priority, expires_ns, services = row[:9]
+        state.buckets.append(
+            Bucket(
+                row[0], bucket_id, unit, name, available, held, priority, expires_ns,
+                _codes(services), row[9], row[10],
+            )
+        )  # fmt: skip
+        rows[row[0], row[1]] = row
 
 
-def _rarely_changed(bucket: Bucket) -> tuple[Any, ...]:
-    """Return everything about a bucket but its amounts, and its ``due_ns``."""
+@lru_cache(maxsize=4096)
+def _codes(services: str) -> tuple[str, ...]:
+    return tuple(services.split())
+
+
+def _only_amounts_differ(bucket: Bucket, row: tuple[Any, ...] | None) -> bool:
+    """Tell whether nothing but ``available`` and ``held`` of a loaded bucket is to be written."""
+    if row is None:
+        return False
+    _, _, unit, name, available, held, priority, expires_ns, services, subscriber_id, _ = row
     return (
-        bucket.unit,
-        bucket.name,
-        bucket.priority,
-        bucket.expires_ns,
-        bucket.services,
-        bucket.subscriber_id,
-        records.bucket_due_ns(bucket),
+        bucket.expires_ns == expires_ns
+        and (
+            not expires_ns
+            or (available > 0 or held > 0) == (bucket.available > 0 or bucket.held > 0)
+        )
+        and bucket.priority == priority
+        and bucket.unit == unit
+        and bucket.name == name
+        and bucket.subscriber_id == subscriber_id
+        and bucket.services == _codes(services)
     )
 
 
@@ -212,7 +216,7 @@ def collect(loaded: Loaded) -> tuple[Changes, list[Bucket]]:
     for name, bucket in working_set.changed_buckets.items():
         if name in new:
             continue
-        if loaded.buckets.get(name) == _rarely_changed(bucket):
+        if _only_amounts_differ(bucket, loaded.buckets.get(name)):
             amounts.append((bucket.available, bucket.held, *name, bucket.version))
         else:
             others.append(bucket)

@@ -7,9 +7,8 @@ from ocs.charging.session import SessionState
 from ocs.charging.working_set import RequestKey, ReviewItem, WorkingSet
 from ocs.errors import ConflictError, IntegrityError, StoreConflictError
 from ocs.ledger.account import Account, Bucket, Identifier
-from ocs.store.interface import DueBucket, DueSession, Generations, PeerEntry, Store
+from ocs.store.interface import Generations, PeerEntry, Store
 from tests.support.ledger_rows import (
-    HOST,
     MAIN,
     NOW_NS,
     add_account,
@@ -271,130 +270,6 @@ def test_impossible_buckets_are_refused(store: Store, bucket: Bucket) -> None:
         store.transact([key_of(5)], lambda working_set: working_set.add_bucket(bucket))
     state = store.transact([key_of(5)], lambda working_set: working_set.accounts[5])
     assert len(state.buckets) == 1
-
-
-# ---------------------------------------------------------------------------------- due lists
-
-
-def test_open_sessions_are_due_from_their_deadline_on_earliest_first(store: Store) -> None:
-    add_account(store, 5)
-    for index, name in enumerate("cab"):
-        add_session(store, 5, name, NOW_NS + index)
-    add_session(store, 5, "later", NOW_NS + 100)
-    keys = [key_of(5, name=name).session_key for name in "cab"]
-    due = [DueSession(5, key) for key in keys]
-    assert store.due_sessions(NOW_NS - 1, 10) == []
-    assert store.due_sessions(NOW_NS, 10) == due[:1]
-    assert store.due_sessions(NOW_NS + 2, 10) == due
-    assert store.due_sessions(NOW_NS + 2, 2) == due[:2]
-
-
-def test_a_closed_session_is_not_due(store: Store) -> None:
-    add_account(store, 5)
-    add_session(store, 5)
-    key = key_of(5)
-
-    def close(working_set: WorkingSet) -> None:
-        working_set.sessions[key.session_key].state = SessionState.CLOSED
-        working_set.mark_session(key.session_key)
-
-    store.transact([key], close)
-    assert store.due_sessions(NOW_NS + 10**18, 10) == []
-
-
-def _extend(store: Store, key: RequestKey, deadline_ns: int, at_ns: int) -> None:
-    def decide(working_set: WorkingSet) -> None:
-        session = working_set.sessions[key.session_key]
-        session.deadline_ns = deadline_ns
-        session.last_request_ns = at_ns
-        working_set.mark_session(key.session_key)
-
-    store.transact([key], decide)
-
-
-def test_no_session_past_its_deadline_is_missing_from_the_due_list(store: Store) -> None:
-    add_account(store, 5)
-    add_session(store, 5, deadline_ns=NOW_NS + 1000)
-    key = key_of(5)
-    for deadline_ns in (NOW_NS + 5000, NOW_NS + 300, NOW_NS + 9000):
-        _extend(store, key, deadline_ns, NOW_NS)
-        assert store.due_sessions(deadline_ns, 10) == [DueSession(5, key.session_key)]
-        assert store.due_sessions(NOW_NS + 299, 10) == []
-
-
-def test_a_session_whose_deadline_moved_leaves_the_due_list_once_a_timer_has_looked(
-    store: Store,
-) -> None:
-    add_account(store, 5)
-    add_session(store, 5, deadline_ns=NOW_NS + 1000)
-    _extend(store, key_of(5), NOW_NS + 5000, NOW_NS)
-    timer = key_of(5, 1, RequestKind.TIMER)
-    store.transact([timer], lambda _: None)
-    assert store.due_sessions(NOW_NS + 4999, 10) == []
-    assert store.due_sessions(NOW_NS + 5000, 10) == [DueSession(5, timer.session_key)]
-
-
-def test_an_update_of_a_due_session_takes_it_from_the_due_list(store: Store) -> None:
-    add_account(store, 5)
-    add_session(store, 5, deadline_ns=NOW_NS)
-    _extend(store, key_of(5), NOW_NS + 5000, NOW_NS + 10)
-    assert store.due_sessions(NOW_NS + 4999, 10) == []
-
-
-def test_buckets_are_due_while_they_hold_something(store: Store) -> None:
-    add_account(store, 5)
-
-    def add(working_set: WorkingSet) -> None:
-        for bucket_id, available_units, held, expires_ns in (
-            (10, 5, 0, NOW_NS + 2),
-            (11, 5, 1, NOW_NS + 1),
-            (12, 0, 0, NOW_NS),
-            (13, 0, 5, NOW_NS),
-            (14, 5, 0, 0),
-        ):
-            working_set.add_bucket(
-                Bucket(5, bucket_id, 1, "data", available_units, held, 1, expires_ns)
-            )
-
-    store.transact([key_of(5)], add)
-    assert store.due_buckets(NOW_NS, 10) == []
-    assert store.due_buckets(NOW_NS + 2, 10) == [DueBucket(5, 11), DueBucket(5, 10)]
-    assert store.due_buckets(NOW_NS + 2, 1) == [DueBucket(5, 11)]
-
-    def spend_and_release(working_set: WorkingSet) -> None:
-        for bucket in working_set.accounts[5].buckets:
-            if bucket.bucket_id == 10:
-                bucket.available = 0
-                working_set.mark_bucket(bucket)
-            if bucket.bucket_id == 13:
-                bucket.available, bucket.held = 5, 0
-                working_set.mark_bucket(bucket)
-
-    store.transact([key_of(5)], spend_and_release)
-    assert store.due_buckets(NOW_NS + 2, 10) == [DueBucket(5, 13), DueBucket(5, 11)]
-
-
-def test_open_sessions_of_a_client(store: Store) -> None:
-    add_account(store, 5)
-    add_account(store, 6)
-    for account_id in (6, 5):
-        add_session(store, account_id)
-    moved, closed = key_of(6, name="moved"), key_of(6, name="closed")
-    add_session(store, 6, "moved")
-    add_session(store, 6, "closed")
-
-    def change(working_set: WorkingSet) -> None:
-        working_set.sessions[moved.session_key].origin_host = "pgw2.example"
-        working_set.mark_session(moved.session_key)
-        working_set.sessions[closed.session_key].state = SessionState.CLOSED
-        working_set.mark_session(closed.session_key)
-
-    store.transact([moved, closed], change)
-    here = [DueSession(5, key_of(5).session_key), DueSession(6, key_of(6).session_key)]
-    assert store.sessions_of_client(HOST, 10) == here
-    assert store.sessions_of_client(HOST, 1) == here[:1]
-    assert store.sessions_of_client("pgw2.example", 10) == [DueSession(6, moved.session_key)]
-    assert store.sessions_of_client("nobody", 10) == []
 
 
 # -------------------------------------------------------------------------------- identifiers
