@@ -93,6 +93,10 @@ class Application:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
+        # Not before the reactor hears signals: who reads it may send SIGTERM at once.
+        self._reactor.callWhenRunning(self._say_that_it_serves)
+
+    def _say_that_it_serves(self) -> None:
         _log.info(
             "serving",
             listen=[str(address) for address in self.addresses],
