@@ -107,6 +107,8 @@ class Traffic:
                 origin_host, subscriber, name, RequestType.TERMINATION if last else kind, number, PS
             )
             request.multiple_services_indicator = None if number else 1
+            if number and self._random.random() < 0.5:
+                request.subscription_ids = []  # the session says who it is
             for group in groups:
                 part = MultipleServices(rating_group=group)
                 part.requested = None if last else ServiceUnits()
