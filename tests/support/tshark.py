@@ -1,10 +1,10 @@
-"""What tshark makes of a capture: per frame the fields of its Diameter message and its complaints."""
+"""What tshark makes of a capture: the fields of each Diameter message, and its complaints."""
 
 import os
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 TIMEOUT_SECONDS = 120.0
 FAILED_AVP = "diameter.Failed-AVP"
@@ -33,16 +33,18 @@ def dissect(tshark: Path, capture: Path, port: int) -> dict[int, Frame]:
     # The preferences of whoever runs the tests must not decide what is seen.
     environment = {**os.environ, "HOME": str(capture.parent), "XDG_CONFIG_HOME": ""}
     environment["WIRESHARK_CONFIG_DIR"] = str(capture.parent)
-    decode = f"tcp.port=={port},diameter"
+    decode = ["-d", f"tcp.port=={port},diameter"]
+    for layer in ("ip", "tcp"):
+        decode += ["-o", f"{layer}.check_checksum:TRUE"]
     done = subprocess.run(
-        [str(tshark), "-n", "-r", str(capture), "-d", decode, "-Y", "diameter", "-T", "pdml"],
+        [str(tshark), "-n", "-r", str(capture), *decode, "-Y", "diameter", "-T", "pdml"],
         env=environment,
         capture_output=True,
         check=True,
         timeout=TIMEOUT_SECONDS,
     )
     frames: dict[int, Frame] = {}
-    for packet in ElementTree.fromstring(done.stdout).iter("packet"):
+    for packet in ET.fromstring(done.stdout).iter("packet"):
         frame = Frame({}, [])
         for part in packet:
             _collect(part, frame, inside_failed_avp=False)
@@ -50,7 +52,7 @@ def dissect(tshark: Path, capture: Path, port: int) -> dict[int, Frame]:
     return frames
 
 
-def _collect(node: ElementTree.Element, frame: Frame, *, inside_failed_avp: bool) -> None:
+def _collect(node: ET.Element, frame: Frame, *, inside_failed_avp: bool) -> None:
     name = node.get("name", "")
     frame.fields.setdefault(name, []).append(node.get("show", ""))
     text = node.get("showname", name)
