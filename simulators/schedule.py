@@ -70,17 +70,22 @@ class Schedule:
     @property
     def finished(self) -> bool:
         """Nothing is left to do, and nothing will start."""
-        return self._active == 0 and self._is_over(NEVER)
+        return self._active == 0 and (self._closing or self._all_started)
 
     def simulated(self, real: float) -> float:
         """Simulated seconds at a real time."""
         return real * self.scenario.speed_up
 
+    @property
+    def _all_started(self) -> bool:
+        sessions = self.scenario.load.sessions
+        return sessions is not None and self._started >= sessions
+
     def _is_over(self, real: float) -> bool:
-        load = self.scenario.load
-        if self._closing or (load.sessions is not None and self._started >= load.sessions):
+        duration = self.scenario.load.duration_seconds
+        if self._closing or self._all_started:
             return True
-        return load.duration_seconds is not None and real >= load.duration_seconds
+        return duration is not None and real >= duration
 
     def take_due(self, real: float) -> list[Due]:
         """Requests to send at `real`; each counts as outstanding until it is answered."""
