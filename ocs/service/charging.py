@@ -145,6 +145,7 @@ class BatchDecider:
             return [decide(request, working_set, context) for request in requests]
 
         missing = unknown = 0
+        followed = False
         while True:
             try:
                 replies = self._store.transact(keys, decide_all, "charging")
@@ -163,6 +164,13 @@ class BatchDecider:
                 if unknown >= UNKNOWN_COMMIT_TRIES:
                     raise
                 _log.warning("outcome of a commit unknown; looking up the stored answers")
+            except StoreConflictError:
+                # What loses every race may be a Session-Id that another account has: the
+                # identity of a repeated request moved, or a client gave the name twice.
+                if followed or not self._lookup.follow_sessions(requests):
+                    raise
+                followed = True
+                keys = [key for request in requests for key in keys_of(request)]
         for request, reply in zip(requests, replies, strict=True):
             if request.kind == RequestKind.INITIAL and reply.outcome == Outcome.SUCCESS:
                 self._lookup.remember_session(request.session_key, request.account_id)

@@ -111,6 +111,22 @@ class AccountLookup:
         if by_session and unknown:
             _follow_initial(requests)
 
+    def follow_sessions(self, requests: Sequence[ChargingRequest]) -> bool:
+        """Give initial requests of sessions that exist the account of their session.
+
+        A session belongs to one account for good. Returns whether any was given another account;
+        one statement, for when the session could not be written.
+        """
+        initial = [request for request in requests if request.kind == RequestKind.INITIAL]
+        found = self._store.find_sessions([request.session_key for request in initial])
+        moved = False
+        for request in initial:
+            owner = found.get(request.session_key, request.account_id)
+            if owner != request.account_id:
+                request.account_id, request.subscriber_id, request.anomaly = owner, 0, ""
+                moved = True
+        return moved
+
     def _fill_by_session(self, requests: list[ChargingRequest]) -> list[ChargingRequest]:
         found = self._store.find_sessions([request.session_key for request in requests])
         unknown = []

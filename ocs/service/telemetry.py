@@ -32,7 +32,8 @@ def configure_logging(
 ) -> None:
     """Send every log event of the process to ``out`` (standard error unless given).
 
-    ``form`` is one of FORMATS, ``level`` one of LEVELS.
+    ``form`` is one of FORMATS, ``level`` one of LEVELS. Tracebacks never show the values of
+    variables, which are subscribers' identities and the database's password.
     """
     stream = out or sys.stderr
     processors: list[Processor] = [
@@ -41,12 +42,18 @@ def configure_logging(
     ]
     if form == "json":
         processors += [
-            structlog.processors.dict_tracebacks,
+            structlog.processors.ExceptionRenderer(
+                structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+            ),
             structlog.processors.JSONRenderer(sort_keys=False),
         ]
     else:
         colours = stream.isatty()
-        processors += [structlog.dev.ConsoleRenderer(colors=colours)]
+        processors += [
+            structlog.dev.ConsoleRenderer(
+                colors=colours, exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),

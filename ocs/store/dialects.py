@@ -85,6 +85,8 @@ def open_engine(text: str, role: Role = "plain", connections: int = 4) -> Engine
         "max_overflow": 4,
         "pool_timeout": POOL_SECONDS,
         "pool_use_lifo": True,
+        # Errors are logged with their statement; its values are subscribers' data.
+        "hide_parameters": True,
     }
     if role in _AUTOCOMMIT:
         options["isolation_level"] = "AUTOCOMMIT"

@@ -53,8 +53,6 @@ _POSTGRES = {
     "53100": Failure.FULL,  # disk_full
     "23514": Failure.CONSTRAINT,  # check_violation
     "23502": Failure.CONSTRAINT,  # not_null_violation
-    "22003": Failure.CONSTRAINT,  # numeric_value_out_of_range
-    "22021": Failure.CONSTRAINT,  # character_not_in_repertoire
     "42P01": Failure.SCHEMA,  # undefined_table
     "42703": Failure.SCHEMA,  # undefined_column
     "XX001": Failure.DAMAGED,  # data_corrupted
@@ -62,6 +60,8 @@ _POSTGRES = {
 }
 _LOST_STATES = ("08", "57P")
 """Connection exceptions, and the server ending sessions (57P01 to 57P05)."""
+_VALUE_STATES = ("22", "54")
+"""Values that cannot be stored, and rows that are too large for a page or an index."""
 
 _SQLITE = {
     sqlite3.SQLITE_BUSY: Failure.LOCKED,
@@ -93,6 +93,8 @@ def classify(error: SQLAlchemyError) -> Failure:
             return Failure.LOST
         if state in _POSTGRES:
             return _POSTGRES[state]
+        if state.startswith(_VALUE_STATES):
+            return Failure.CONSTRAINT
         if not state and isinstance(error, DBAPIError) and error.statement is None:
             return Failure.UNREACHABLE  # no statement yet: it happened while connecting
         lost = isinstance(error, DBAPIError) and error.connection_invalidated

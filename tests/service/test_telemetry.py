@@ -54,6 +54,21 @@ def test_a_traceback_is_part_of_its_line():
     assert "ValueError" in line
 
 
+@pytest.mark.parametrize("form", telemetry.FORMATS)
+def test_a_traceback_does_not_show_what_variables_hold(form):
+    out = logged(form)
+
+    def fail(identity: str) -> None:
+        raise ValueError(len(identity))
+
+    try:
+        fail("49151" + "12345678")
+    except ValueError:
+        structlog.get_logger().exception("failed")
+    assert "ValueError" in out.getvalue()
+    assert "4915112345678" not in out.getvalue()
+
+
 def test_console_lines_are_for_people():
     out = logged(form="console")
     structlog.get_logger().info("serving", port=3868)

@@ -1,0 +1,78 @@
+"""What one request may not do to those that are decided with it, on every kind of store."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ocs.charging.messages import ChargingRequest, Identity, Outcome, ServiceRequest, Units
+from ocs.charging.session import make_session_key
+from ocs.clock import IdSource, ManualClock
+from ocs.store import migrations
+from ocs.store.memory import MemoryStore
+from ocs.store.sql import SqlStore
+from tests.support.service import MSISDN, NOON_NS, Harness, add_account, publish
+
+OTHER = "15550002"
+OPENED = Outcome.SUCCESS
+STORES = ["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(params=STORES)
+def decide(request, tmp_path) -> Iterator[Any]:
+    """Decide requests in one batch; two accounts are known by MSISDN and OTHER."""
+    clock = ManualClock(NOON_NS)
+    ids = IdSource(clock, 1)
+    store: Any = MemoryStore(ids)
+    if request.param != "memory":
+        url = f"sqlite:///{tmp_path / 'ocs.db'}"
+        if request.param == "postgresql":
+            url = request.getfixturevalue("postgres_url")
+        migrations.upgrade(url)
+        store = SqlStore(url, ids)
+    publish(store, ids)
+    add_account(store, ids, 1001)
+    add_account(store, ids, 1002, identities=(("msisdn", OTHER),))
+    decider = Harness(store=store).server.decider
+    yield lambda *requests: [reply.outcome for reply in decider.decide(list(requests))]
+    store.close()
+
+
+def opening(session: str, msisdn: str = MSISDN, **changes: Any) -> ChargingRequest:
+    """Return an initial request; ``content_hash`` tells two of one session apart."""
+    said: dict[str, Any] = {
+        "content_hash": 7,
+        "identities": (Identity("msisdn", msisdn),),
+        "services": (ServiceRequest(100, requested=Units()),),
+        "event_ns": NOON_NS,
+    }
+    return ChargingRequest(
+        session, make_session_key(session, None), 1, 0, NOON_NS, 1 << 62,
+        service_context="32251@3gpp.org", **(said | changes),
+    )  # fmt: skip
+
+
+@pytest.mark.rule("D04", "I-006")
+def test_a_session_id_that_another_account_has_is_refused_alone(decide):
+    assert decide(opening("shared")) == [OPENED]
+    stranger = opening("shared", OTHER, content_hash=8)
+    assert decide(opening("a"), stranger, opening("b")) == [
+        OPENED, Outcome.UNABLE_TO_COMPLY, OPENED,
+    ]  # fmt: skip
+
+
+@pytest.mark.rule("C-010", "I-006")
+def test_a_repeated_opening_whose_number_has_moved_gets_the_stored_answer(decide):
+    assert decide(opening("moved")) == [OPENED]
+    assert decide(opening("a"), opening("moved", OTHER)) == [OPENED, OPENED]
+    refused = opening("moved", OTHER, content_hash=8)
+    assert decide(refused) == [Outcome.UNABLE_TO_COMPLY], "it is that of the first account"
+
+
+@pytest.mark.rule("D25")
+def test_a_value_that_no_index_holds_fails_alone(decide):
+    # Too long to be compressed below what a page of an index takes.
+    host = "".join(chr(33 + (i * i * 31 + i // 7) % 90) for i in range(60_000))
+    assert decide(opening("a"), opening("b", origin_host=host), opening("c"))[::2] == [
+        OPENED, OPENED,
+    ]  # fmt: skip
