@@ -31,7 +31,7 @@ from ocs.store.hot import (
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT_SECONDS = 1.0
+CHECKPOINT_SECONDS = 2.0
 LOG_PAGES_MAX = 32_768
 """A log longer than this (128 MiB) is started over, for which one commit takes longer."""
 REST_PAGES = 1_024
