@@ -21,6 +21,7 @@ from ocs.service.batcher import Batcher
 from ocs.service.mapping import Arrival, attribute_reader, to_charging_request
 from ocs.service.peers import PeerDirectory
 from ocs.service.profiles import leniency
+from ocs.service.refusals import RefusalLog
 from ocs.store.interface import PeerEntry
 from protocol import codec
 from protocol.answers import Origin, ResultCode, error_answer, request_echo
@@ -115,6 +116,7 @@ class DiameterService:
         self._batcher = batcher
         self._clock = clock
         self._errors = observer.errors
+        self._refusals = RefusalLog(clock)
         self._client_connected = client_connected
         self._terminate_session = terminate_session
         self._links: dict[DiameterProtocol, Link] = {}
@@ -324,6 +326,9 @@ class DiameterService:
             self._refuse(waiting.link, header, waiting.message, failure, "command")
             return
         conn.send_answer(encoded)
+        ccr = waiting.ccr
+        names = (one.data for one in ccr.subscription_ids)
+        self._refusals.decided(ccr.origin_host, ccr.session_id, reply, names)
 
     def _refuse(
         self, link: Link, header: Header, message: bytes, fault: RemoteProtocolError, kind: str
@@ -342,6 +347,9 @@ class DiameterService:
                     extra += codec.encode_u32(_REQUEST_NUMBER, number)
         else:
             session_id, proxy_infos = request_echo(message)
+        if kind in {"routing", "unreadable"}:
+            name = (session_id or b"").decode(errors="replace")
+            self._refusals.unread(link.origin_host, name, fault.result_code, fault.message)
         link.conn.send_answer(
             error_answer(
                 self._edge.origin,

@@ -1,0 +1,79 @@
+"""Says in the log which requests are refused for a reason that somebody can mend.
+
+Used by ``diameter``: a message that cannot be read, a subscriber or rating group that nobody knows.
+A gateway with a wrong setting repeats its mistake with every request, so each mistake of a peer is
+a warning once a minute, with the number of those left out since; at level debug all are said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import structlog
+
+from ocs.charging.messages import ChargingReply, Outcome
+from ocs.clock import NS_PER_SECOND, Clock
+from ocs.service.masking import mask, mask_session_id
+from ocs.service.results import RESULT_CODES
+
+PAUSE_NS = 60 * NS_PER_SECOND
+"""Between two warnings about the same mistake of one peer, by the monotonic clock."""
+MISTAKES_MAX = 1000
+"""Pairs of peer and Result-Code that are remembered; when there are more, all are forgotten."""
+
+_MENDABLE = frozenset({Outcome.USER_UNKNOWN, Outcome.RATING_FAILED, Outcome.INVALID_VALUE})
+"""Outcomes that no subscriber causes by using a service."""
+
+_log = structlog.get_logger(__name__)
+
+
+class RefusalLog:
+    """What was said about which peer, and when."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._said: dict[tuple[str, int], tuple[int, int]] = {}
+        """By peer and Result-Code: when the last warning was, and how many it has saved since."""
+
+    def unread(self, origin_host: str, session_id: str, result_code: int, reason: str) -> None:
+        """Say that a request was refused before it could be decided."""
+        self._say(origin_host, session_id, result_code, reason, ())
+
+    def decided(
+        self, origin_host: str, session_id: str, reply: ChargingReply, subscriber: Iterable[str]
+    ) -> None:
+        """Say that a decision refused a request, or a service of it; pass over other replies."""
+        if reply.outcome in _MENDABLE:
+            code = RESULT_CODES[reply.outcome]
+            self._say(origin_host, session_id, code, reply.reason, subscriber)
+            return
+        for service in reply.services:
+            if service.outcome in _MENDABLE:
+                code = RESULT_CODES[service.outcome]
+                self._say(origin_host, session_id, code, service.reason, subscriber)
+                return
+
+    def _say(
+        self,
+        origin_host: str,
+        session_id: str,
+        result_code: int,
+        reason: str,
+        subscriber: Iterable[str],
+    ) -> None:
+        key = (origin_host, int(result_code))
+        now_ns = self._clock.monotonic_ns()
+        last_ns, left_out = self._said.get(key, (now_ns - PAUSE_NS, 0))
+        due = now_ns - last_ns >= PAUSE_NS
+        if len(self._said) >= MISTAKES_MAX and key not in self._said:
+            self._said.clear()
+        self._said[key] = (now_ns, 0) if due else (last_ns, left_out + 1)
+        say = _log.warning if due else _log.debug
+        say(
+            f"request refused: {reason}",
+            origin_host=origin_host,
+            result_code=int(result_code),
+            session_id=mask_session_id(session_id),
+            subscriber=[mask(one) for one in subscriber],
+            left_out=left_out,
+        )
