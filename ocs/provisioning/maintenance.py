@@ -17,6 +17,8 @@ from ocs.store import migrations
 from ocs.store.retention import Pruned, Pruner
 
 NS_PER_DAY = 86_400 * NS_PER_SECOND
+REPEATABLE_NS = NS_PER_DAY
+"""How long an event or a posting may be repeated, so that its record has to stay (D21)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ def prune(
 ) -> PruneResult:  # fmt: skip
     """Remove records and closed sessions that are older; sums are carried forward.
 
+    Events and operators' postings stay for REPEATABLE_NS at least.
     May be repeated any time. Interrupted, it leaves a database that is consistent and pruned in
     part.
     """
@@ -51,7 +54,7 @@ def prune(
     if keep_records_ns < 0 or keep_sessions_ns < 0:
         raise UsageError("what is kept cannot be less than nothing")
     keep_ns = keep_records_ns
-    pruner = Pruner(desk.reader, now_ns - keep_ns)
+    pruner = Pruner(desk.reader, now_ns - keep_ns, now_ns - REPEATABLE_NS)
     total = Pruned()
     while (step := pruner.sessions(now_ns - keep_sessions_ns)).sessions:
         total.add(step)

@@ -6,7 +6,8 @@ Works account by account in bounded steps, each one transaction under the accoun
 by provisioning.maintenance.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -44,6 +45,8 @@ STEP_SESSION_KEYS = 100
 """Sessions (or events) that one transaction prunes at most: the server waits no longer."""
 STEP_SESSIONS = 500
 ACCOUNTS_PAGE = 500
+_REFUND_OF = re.compile(r"refund of (?:([0-9a-f]{32})\.([0-9]+)|([0-9]+)\.[0-9]+)")
+"""The note of a record that keeps a charge from being refunded twice: its event, or its entry."""
 CARRIED_KEY = blake2b(b"carried-forward", digest_size=16).digest()
 """Session key of the records that stand for what was pruned."""
 
@@ -68,12 +71,17 @@ class Pruned:
 
 
 class Pruner:
-    """Removes what is older than an instant, step by step."""
+    """Removes what is older than an instant, step by step.
 
-    def __init__(self, reader: Reader, cutoff_ns: int) -> None:
+    Events and operators' postings stay until ``repeatable_ns`` has passed them too: until then
+    they may be repeated, and their records are what answers the repetition (D21).
+    """
+
+    def __init__(self, reader: Reader, cutoff_ns: int, repeatable_ns: int) -> None:
         self._reader = reader
         self._engine = reader.engine
         self._cutoff_ns = cutoff_ns
+        self._repeatable_ns = min(cutoff_ns, repeatable_ns)
 
     def sessions(self, before_ns: int) -> Pruned:
         """Remove one step of closed sessions whose tombstone time was over before an instant."""
@@ -175,6 +183,7 @@ class Pruner:
             )
             .exists()
         )
+        repeatable = request.c.kind.in_((RequestKind.EVENT, RequestKind.OPERATOR))
         waiting = select(review.c.request_id).where(
             review.c.account_id == account_id, review.c.state == "open"
         )
@@ -184,6 +193,8 @@ class Pruner:
             .group_by(request.c.session_key)
             .having(
                 func.max(request.c.received_ns) < self._cutoff_ns,
+                func.max(case((repeatable, request.c.received_ns), else_=0))
+                < self._repeatable_ns,
                 func.sum(case((request.c.request_id.in_(waiting), 1), else_=0)) == 0,
             )
             .order_by(func.min(request.c.request_id))
@@ -203,7 +214,7 @@ class Pruner:
     def _without_live_refunds(
         self, connection: Connection, account_id: int, rows: list[Any]
     ) -> list[Any]:
-        """Keep refunds as long as the line they refund is kept: they limit further refunds."""
+        """Keep refunds, and the records that guard against a second one, as long as the charge."""
         ids = [row.request_id for row in rows]
         refunds = connection.execute(
             select(movement.c.request_id, movement.c.rule).where(
@@ -218,6 +229,16 @@ class Pruner:
             for row in refunds
             if row.rule.partition(".")[0].isdecimal()
         }
+        events: dict[int, tuple[bytes, int]] = {}
+        for row in rows:
+            if row.kind != RequestKind.OPERATOR:
+                continue
+            said = _REFUND_OF.fullmatch(decode_record(row.body, row.request_id).note)
+            if said and said[1]:
+                events[row.request_id] = (bytes.fromhex(said[1]), int(said[2]))
+            elif said:
+                originals[row.request_id] = int(said[3])
+        alive_events = self._events_outside(connection, account_id, events.values(), ids)
         outside = set(originals.values()) - set(ids)
         alive = set(
             connection.scalars(
@@ -227,9 +248,30 @@ class Pruner:
             )
         )
         staying = {
-            bytes(row.session_key) for row in rows if originals.get(row.request_id) in alive
+            bytes(row.session_key)
+            for row in rows
+            if originals.get(row.request_id) in alive
+            or events.get(row.request_id) in alive_events
         }
         return [row for row in rows if bytes(row.session_key) not in staying]
+
+    @staticmethod
+    def _events_outside(
+        connection: Connection, account_id: int, keys: Iterable[tuple[bytes, int]], ids: list[int]
+    ) -> set[tuple[bytes, int]]:
+        """Return which of these events (session key, number) are stored and not among ``ids``."""
+        wanted = set(keys)
+        if not wanted:
+            return set()
+        found = connection.execute(
+            select(request.c.session_key, request.c.number).where(
+                request.c.account_id == account_id,
+                request.c.kind == RequestKind.EVENT,
+                request.c.session_key.in_([key for key, _ in wanted]),
+                request.c.request_id.not_in(ids),
+            )
+        )
+        return wanted & {(bytes(row.session_key), row.number) for row in found}
 
     def _carry_forward(self, connection: Connection, account_id: int, rows: list[Any]) -> Pruned:
         ids = [row.request_id for row in rows]

@@ -1,15 +1,23 @@
 """Pruning, backup and restore: less data, the same sums."""
 
+import itertools
 import sqlite3
 
 import pytest
 
-from ocs.charging.messages import RequestKind
+from ocs.charging.messages import (
+    ChargingReply,
+    EventAction,
+    Outcome,
+    RequestKind,
+    ServiceRequest,
+    Units,
+)
 from ocs.errors import NotFoundError, RefusedError
 from ocs.provisioning import accounts, maintenance, sessions
 from ocs.provisioning.desk import find_subscriber
 from ocs.store import backup
-from tests.support.desks import NUMBER, open_office, wants
+from tests.support.desks import NUMBER, SMS, open_office, wants
 
 DAY = maintenance.NS_PER_DAY
 
@@ -102,6 +110,56 @@ def test_a_refund_stays_as_long_as_its_charge(office):
     maintenance.prune(office.desk, 0, 0)
     with pytest.raises(RefusedError, match="refunded completely"):
         accounts.refund(office.desk, entry)
+    office.must_be_clean()
+
+
+@pytest.mark.rule("M-014")
+@pytest.mark.parametrize("by_operator", [False, True])
+def test_what_guards_against_a_second_refund_stays_as_long_as_its_event(office, by_operator):
+    account_id = office.open_account()
+    token = office.message(account_id, session="smsc;1", number=0).refund_reference
+
+    def refund(session: str) -> int:
+        one = ServiceRequest(1, (), requested=Units(events=1))
+        return office.ask(
+            account_id, RequestKind.EVENT, 0, one, session=session, context=SMS,
+            action=EventAction.REFUND_ACCOUNT, reference=token,
+        ).outcome  # fmt: skip
+
+    office.clock.advance(10)
+    if by_operator:
+        accounts.refund(office.desk, accounts.ledger(office.desk, account_id, 1, 0)[0]["entry"])
+    else:
+        assert refund("smsc;refund;1") == Outcome.SUCCESS
+    office.clock.advance(2 * 86_400)
+    office.message(account_id, session="smsc;1", number=1)
+    assert maintenance.prune(office.desk, DAY, 0).pruned.requests
+    assert refund("smsc;refund;2") == Outcome.UNABLE_TO_COMPLY
+    office.must_be_clean()
+    office.clock.advance(2 * 86_400)
+    maintenance.prune(office.desk, DAY, 0)
+    assert refund("smsc;refund;3") == Outcome.INVALID_VALUE, "now nothing is left to refund"
+    office.must_be_clean()
+
+
+@pytest.mark.rule("D21")
+def test_events_stay_as_long_as_they_may_be_repeated(office):
+    account_id = office.open_account()
+
+    def send() -> ChargingReply:
+        office.hashes = itertools.count(1000)
+        return office.message(account_id)
+
+    first = send()
+    accounts.top_up(office.desk, found(office), "1.00", reference="till 7")
+    office.clock.advance(86_000)
+    maintenance.prune(office.desk, 0, 0)
+    assert send() == first
+    assert accounts.top_up(office.desk, found(office), "1.00", reference="till 7").repeated
+    office.clock.advance(500)
+    maintenance.prune(office.desk, 0, 0)
+    lines = accounts.ledger(office.desk, account_id, 10, 0)
+    assert {line["side"] for line in lines} == {"carried-forward"}
     office.must_be_clean()
 
 
