@@ -44,7 +44,8 @@ def upgrade(run: Run) -> None:
 )
 @click.option(
     "--records-days", type=click.IntRange(min=0),
-    help="Keep records this long; default retention.records_days.",
+    help="Keep records this long; default retention.records_days. Events and postings stay a day "
+    "at least.",
 )  # fmt: skip
 @click.option(
     "--sessions-days", type=click.IntRange(min=0),
