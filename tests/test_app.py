@@ -1,6 +1,7 @@
 """The server as a process: started, asked over real sockets, stopped, killed, started again."""
 
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -150,9 +151,15 @@ def test_an_unknown_peer_is_refused_until_it_is_allowed_while_the_server_runs(se
             return client.open().result_code
 
     assert code() == 3010
-    line = server.wait_for("unknown peer refused; to allow it: ocs peer allow new.example")
+    words = "unknown peer refused; to allow it: "
+    line = server.wait_for(
+        f"{words}ocs peer allow new.example --database sqlite:///{server.directory}/ocs.db"
+    )
     assert line["level"] == "warning"
-    server.allow_peer("new.example")
+    typed = shlex.split(line["event"].removeprefix(words))[1:]
+    subprocess.run(
+        [sys.executable, "-m", "ocs.cli.main", *typed], cwd=ROOT, check=True, capture_output=True
+    )
     until(lambda: code() == 2001)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import shlex
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -24,7 +25,8 @@ from ocs.service.peers import PeerRules
 from ocs.service.server import ChargingServer, ServerOptions
 from ocs.service.status import status_site
 from ocs.service.worker import StoreWorker
-from ocs.settings_values import DiameterSettings, Listener, Settings
+from ocs.settings_values import DatabaseSettings, DiameterSettings, Listener, Settings
+from ocs.store import dialects
 from ocs.store.interface import Store
 from protocol.codec import Limits
 from protocol.peer_settings import PeerSettings
@@ -194,6 +196,7 @@ def server_options(settings: Settings) -> ServerOptions:
             diameter.accept_unknown_peers,
             diameter.unknown_peer_profile,
             diameter.refuse_silently,
+            _database_option(settings.database),
         ),
         peers=diameter.peers,
         session_failover=charging.cc_session_failover,
@@ -222,6 +225,17 @@ def peer_settings(diameter: DiameterSettings, origin_state_id: int) -> PeerSetti
         drain_timeout=float(diameter.drain_timeout_seconds),
         max_pending_output_octets=diameter.max_output_octets,
     )
+
+
+def _database_option(database: DatabaseSettings) -> str:
+    """What makes a command use this server's database, wherever it is typed.
+
+    Nothing when the URL holds a password, which belongs into no log.
+    """
+    if database.shown_url != database.url:
+        return ""
+    path = dialects.sqlite_path(dialects.parse_url(database.url))
+    return f"--database {shlex.quote(database.url if path is None else f'sqlite:///{path}')}"
 
 
 def _limits(diameter: DiameterSettings) -> Limits:

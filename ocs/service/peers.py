@@ -39,6 +39,8 @@ class PeerRules:
     unknown_profile: str = GENERIC.name
     refuse_silently: bool = False
     """Close the connection of an unknown peer without an answer (B-044)."""
+    allow_options: str = ""
+    """What `ocs peer allow` needs besides the name to find this server's database."""
 
 
 class PeerDirectory:
@@ -81,7 +83,7 @@ class PeerDirectory:
         entry = self._entries.get(host)
         if entry is None and not self._rules.accept_unknown:
             _log.warning(
-                f"unknown peer refused; to allow it: ocs peer allow {host}",
+                f"unknown peer refused; to allow it: {self._allow_command(host)}",
                 origin_host=host,
                 address=address,
             )
@@ -120,7 +122,7 @@ class PeerDirectory:
         if entry is None:
             _log.warning(
                 f"unknown peer accepted, because accept_unknown is on;"
-                f" to make it known: ocs peer allow {host}",
+                f" to make it known: {self._allow_command(host)}",
                 origin_host=host,
                 address=address,
             )
@@ -131,6 +133,9 @@ class PeerDirectory:
                 profile=entry.profile,
             )
         return PeerDecision(accept=True, after_down=host in self._gave_up)
+
+    def _allow_command(self, host: str) -> str:
+        return f"ocs peer allow {host} {self._rules.allow_options}".rstrip()
 
     def opened(self, origin_host: str, peer: OpenPeer) -> None:
         """Remember an open connection."""
