@@ -86,9 +86,11 @@ def _copy_sqlite(path: Path, target: Path) -> None:
             closing(sqlite3.connect(target)) as copy,
         ):
             source.backup(copy, pages=_PAGES)
+            # Without a log of its own a copy is one file, also after somebody has read it.
+            copy.execute("PRAGMA journal_mode = DELETE")
             found = copy.execute("PRAGMA integrity_check").fetchone()[0]
     except sqlite3.Error as error:
-        raise StoreUnavailableError(f"{path} cannot be copied: {error}") from error
+        raise StoreUnavailableError(f"{path} cannot be copied to {target}: {error}") from error
     if found != "ok":
         raise StoreUnavailableError(f"{path} is damaged: {found}")
 
@@ -97,11 +99,11 @@ def _restore_sqlite(path: Path, source: Path) -> None:
     with source.open("rb") as file:
         if file.read(len(_HEADER)) != _HEADER:
             raise RefusedError(f"{source} is no copy of an SQLite database")
-    migrations.require_head(migrations.current_version(f"sqlite:///{source.absolute()}"))
     part = path.with_name(f"{path.name}.restoring")
     part.unlink(missing_ok=True)
     try:
         _copy_sqlite(source, part)
+        migrations.require_head(migrations.current_version(f"sqlite:///{part.absolute()}"))
         with closing(sqlite3.connect(part)) as copy:
             copy.execute("PRAGMA journal_mode = WAL")
         _sync(part)

@@ -185,6 +185,7 @@ def test_backup_is_whole_and_restores(office, tmp_path):
     with open_office(url, publish=False) as other:
         assert accounts.show(other.desk, account_id) == shown
         other.must_be_clean()
+    assert not [*tmp_path.glob("copy.db-*")], "a copy is one file, and restoring changes nothing"
 
 
 def test_backup_never_overwrites(office, tmp_path):
