@@ -132,7 +132,7 @@ def _error_document(
 
 
 def _of_os_error(error: OSError) -> str:
-    where = f" {error.filename}" if error.filename else ""
+    where = f" {error.filename}:" if error.filename else ""
     return f"the system refused:{where} {error.strerror or error}"
 
 

@@ -12,7 +12,7 @@ from ocs.cli.output import Document, facts
 @ocs_command(
     "price",
     example="ocs price voice '90 s' --plan basic --to +4930123456\n"
-    "ocs price data '7.3 MB' --plan basic --before '2 MB' --catalogue mobile.yaml",
+    "ocs price web '7.3 MB' --plan basic --catalogue config/catalogues/mobile.yaml",
 )
 @click.argument("service", metavar="SERVICE")
 @click.argument("quantity", metavar="QUANTITY")
