@@ -123,14 +123,14 @@ def test_release_by_an_operator_moves_no_money() -> None:
 
     def release(working_set: WorkingSet) -> bool:
         return lifecycle.release_session(
-            working_set, KEY, scenario.context(), SessionState.CLOSED, "fraud", "alice"
+            working_set, KEY, scenario.context(), SessionState.CLOSED, "fraud", "desk"
         )
 
     key = RequestKey(ACCOUNT, KEY, RequestKind.OPERATOR, 0)
     assert scenario.store.transact([key], release)
     assert scenario.money() == (10_000_000, 0)
     record = scenario.store.stored_records(ACCOUNT)[-1].record
-    assert (record.note, record.operator, record.held_micro) == ("fraud", "alice", 0)
+    assert (record.note, record.operator, record.held_micro) == ("fraud", "desk", 0)
     assert not scenario.store.transact([key], release)
     scenario.check()
     # The client's last report is still in time (D11).

@@ -42,7 +42,7 @@ def test_a_first_day(tmp_path):
     assert again.stdout == ""
     assert "belongs to account" in again.stderr
     topped = ocs(
-        "--json", "account", "topup", "+4915112345678", "5", "--operator", "bob", cwd=tmp_path
+        "--json", "account", "topup", "+4915112345678", "5", "--operator", "shop", cwd=tmp_path
     )
     assert json.loads(topped.stdout)["balance"] == "5.00"
     audit = ocs("audit", cwd=tmp_path)

@@ -24,9 +24,9 @@ def test_top_up_is_one_movement_one_record_one_action(office):
     posted = accounts.top_up(office.desk, found(office), "2.50")
     assert (posted.amount, posted.balance_micro) == (2_500_000, 12_500_000)
     line = accounts.find_entry(office.desk, posted.entry)
-    assert (line.movement.amount, line.request.record.operator) == (2_500_000, "alice")
+    assert (line.movement.amount, line.request.record.operator) == (2_500_000, "desk")
     action = office.desk.reports.actions(0, 10, account_id=account_id)[0]
-    assert (action.action, action.operator, action.reason) == ("account topup", "alice", "test")
+    assert (action.action, action.operator, action.reason) == ("account topup", "desk", "test")
     office.must_be_clean()
 
 

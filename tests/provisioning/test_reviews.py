@@ -71,7 +71,7 @@ def test_accepted_orphan_usage_stands_alone(office):
     done = reviews.accept(office.desk, office.catalogues, review_id)
     assert done["amount_micro"] == 150_000
     line = accounts.find_entry(office.desk, done["entry"])
-    assert (line.movement.amount, line.request.record.operator) == (-150_000, "alice")
+    assert (line.movement.amount, line.request.record.operator) == (-150_000, "desk")
     office.must_be_clean()
 
 

@@ -83,7 +83,7 @@ def test_what_operators_and_pruning_did(office):
     assert "top-up of 10.00" in words[0][0]
     assert "refund of 0.10" in words[2][0] and "it gives back entry" in words[2][1]
     assert words[3][0] == "adjustment of bucket 'main' by -1.00"
-    assert "by alice" in words[3][1] and "because: test" in words[3][1]
+    assert "by desk" in words[3][1] and "because: test" in words[3][1]
     office.clock.advance(maintenance.REPEATABLE_NS // 10**9 + 1)
     maintenance.prune(office.desk, 0, 0)
     carried = explain(office, entries(office, account_id)[0])

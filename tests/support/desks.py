@@ -170,7 +170,7 @@ def wants(group: int, used: int = 0) -> ServiceRequest:
 
 @contextmanager
 def open_office(
-    url: str, *, operator: str = "alice", reason: str = "test", publish: bool = True
+    url: str, *, operator: str = "desk", reason: str = "test", publish: bool = True
 ) -> Iterator[Office]:
     """Yield an office on a new database with the black-box catalogue published."""
     migrations.upgrade(url)
