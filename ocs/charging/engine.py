@@ -32,7 +32,7 @@ from ocs.charging.messages import (
     ServiceReply,
     ServiceRequest,
 )
-from ocs.charging.session import QuotaState, Session, SessionState
+from ocs.charging.session import QUOTAS_MAX, QuotaState, Session, SessionState
 from ocs.charging.working_set import NewRecord, RequestKey, WorkingSet
 from ocs.ledger import entries
 from ocs.ledger.account import AccountStatus
@@ -68,10 +68,6 @@ def decide(
     working set unusable, so the caller rolls back.
     """
     state = working_set.accounts.get(request.account_id)
-    if state is None or state.account.status == AccountStatus.REMOVED:
-        if request.kind in (RequestKind.INITIAL, RequestKind.EVENT):
-            return ChargingReply(Outcome.USER_UNKNOWN, reason="no such subscriber")
-        return ChargingReply(Outcome.UNKNOWN_SESSION, reason="no such session")
     key = key_of(request)
     stored = working_set.answers.get(key)
     if stored is not None:
@@ -81,9 +77,15 @@ def decide(
             Outcome.UNABLE_TO_COMPLY,
             reason=f"request number {request.number} was answered before with other content",
         )
-    session = working_set.sessions.get(request.session_key)
+    if state is None or state.account.status == AccountStatus.REMOVED:
+        if request.kind in (RequestKind.INITIAL, RequestKind.EVENT):
+            return ChargingReply(Outcome.USER_UNKNOWN, reason="no such subscriber")
+        return ChargingReply(Outcome.UNKNOWN_SESSION, reason="no such session")
+    # An event belongs to no session, not even to one whose Session-Id it has.
+    is_event = request.kind == RequestKind.EVENT
+    session = None if is_event else working_set.sessions.get(request.session_key)
     decision = Decision(request, working_set, context, state, session)
-    if request.kind == RequestKind.EVENT:
+    if is_event:
         reply = events.decide_event(decision)
     elif request.kind == RequestKind.INITIAL:
         reply = _initial(decision)
@@ -246,13 +248,21 @@ class _Part:
     def _refuse(self, outcome: Outcome, reason: str) -> None:
         self.reply.outcome, self.reply.reason = outcome, reason
 
-    def _find_quota(self, service: Service, terms: ServiceTerms) -> QuotaState:
+    def _find_quota(self, service: Service, terms: ServiceTerms) -> QuotaState | None:
         asked, decision = self.asked, self.decision
-        quota = self.session.quota_for(
-            service.code, asked.rating_group, asked.service_identifiers
-        )
+        group, identifiers = asked.rating_group, asked.service_identifiers
+        quota = self.session.quota_for(service.code, group, identifiers)
+        if quota is None and len(self.session.quotas) >= QUOTAS_MAX:
+            if not asked.used:
+                self._refuse(
+                    Outcome.RESOURCES_EXCEEDED, f"a session has at most {QUOTAS_MAX} quotas"
+                )
+                return None
+            # What was used is debited all the same, in one quota of the service.
+            group, identifiers = None, ()
+            quota = self.session.quota_for(service.code, group, identifiers)
         if quota is None:
-            quota = QuotaState(service.code, asked.rating_group, asked.service_identifiers)
+            quota = QuotaState(service.code, group, identifiers)
             self.session.quotas.append(quota)
         if not quota.rule and asked.used and decision.index is not None:
             quota.zone = decision.zone_for(service)

@@ -69,10 +69,11 @@ def release_session(
     close(working_set, state, session, new_state, reason, context)
     working_set.mark_session(session_key)
     kind = RequestKind.OPERATOR if operator else RequestKind.TIMER
-    _record(
-        working_set, context, RequestKey(session.account_id, session_key, kind, 0), reason,
-        session=session, operator=operator,
-    )
+    key = RequestKey(session.account_id, session_key, kind, 0)
+    if key in working_set.answers:
+        # An earlier session of this name ended like this and was pruned before its records.
+        key = key._replace(number=session.started_ns)
+    _record(working_set, context, key, reason, session=session, operator=operator)
     return True
 
 

@@ -18,6 +18,10 @@ SEEN_SPANS_MAX = 64
 """More gaps than this are merged; a merged number is looked up and found new."""
 
 
+QUOTAS_MAX = 1000
+"""Quota keys of one session; it is read and written whole with each of its requests."""
+
+
 class SessionState(IntEnum):
     """RFC 8506 table 6. The numbers are stored."""
 

@@ -18,6 +18,7 @@ from itertools import groupby
 from typing import Any
 
 from ocs.amounts import Unit, format_amount
+from ocs.charging.messages import RequestKind
 from ocs.charging.session import Session, SessionState
 from ocs.errors import RefusedError
 from ocs.ledger.account import Contra, Movement
@@ -207,7 +208,9 @@ class _Charges:
         for line in lines:
             if line.movement.unit != Unit.MONEY:
                 continue
-            self._sums[line.session_key] -= line.movement.amount
+            if line.record.kind != RequestKind.EVENT:
+                # An event belongs to no session, not even to one whose Session-Id it has.
+                self._sums[line.session_key] -= line.movement.amount
             if line.movement.rule:
                 groups.setdefault(_posting_of(line.movement), []).append(line)
         for group in groups.values():

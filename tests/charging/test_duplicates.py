@@ -8,8 +8,11 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from ocs.charging.messages import ChargingRequest
+from ocs.charging import engine
+from ocs.charging.messages import ChargingRequest, Outcome
+from ocs.charging.working_set import WorkingSet
 from ocs.errors import NotFoundError
+from ocs.ledger.account import AccountStatus
 from tests.support.charging import ACCOUNT, Scenario
 from tests.support.tariffs import make_catalog
 
@@ -183,3 +186,24 @@ def test_a_first_request_with_the_retransmission_flag_is_new() -> None:
     assert scenario.money() == (10_000_000, 500_000)
     assert scenario.send(repeat_of(request, retransmitted=False)) == scenario.reply
     assert scenario.money() == (10_000_000, 500_000)
+
+
+@pytest.mark.rule("I-006", "C-010")
+def test_a_repeat_is_answered_after_the_subscriber_was_removed() -> None:
+    scenario = play("""
+        I 0  100 rsu           => 100 ok 10000000
+        T 1  100 used=1000000  => 100 ok
+    """)
+    assert scenario.last is not None
+    first = scenario.reply
+    key = engine.key_of(scenario.last)
+
+    def remove(working_set: WorkingSet) -> None:
+        account = working_set.accounts[ACCOUNT].account
+        account.status = AccountStatus.REMOVED
+        working_set.mark_account(account)
+
+    scenario.store.transact([key], remove)
+    assert scenario.send(repeat_of(scenario.last)) == first
+    later = scenario.send(repeat_of(scenario.last, number=2))
+    assert later.outcome == Outcome.UNKNOWN_SESSION

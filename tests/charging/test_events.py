@@ -222,3 +222,14 @@ def test_destination_of_the_message_sets_its_price() -> None:
         """,
         catalog,
     )
+
+
+@pytest.mark.rule("M-014")
+def test_an_event_with_the_session_id_of_a_session_stands_alone() -> None:
+    # Its service is looked for in its own Service-Context-Id, not in that of the session.
+    scenario = play("""
+        I 0  100 rsu                                            => 100 ok 10000000 | B=10.00 R=0.50
+        E 0  1 rsu=3 action=0 context=32274@3gpp.org            => 1 ok 3          | B=9.79 R=0.50
+        T 1  100 used=octets:1000000                            => 100 ok          | B=9.74 R=0
+    """)
+    assert len(scenario.store.sessions_of(ACCOUNT)) == 1

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from ocs.amounts import Unit
 from ocs.catalog.model import Catalog, Price, QuotaPolicy
+from ocs.charging.messages import Outcome, ServiceRequest, Units, UsedUnits
 from ocs.ledger.account import Bucket
 from tests.support.charging import ACCOUNT, Scenario
 from tests.support.tariffs import T_SEC, make_banded_catalog, make_catalog
@@ -310,3 +312,25 @@ def test_grants_of_clients_that_add_them_up() -> None:
     assert used == 8_000_000
 
 
+
+
+def test_a_session_keeps_a_bounded_number_of_quotas(monkeypatch) -> None:
+    monkeypatch.setattr("ocs.charging.engine.QUOTAS_MAX", 2)
+    scenario = play("I 0 => 2001")
+
+    def report(number: int, identifier: int, *, used: int = 0) -> tuple[int, bool]:
+        asked = ServiceRequest(
+            100, (identifier,), Units(), (UsedUnits(Units(octets=used)),) if used else ()
+        )
+        request = msgspec.structs.replace(scenario.request(f"U {number}"), services=(asked,))
+        (service,) = scenario.send(request).services
+        scenario.check()
+        return service.outcome, service.granted is not None
+
+    assert report(1, 901) == report(2, 902) == (Outcome.SUCCESS, True)
+    assert report(3, 903) == (Outcome.RESOURCES_EXCEEDED, False)
+    assert report(4, 904, used=1_000_000) == report(5, 905, used=400_000)
+    assert scenario.money()[0] == 9_900_000, "what was used is debited all the same"
+    scenario.play("T 6 => 2001 | B=9.90 R=0")
+    (session,) = scenario.store.sessions_of(ACCOUNT)
+    assert len(session.quotas) == 3

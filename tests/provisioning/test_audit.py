@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import Executable, delete, insert, update
 
-from ocs.charging.messages import RequestKind, ServiceRequest, Units, UsedUnits
+from ocs.charging.messages import Outcome, RequestKind, ServiceRequest, Units, UsedUnits
 from ocs.provisioning import accounts
 from ocs.provisioning.desk import find_subscriber
 from ocs.store.records import decode_record, decode_session, encode_record, encode_session
@@ -207,3 +207,11 @@ def test_pages_of_many_accounts(office, monkeypatch):
     result = office.must_be_clean()
     assert result.accounts == 8
     assert result.totals["EUR"].sides["revenue"] == -8 * 400_000
+
+
+@pytest.mark.rule("I-004")
+def test_an_event_with_a_sessions_id_is_none_of_its_charges(office):
+    account_id = office.open_account()
+    office.ask(account_id, RequestKind.INITIAL, 0, wants(100), session="as1;1")
+    assert office.message(account_id, session="as1;1").outcome == Outcome.SUCCESS
+    office.must_be_clean()

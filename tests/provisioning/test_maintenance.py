@@ -163,6 +163,18 @@ def test_events_stay_as_long_as_they_may_be_repeated(office):
     office.must_be_clean()
 
 
+def test_a_session_id_used_again_after_pruning_ends_like_any_other(office):
+    account_id = office.open_account()
+    for number in range(3):
+        office.ask(account_id, RequestKind.INITIAL, number, wants(100), session="pgw1;again")
+        office.clock.advance(100_000)
+        office.expire_sessions()
+        assert accounts.show(office.desk, account_id)["held"] == "0.00"
+        office.clock.advance(100_000)
+        maintenance.prune(office.desk, 30 * DAY, 0)
+    office.must_be_clean()
+
+
 def test_small_steps_give_the_same_result(office, monkeypatch):
     monkeypatch.setattr("ocs.store.retention.STEP_SESSION_KEYS", 2)
     monkeypatch.setattr("ocs.store.retention.STEP_SESSIONS", 2)
