@@ -1,7 +1,11 @@
 # The server in a container: `docker build -t gyro-ocs .`
 #
-#   docker run -v ocs-data:/var/lib/ocs -p 3868:3868 gyro-ocs
-#   docker run -v ocs-data:/var/lib/ocs gyro-ocs subscriber list
+#   docker run --name ocs -v ocs-data:/var/lib/ocs -p 3868:3868 gyro-ocs
+#   docker exec ocs ocs subscriber list
+#
+# It runs with config/container.yaml: on every address of the container, with its database on the
+# volume. Another file is mounted over /etc/ocs/ocs.yaml; for PostgreSQL, -e OCS_DATABASE_URL=...
+# tells the server and every command alike.
 #
 # Stage one builds the wheel and fetches the wheels it depends on; stage two has neither compiler
 # nor sources, only what is installed from them.
@@ -20,15 +24,15 @@ RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     pip install --no-cache-dir --no-index --find-links /wheels gyro-ocs \
     && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin ocs \
     && install -d -o ocs -g ocs -m 0750 /var/lib/ocs
-COPY config/ocs.yaml /etc/ocs/ocs.yaml
+COPY config/container.yaml /etc/ocs/ocs.yaml
 
 ENV PYTHONUNBUFFERED=1 \
-    OCS_DATABASE_URL=sqlite:////var/lib/ocs/ocs.db \
     OCS_STATUS_PORT=9868
 USER ocs
+# Commands without a setting find the database too: it is ocs.db in the working directory.
 WORKDIR /var/lib/ocs
 VOLUME /var/lib/ocs
-EXPOSE 3868
+EXPOSE 3868 9868
 
 # Healthy means ready: requests are decided. The status port must be on, and this one, in the
 # configuration that the container runs with.

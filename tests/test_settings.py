@@ -271,3 +271,15 @@ def test_mutated_settings_are_read_or_refused_and_nothing_else(data):
         text = text[:start] + middle + text[end:]
     with suppress(DocumentError):
         parse_settings(text, "ocs.yaml")
+
+
+def test_the_image_can_be_reached_and_asked_for_its_health():
+    image = load_settings(config_path("container.yaml"), {})
+    dockerfile = (settings_path().parents[1] / "Dockerfile").read_text(encoding="utf-8")
+    assert "COPY config/container.yaml /etc/ocs/ocs.yaml" in dockerfile
+    assert image.diameter.listen == (Listener("0.0.0.0", 3868),)
+    assert image.metrics.enabled
+    assert f"OCS_STATUS_PORT={image.metrics.port}\n" in dockerfile
+    assert f"EXPOSE 3868 {image.metrics.port}\n" in dockerfile
+    assert image.database.url == "sqlite:////var/lib/ocs/ocs.db"
+    assert "VOLUME /var/lib/ocs\n" in dockerfile
