@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,16 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.slow
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
+
+
+def documented(command):
+    """The JSON that the document shows for a command."""
+    section = DOCUMENT.read_text(encoding="utf-8").partition(f"### `{command}`")[2]
+    block = re.search(r"```json\n(.*?)```", section, re.DOTALL)
+    assert block
+    return json.loads(block[1])
 
 
 def start(tmp_path, *arguments: str):
@@ -34,6 +45,10 @@ def test_the_demo_charges_explains_and_audits(tmp_path):
     assert document["traffic"]["differing_answers"] == 0
     assert document["ledger"]
     assert document["why"]["matches"]
+    assert list(document) == list(documented("ocs demo"))
+    report = documented("ocs simulate")
+    assert list(document["traffic"]) == list(report)
+    assert list(document["traffic"]["latency_ms"]["all"]) == list(report["latency_ms"]["all"])
     for concept in ("Plan", "Subscriber", "Balance", "Peer"):
         assert f"\n{concept}\n" in err
     assert "requests/s" in err
