@@ -47,12 +47,16 @@ BUFFERED_MAX_NS = 7 * 86_400 * NS_PER_SECOND
 """How far an Event-Timestamp may be off (C-009): ahead, behind, and behind in a request that was
 buffered by the client (T flag or event)."""
 UNITS_MAX = 2**53
-"""More octets, seconds or events than this in one request are no quantity but an error."""
+EVENTS_MAX = 10**9
+"""More octets, or more events, than this in one request are no quantity but an error: what they
+cost would be no amount that can be kept."""
 
 _KINDS = ("msisdn", "imsi", "sip", "nai", "private")
 """Identity kind by Subscription-Id-Type (RFC 8506 8.47)."""
 _NOTHING = RatingAttributes()
 ATTRIBUTES_REMEMBERED_MAX = 16_384
+ATTRIBUTES_OCTETS_MAX = 4_096
+"""A longer Service-Information is read each time, so that what is remembered stays small."""
 
 InformationReader = Callable[[bytes, Leniency], ServiceInformation]
 AttributeReader = Callable[[bytes], RatingAttributes]
@@ -247,13 +251,15 @@ def _units(given: ServiceUnits, problems: list[str], *, grant: bool = False) -> 
         (total is not None and total > UNITS_MAX)
         or (up is not None and up > UNITS_MAX)
         or (down is not None and down > UNITS_MAX)
-        or (events is not None and events > UNITS_MAX)
+        or (events is not None and events > EVENTS_MAX)
     ):
         if grant:
             total, up, down, events = (
-                None if count is None else min(count, UNITS_MAX)
-                for count in (total, up, down, events)
-            )
+                None if count is None else min(count, most)
+                for count, most in (
+                    (total, UNITS_MAX), (up, UNITS_MAX), (down, UNITS_MAX), (events, EVENTS_MAX),
+                )
+            )  # fmt: skip
         else:
             problems.append("more units than can be")
             total = up = down = events = None
@@ -297,11 +303,13 @@ def attribute_reader(
     are remembered, which costs a fiftieth of reading them.
     """
 
-    @lru_cache(maxsize=ATTRIBUTES_REMEMBERED_MAX)
     def read(payload: bytes) -> RatingAttributes:
         return _attributes(read_information(payload, leniency), country_code)
 
-    return read
+    remembered = lru_cache(maxsize=ATTRIBUTES_REMEMBERED_MAX)(read)
+    return lambda payload: (
+        remembered(payload) if len(payload) <= ATTRIBUTES_OCTETS_MAX else read(payload)
+    )
 
 
 def _attributes(said: ServiceInformation, country: str) -> RatingAttributes:

@@ -8,9 +8,11 @@ provisioning.maintenance.
 import os
 import shutil
 import sqlite3
+import stat
 import subprocess
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 from sqlalchemy import URL, select
 
@@ -36,6 +38,7 @@ def backup(url_text: str, target: Path) -> int:
     part = target.with_name(f"{target.name}.part")
     part.unlink(missing_ok=True)
     try:
+        dialects.make_private(part)
         path = dialects.sqlite_path(url)
         if path is not None:
             _copy_sqlite(path, part)
@@ -82,7 +85,7 @@ def _copy_sqlite(path: Path, target: Path) -> None:
         raise RefusedError(f"there is no database {path}")
     try:
         with (
-            closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as source,
+            closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as source,
             closing(sqlite3.connect(target)) as copy,
         ):
             source.backup(copy, pages=_PAGES)
@@ -102,13 +105,15 @@ def _restore_sqlite(path: Path, source: Path) -> None:
     part = path.with_name(f"{path.name}.restoring")
     part.unlink(missing_ok=True)
     try:
+        dialects.make_private(part)
         _copy_sqlite(source, part)
-        migrations.require_head(migrations.current_version(f"sqlite:///{part.absolute()}"))
+        migrations.require_head(migrations.current_version(f"sqlite:///{quote(str(part.absolute()))}"))
         with closing(sqlite3.connect(part)) as copy:
             copy.execute("PRAGMA journal_mode = WAL")
         _sync(part)
         if path.exists():
             _refuse_if_used(path)
+            part.chmod(stat.S_IMODE(path.stat().st_mode))
         part.replace(path)
     finally:
         for leftover in ("", "-wal", "-shm"):

@@ -5,8 +5,10 @@ migrations and everyone who reads the tables.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -108,11 +110,22 @@ def open_engine(text: str, role: Role = "plain", connections: int = 4) -> Engine
     return engine
 
 
+def make_private(path: Path) -> None:
+    """Make a new empty file that nobody else may read: it is to hold what subscribers did.
+
+    Raises OSError, also when something of this name exists.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
 def _opener(path: Path, role: Role) -> Callable[[], sqlite3.Connection]:
     mode = "rwc" if role == "create" else "rw"
     name = f"file:{quote(str(path))}?mode={mode}"
 
     def connect() -> sqlite3.Connection:
+        if role == "create":
+            with suppress(OSError):  # SQLite says what is wrong.
+                make_private(path)
         connection = sqlite3.connect(
             name,
             uri=True,

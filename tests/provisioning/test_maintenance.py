@@ -200,6 +200,28 @@ def test_backup_is_whole_and_restores(office, tmp_path):
     assert not [*tmp_path.glob("copy.db-*")], "a copy is one file, and restoring changes nothing"
 
 
+def test_nobody_else_may_read_a_database_or_its_copy(office, tmp_path):
+    copy = tmp_path / "copy.db"
+    maintenance.backup(office.desk, office.url, copy)
+    assert {path.name: oct(path.stat().st_mode & 0o777) for path in tmp_path.glob("*")} == {
+        "ocs.db": "0o600", "ocs.db-wal": "0o600", "ocs.db-shm": "0o600", "copy.db": "0o600",
+    }  # fmt: skip
+    other = tmp_path / "other.db"
+    with open_office(f"sqlite:///{other}"):
+        other.chmod(0o640)
+    maintenance.restore(f"sqlite:///{other}", copy, replace=True)
+    assert oct(other.stat().st_mode & 0o777) == "0o640", "as the operator had it"
+
+
+@pytest.mark.parametrize("name", ["what?.db", "50%41.db", "no#1.db"])
+def test_a_copy_may_have_any_name(office, tmp_path, name):
+    office.open_account()
+    maintenance.backup(office.desk, office.url, tmp_path / name)
+    maintenance.restore(f"sqlite:///{tmp_path}/other.db", tmp_path / name, replace=False)
+    with open_office(f"sqlite:///{tmp_path}/other.db", publish=False) as other:
+        assert found(other)
+
+
 def test_backup_never_overwrites(office, tmp_path):
     copy = tmp_path / "copy.db"
     copy.write_text("precious")

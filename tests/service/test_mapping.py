@@ -17,6 +17,7 @@ from protocol.credit_control import (
     SubscriptionId,
     UsedServiceUnit,
 )
+from protocol.service_information import read_service_information
 from tests.support.service import NOON_NS, ccr, mscc
 
 VENDOR_3GPP = 10415
@@ -196,3 +197,31 @@ def test_every_profile_gets_the_servers_deadline_and_a_leniency():
     assert leniency("strict").strict
     assert not leniency("open5gs").strict
     assert not leniency("nobody knows").strict
+
+
+@pytest.mark.parametrize(
+    "units", [ServiceUnits(total_octets=2**54), ServiceUnits(service_specific=10**9 + 1)]
+)
+def test_more_units_than_can_be_are_no_report_and_no_event_but_a_grant_of_the_most(units):
+    reported = UsedServiceUnit(units.time, units.total_octets)
+    reported.service_specific = units.service_specific
+    made = mapped(ccr(2, 1, MultipleServices(rating_group=1, used=[reported])))
+    assert made.services[0].invalid
+    asked = MultipleServices(units, rating_group=1)
+    assert mapped(ccr(4, 0, asked, requested_action=0)).services[0].invalid
+    (wanted,) = mapped(ccr(1, 0, asked)).services
+    assert not wanted.invalid
+    assert wanted.requested in (Units(octets=2**53), Units(events=10**9))
+
+
+def test_long_service_information_is_not_remembered():
+    read: list[int] = []
+
+    def information(payload, leniency):
+        read.append(len(payload))
+        return read_service_information(payload, leniency)
+
+    attributes = attribute_reader(read_information=information)
+    for padding in (10, 10, 100_000, 100_000):
+        attributes(encode_utf8(9999, "x" * padding, 77777, 0))
+    assert len(read) == 3
