@@ -31,7 +31,6 @@ from ocs.provisioning.views import (
 )
 from ocs.store.ledger_reports import LedgerLine
 
-LEDGER_PAGE = 500
 _REFUND_TRIES = 3
 
 
@@ -95,14 +94,21 @@ def refund(desk: Desk, entry: str, amount: str = "", *, reference: str = "") -> 
 def find_entry(desk: Desk, entry: str) -> LedgerLine:
     """Return the ledger line named REQUEST_ID.LINE. Raises UsageError, NotFoundError."""
     head, dot, tail = entry.partition(".")
-    if not (dot and head.isdecimal() and tail.isdecimal() and int(head) <= INT64_MAX):
+    numbers = head.isdecimal() and tail.isdecimal() and len(head) <= 19 and len(tail) <= 9
+    if not (dot and numbers and int(head) <= INT64_MAX):
         raise UsageError(
             f"'{entry}' is no ledger entry; `ocs account ledger` prints them as REQUEST_ID.LINE"
         )
-    line = desk.ledger.entry(int(head), int(tail))
-    if line is None:
+    lines = desk.ledger.entries(int(head), int(tail))
+    if not lines:
         raise NotFoundError(f"there is no ledger entry {entry}; it may have been pruned")
-    return line
+    if len(lines) > 1:
+        owners = ", ".join(str(line.movement.account_id) for line in lines)
+        raise ConflictError(
+            f"accounts {owners} each have an entry {entry}, because servers with the same "
+            "process.node were used; correct the one that is meant with `ocs account adjust`"
+        )
+    return lines[0]
 
 
 def show(desk: Desk, account_id: int) -> dict[str, Any]:

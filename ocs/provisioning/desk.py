@@ -107,7 +107,7 @@ def name_of(identity: Identity) -> str:
 
 
 def _by_account_id(desk: Desk, text: str) -> Found:
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > 18:
         raise UsageError(f"'account:{text}' is no account; its id is a number")
     account_id = int(text)
     if desk.reports.account(account_id) is None:

@@ -7,6 +7,7 @@ state loaded there, so several servers on one database do each thing exactly onc
 
 from __future__ import annotations
 
+import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ DOWNTIME_MIN_SECONDS = 3 * HEARTBEAT_SECONDS
 HEARTBEAT_NAME = "#server"
 """Where the store keeps when a server was last alive: beside the clients' Origin-State-Ids, under
 a name that no DiameterIdentity can have."""
+NODE_NAME = "#node {}"
+"""Where the store keeps which server uses a node, in the same place."""
 SKIPPED_MAX = 10_000
 
 _log = structlog.get_logger(__name__)
@@ -99,6 +102,8 @@ class Supervisor:
         self._contact_ns = 0
         """Monotonic instant of the last piece of work that reached the store; 0 = none yet."""
         self._heartbeat_ns = 0
+        self._token = secrets.randbits(62) + 1
+        """What this server writes to say that its node is taken."""
         self._downtime_s = 0
         self._horizon_ns = 0
         self.healthy = False
@@ -210,8 +215,22 @@ class Supervisor:
         if not self._heartbeat_ns or now_ns - self._heartbeat_ns >= (
             HEARTBEAT_SECONDS * NS_PER_SECOND
         ):
+            self._check_node(first=not self._heartbeat_ns)
             self._store.client_state(HEARTBEAT_NAME, self._clock.now_ns() // NS_PER_SECOND)
             self._heartbeat_ns = now_ns
+
+    def _check_node(self, *, first: bool) -> None:
+        """Take our node, and say so when a server that started later has taken it too."""
+        node = self._make_context().node
+        name = NODE_NAME.format(node)
+        if first:
+            self._store.client_state(name, self._token)
+        elif self._store.client_state(name, 0) != self._token:
+            _log.error(
+                "another server on this database has the same process.node; the ids they make "
+                "are not unique: give each its own and restart",
+                node=node,
+            )
 
     def _extend(self) -> None:
         """Give sessions that have less left than the downtime was that much more."""

@@ -61,12 +61,15 @@ class LedgerReports:
         statement = statement.order_by(movement.c.request_id.desc(), movement.c.line.desc())
         return [_line(row) for row in self.reader.rows(statement.limit(limit))]
 
-    def entry(self, request_id: int, line: int) -> LedgerLine | None:
-        """Return one ledger line by its name REQUEST_ID.LINE."""
+    def entries(self, request_id: int, line: int) -> list[LedgerLine]:
+        """Return the ledger lines named REQUEST_ID.LINE.
+
+        There is at most one, unless servers ran that were configured to make the same ids.
+        """
         rows = self.reader.rows(
             _LINES.where(request.c.request_id == request_id, movement.c.line == line)
         )
-        return _line(rows[0]) if rows else None
+        return [_line(row) for row in rows]
 
     def lines_of(self, account_id: int, request_id: int) -> list[Movement]:
         """Return every line of one request."""

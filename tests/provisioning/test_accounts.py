@@ -1,13 +1,18 @@
 """Top-up, adjustment and refund: exactly once, never more than allowed, always recorded."""
 
+from contextlib import closing
+from dataclasses import replace
+
 import pytest
 
 from ocs.amounts import Unit
 from ocs.charging.messages import EventAction, Outcome, RequestKind, ServiceRequest, Units
+from ocs.clock import IdSource
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from ocs.ledger.account import AccountFlag
 from ocs.provisioning import accounts
 from ocs.provisioning.desk import find_subscriber
+from ocs.store.sql import SqlStore
 from tests.support.desks import MB, NUMBER, SMS, wants
 
 
@@ -170,3 +175,24 @@ def test_account_shows_money_and_units_apart(office):
     assert [bucket["unit"] for bucket in shown["buckets"]] == [Unit.MONEY.label]
     with pytest.raises(NotFoundError):
         accounts.show(office.desk, 17)
+
+
+def test_an_entry_that_two_accounts_have_is_not_refunded(office):
+    one, other = office.open_account("491511"), office.open_account("491522")
+    office.clock.advance(1)
+    # Two servers of the same node give two requests of one millisecond the same id.
+    for account_id in (one, other):
+        with closing(SqlStore(office.url, IdSource(office.clock, 3))) as store:
+            desk = replace(office.desk, store=store)
+            replace(office, desk=desk).message(account_id, session=f"smsc;{account_id}")
+    entries = {accounts.ledger(office.desk, each, 1, 0)[0]["entry"] for each in (one, other)}
+    (entry,) = entries
+    with pytest.raises(ConflictError, match=r"process\.node"):
+        accounts.refund(office.desk, entry)
+    office.must_be_clean()
+
+
+@pytest.mark.parametrize("entry", ["1." + "9" * 30, "1." + "9" * 5000, "9" * 30 + ".0"])
+def test_numbers_that_are_too_large_name_no_entry(office, entry):
+    with pytest.raises(UsageError, match="no ledger entry"):
+        accounts.find_entry(office.desk, entry)

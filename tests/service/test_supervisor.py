@@ -213,3 +213,18 @@ def test_a_stopped_supervisor_does_nothing_more():
     harness.server.supervisor.stop()
     harness.pass_time(2 * TCC)
     assert harness.money()[1] == 500_000
+
+
+def test_two_servers_with_the_same_node_are_noticed(capsys):
+    first = Harness()
+    first.server.supervisor.work()
+    first.clock.advance(module.HEARTBEAT_SECONDS)
+    first.server.supervisor.work()
+    assert "process.node" not in capsys.readouterr().out
+    second = Harness(store=first.store)
+    second.server.supervisor.work()
+    third = Harness(store=first.store, options={"node": 2})
+    third.server.supervisor.work()
+    first.clock.advance(module.HEARTBEAT_SECONDS)
+    first.server.supervisor.work()
+    assert "process.node" in capsys.readouterr().out
