@@ -29,8 +29,6 @@ class Unit(IntEnum):
         return self.name.lower()
 
 
-UNIT_BY_LABEL = {unit.label: unit for unit in Unit}
-
 _FACTORS: dict[Unit, dict[str, int]] = {
     Unit.OCTETS: {
         "": 1, "b": 1, "octet": 1, "octets": 1,

@@ -128,11 +128,6 @@ class IdSource:
             return (self._last_ms << (_NODE_BITS + _SEQUENCE_BITS)) | self._node | self._sequence
 
 
-def id_instant_ns(identifier: int) -> int:
-    """Return the instant (ns UTC, millisecond precision) at which an id was made."""
-    return ((identifier >> (_NODE_BITS + _SEQUENCE_BITS)) + ID_EPOCH_MS) * NS_PER_MILLISECOND
-
-
 def first_id_at(instant_ns: int) -> int:
     """Return the smallest id that could have been made at ``instant_ns`` or later."""
     elapsed_ms = max(0, -(-instant_ns // NS_PER_MILLISECOND) - ID_EPOCH_MS)

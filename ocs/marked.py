@@ -309,11 +309,6 @@ class Document:
         else:
             self._unlisted += 1
 
-    @property
-    def has_problems(self) -> bool:
-        """Whether any mistake was found."""
-        return bool(self._problems)
-
     def check(self) -> None:
         """Raise DocumentError with every mistake, in the order of the text, if there is any."""
         if not self._problems:

@@ -30,16 +30,6 @@ class RequestedAction(IntEnum):
     PRICE_ENQUIRY = 3
 
 
-class SubscriptionIdType(IntEnum):
-    """Subscription-Id-Type, RFC 8506 section 8.47."""
-
-    E164 = 0
-    IMSI = 1
-    SIP_URI = 2
-    NAI = 3
-    PRIVATE = 4
-
-
 class ReportingReason(IntEnum):
     """Reporting-Reason, TS 32.299 section 7.2.175."""
 
@@ -61,14 +51,6 @@ class FinalUnitAction(IntEnum):
     TERMINATE = 0
     REDIRECT = 1
     RESTRICT_ACCESS = 2
-
-
-class TariffChangeUsage(IntEnum):
-    """Tariff-Change-Usage, RFC 8506 section 8.27."""
-
-    BEFORE = 0
-    AFTER = 1
-    INDETERMINATE = 2
 
 
 @dataclass(slots=True)

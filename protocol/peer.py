@@ -207,10 +207,6 @@ class PeerConnection:
         """Give a request of ours up, so that an answer that comes later is discarded."""
         self._pending.forget(hop_by_hop)
 
-    def next_end_to_end(self) -> int:
-        """An End-to-End id for a request of ours."""
-        return self._end_to_end_ids()
-
     def data_to_send(self) -> bytes:
         """All queued output, which is then no longer queued."""
         data = b"".join(self._output)

@@ -34,9 +34,6 @@ _UNIX_NS = 1_234_567_890 * 10**9
 # One character of text never stands alone in these marks, so that they are found where they belong.
 _SESSION_MARK, _IDENTITY_MARKS = "\x01", "\x02\x03\x04\x05"
 
-FIELDS = ("hop_by_hop", "end_to_end", "number", "time", "charging_id", "session_id")
-"""What `Template.message` takes, in this order, then the identities."""
-
 
 @dataclass(frozen=True, slots=True)
 class Layout:

@@ -5,6 +5,7 @@ import time
 import click
 from rich.console import Console
 
+from ocs.amounts import format_amount
 from ocs.cli.command import Run, ocs_command
 from ocs.cli.output import Document
 
@@ -94,5 +95,8 @@ def _group(part: Document) -> str:
 
 
 def _units(units: Document) -> str:
-    words = [f"{value} {name.replace('_', ' ')}" for name, value in units.items()]
+    words = [
+        format_amount(value) if name == "money_micro" else f"{value} {name.replace('_', ' ')}"
+        for name, value in units.items()
+    ]
     return ", ".join(words) or "any"

@@ -11,7 +11,7 @@ import msgspec
 
 from ocs.amounts import Unit, format_amount, format_quantity
 from ocs.catalog.model import FinalUnitAction
-from ocs.charging.messages import ChargingReply, Outcome, RequestKind, ServiceReply, Units
+from ocs.charging.messages import Outcome, RequestKind, ServiceReply, Units
 from ocs.charging.session import Session, SessionState
 from ocs.charging.working_set import ReviewItem
 from ocs.ledger.account import (
@@ -287,36 +287,6 @@ def units_view(units: Units | None) -> View | None:
         "money_micro": units.money_micro,
     }
     return {name: value for name, value in named.items() if value is not None}
-
-
-def reply_words(reply: ChargingReply) -> str:
-    """Return a reply in a few words, for one line of a trace."""
-    words = [label(reply.outcome, Outcome)]
-    for service in reply.services:
-        name = "" if service.rating_group is None else f"RG {service.rating_group} "
-        if service.outcome != Outcome.SUCCESS:
-            words.append(f"{name}{label(service.outcome, Outcome)}")
-        elif service.granted is not None:
-            words.append(f"{name}granted {units_words(service.granted)}")
-        if service.final_unit is not None:
-            words.append(f"final: {label(service.final_unit.action, FinalUnitAction)}")
-    if reply.reason:
-        words.append(f"({reply.reason})")
-    return ", ".join(words)
-
-
-def units_words(units: Units | None) -> str:
-    """Return units in a few words; ``any`` when the size was left open."""
-    shown = units_view(units)
-    if shown is None:
-        return ""
-    words = []
-    for name, value in shown.items():
-        if name == "money_micro":
-            words.append(f"{format_amount(value)} {units.money_currency if units else ''}".strip())
-        else:
-            words.append(f"{value} {name.replace('_', ' ')}")
-    return ", ".join(words) or "any"
 
 
 def _answered(service: ServiceReply) -> View:

@@ -9,9 +9,6 @@ from __future__ import annotations
 from ocs.amounts import round_half_up
 from ocs.catalog.model import Price
 
-UNLIMITED = 1 << 62
-"""More units than any grant may have."""
-
 
 def billed_units(price: Price, units: int) -> int:
     """Return the units that are paid for when ``units`` (>= 0) were used."""

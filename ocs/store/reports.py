@@ -170,17 +170,6 @@ class Reports:
         rows = self.reader.rows(statement)
         return {(plan, currency): int(count) for plan, currency, count in rows}
 
-    def existing_identifiers(self, names: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Return those of these (kind, value) that somebody has."""
-        found: set[tuple[str, str]] = set()
-        for kind in {kind for kind, _ in names}:
-            values = [value for each, value in names if each == kind]
-            statement = select(identifier.c.kind, identifier.c.value).where(
-                identifier.c.kind == kind, identifier.c.value.in_(values)
-            )
-            found.update((row.kind, row.value) for row in self.reader.rows(statement))
-        return found
-
     def _money(self, account_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
         money = bucket.c.unit == Unit.MONEY
         statement = (
