@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from ocs.amounts import INT64_MAX
 from ocs.charging.decision import DecisionContext, DecisionPolicy
 from ocs.charging.messages import Identity
 from ocs.clock import Clock, IdSource
@@ -107,7 +108,7 @@ def name_of(identity: Identity) -> str:
 
 
 def _by_account_id(desk: Desk, text: str) -> Found:
-    if not text.isdecimal() or len(text) > 18:
+    if not text.isdecimal() or len(text) > 19 or int(text) > INT64_MAX:
         raise UsageError(f"'account:{text}' is no account; its id is a number")
     account_id = int(text)
     if desk.reports.account(account_id) is None:

@@ -196,3 +196,11 @@ def test_an_entry_that_two_accounts_have_is_not_refunded(office):
 def test_numbers_that_are_too_large_name_no_entry(office, entry):
     with pytest.raises(UsageError, match="no ledger entry"):
         accounts.find_entry(office.desk, entry)
+
+
+@pytest.mark.parametrize("text", ["9" * 19, "9" * 30, "9" * 5000])
+def test_numbers_that_are_too_large_name_no_account(office, text):
+    with pytest.raises(UsageError, match="no account"):
+        find_subscriber(office.desk, f"account:{text}")
+    with pytest.raises(NotFoundError, match="there is no account"):
+        find_subscriber(office.desk, f"account:{2**63 - 1}")
