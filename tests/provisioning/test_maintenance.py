@@ -121,10 +121,11 @@ def test_what_guards_against_a_second_refund_stays_as_long_as_its_event(office, 
 
     def refund(session: str) -> int:
         one = ServiceRequest(1, (), requested=Units(events=1))
-        return office.ask(
+        reply: ChargingReply = office.ask(
             account_id, RequestKind.EVENT, 0, one, session=session, context=SMS,
             action=EventAction.REFUND_ACCOUNT, reference=token,
-        ).outcome  # fmt: skip
+        )  # fmt: skip
+        return reply.outcome
 
     office.clock.advance(10)
     if by_operator:
@@ -148,7 +149,8 @@ def test_events_stay_as_long_as_they_may_be_repeated(office):
 
     def send() -> ChargingReply:
         office.hashes = itertools.count(1000)
-        return office.message(account_id)
+        reply: ChargingReply = office.message(account_id)
+        return reply
 
     first = send()
     accounts.top_up(office.desk, found(office), "1.00", reference="till 7")
