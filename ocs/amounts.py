@@ -29,6 +29,10 @@ class Unit(IntEnum):
         return self.name.lower()
 
 
+MONEY, OCTETS, SECONDS, EVENTS = Unit
+"""The units under names of their own, for what runs for every request: Python 3.11 finds a name
+ten times faster than a member of an enumeration."""
+
 _FACTORS: dict[Unit, dict[str, int]] = {
     Unit.OCTETS: {
         "": 1, "b": 1, "octet": 1, "octets": 1,

@@ -73,22 +73,19 @@ class _Tariff:
 class _TermsIndex:
     """The price rules of one plan and service by zone."""
 
-    __slots__ = ("_by_zone", "terms")
+    __slots__ = ("anywhere", "by_zone", "terms")
 
     def __init__(self, terms: ServiceTerms, bands: Sequence[str], calendar: Calendar) -> None:
         self.terms = terms
         """Kept alive here, so that its identity cannot become another's."""
         by_place = rules_by_place(terms.rules)
         rules: list[PriceRule | None] = [*terms.rules, None]
-        self._by_zone: dict[str, _Tariff] = {}
+        self.by_zone: dict[str, _Tariff] = {}
         for zone in dict.fromkeys(["", *(rule.zone for rule in terms.rules)]):
             # -1, where no rule holds, is the place of None at the end of the list.
             labels = {band: best_rule(by_place, zone, band) for band in bands}
-            self._by_zone[zone] = _Tariff(calendar.timeline.relabel(labels), rules)
-
-    def at(self, zone: str, instant_ns: int) -> TariffSlot:
-        tariff = self._by_zone.get(zone)
-        return (self._by_zone[""] if tariff is None else tariff).at(instant_ns)
+            self.by_zone[zone] = _Tariff(calendar.timeline.relabel(labels), rules)
+        self.anywhere = self.by_zone[""]
 
 
 class CatalogIndex:
@@ -159,7 +156,7 @@ class CatalogIndex:
         index = self._terms.get(id(terms))
         if index is None or index.terms is not terms:
             index = _TermsIndex(terms, self._bands, self.calendar)
-        return index.at(zone, instant_ns)
+        return index.by_zone.get(zone, index.anywhere).at(instant_ns)
 
     def rule(self, plan_code: str, service_code: str, rule_code: str) -> PriceRule:
         """Return the rule that a stored charge names. Raises NotFoundError."""

@@ -33,6 +33,10 @@ class ChargeMode(IntEnum):
     """No credit control: the client is told to let it pass."""
 
 
+PRICED, FREE, UNCONTROLLED = ChargeMode
+"""The modes under names of their own, for what runs for every request: see amounts.MONEY."""
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
     """An exact rational price with its increments (M-001, M-002).

@@ -1,6 +1,6 @@
 """What one request's decision works with: its account, session, catalogue and open posting.
 
-Made by engine.decide for each request and handed to usage, granting and events.
+Made by engine.decide for each request and handed to serving, usage, granting and events.
 """
 
 from __future__ import annotations
@@ -8,11 +8,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ocs.amounts import Unit
 from ocs.catalog.matching import CatalogIndex
-from ocs.catalog.model import ChargeMode, FinalUnitPolicy, Plan, QuotaPolicy, Service, ServiceTerms
-from ocs.charging.messages import ChargedLine, ChargingRequest, ServiceRequest
-from ocs.charging.session import Session
+from ocs.catalog.model import (
+    FREE,
+    UNCONTROLLED,
+    ChargeMode,
+    FinalUnitPolicy,
+    Plan,
+    Service,
+    ServiceTerms,
+)
+from ocs.charging.messages import (
+    ChargedLine,
+    ChargingRequest,
+    Outcome,
+    ServiceReply,
+    ServiceRequest,
+)
+from ocs.charging.session import QuotaState, Session
 from ocs.charging.working_set import AccountState, WorkingSet
 from ocs.ledger import entries
 from ocs.ledger.account import Bucket
@@ -50,8 +63,8 @@ class Decision:
     """One request on its way to a reply."""
 
     __slots__ = (
-        "_spendable", "charged", "context", "index", "plan", "posting", "request", "request_id",
-        "session", "state", "working_set",
+        "charged", "context", "index", "plan", "posting", "request", "request_id", "session",
+        "state", "working_set",
     )
 
     def __init__(
@@ -76,22 +89,13 @@ class Decision:
             self.request_id, request.event_ns, context.now_ns, catalogue_version=version
         )
         self.charged: list[ChargedLine] = []
-        self._spendable: dict[tuple[int, str], list[Bucket]] = {}
 
-    @property
-    def subscriber_id(self) -> int:
-        """Which member of the account is served."""
-        return self.session.subscriber_id if self.session else self.request.subscriber_id
-
-    def spendable(self, unit: Unit, service: str) -> list[Bucket]:
-        """Return the buckets that may pay for ``service``, in spending order (M-012)."""
-        key = (unit, service)
-        buckets = self._spendable.get(key)
-        if buckets is None:
-            buckets = self._spendable[key] = entries.spendable(
-                self.state, unit, service, self.subscriber_id, self.context.now_ns
-            )
-        return buckets
+    def payers(self, service: Service) -> tuple[list[Bucket], list[Bucket]]:
+        """Return the buckets of units and of money that may pay for ``service`` (M-012)."""
+        said = self.session or self.request
+        return entries.payers(
+            self.state, service.unit, service.code, said.subscriber_id, self.context.now_ns
+        )
 
     def zone_for(self, service: Service) -> str:
         """Return the destination zone of this request, empty where the service has none."""
@@ -110,14 +114,10 @@ class Decision:
         # A session has remembered what this request says (G-009).
         said = self.session or self.request.attributes
         if said.emergency or said.role_of_node == ROLE_TERMINATING:
-            return ChargeMode.FREE
-        if terms.mode is ChargeMode.UNCONTROLLED and self.request.profile.grant_or_refuse:
-            return ChargeMode.FREE
+            return FREE
+        if terms.mode is UNCONTROLLED and self.request.profile.grant_or_refuse:
+            return FREE
         return terms.mode
-
-    def quota_policy(self, service: Service, terms: ServiceTerms) -> QuotaPolicy:
-        """Return the quota policy of the plan's terms, else the service's own."""
-        return terms.quota or service.quota
 
     def final_unit_policy(self, terms: ServiceTerms) -> FinalUnitPolicy:
         """Return what happens at the end of the money, by terms, else by plan."""
@@ -131,3 +131,38 @@ class Decision:
             return None
         context = self.session.service_context if self.session else self.request.service_context
         return self.index.match_service(context, asked.rating_group, asked.service_identifiers)
+
+
+class Part:
+    """One service of a request that can be charged, and by what it is.
+
+    ``units`` and ``money`` are the buckets that may pay for it, in spending order (M-012).
+    """
+
+    __slots__ = (
+        "asked", "ends", "kept", "mode", "money", "quota", "reply", "service", "terms", "units",
+    )
+
+    def __init__(
+        self,
+        decision: Decision,
+        asked: ServiceRequest,
+        reply: ServiceReply,
+        service: Service,
+        terms: ServiceTerms,
+        quota: QuotaState,
+        *,
+        ends: bool,
+    ) -> None:
+        self.asked, self.reply = asked, reply
+        self.service, self.terms, self.quota = service, terms, quota
+        self.mode = decision.mode_of(terms)
+        self.units, self.money = decision.payers(service)
+        self.ends = ends
+        """The client wants no new quota after this report."""
+        self.kept = 0
+        """Units that the client keeps beside a new grant, because grants add up for it."""
+
+    def refuse(self, outcome: Outcome, reason: str) -> None:
+        """Say why nothing is granted."""
+        self.reply.outcome, self.reply.reason = outcome, reason

@@ -18,32 +18,27 @@ for each request of a batch, in order of arrival, inside one transaction.
 
 from __future__ import annotations
 
-from ocs.catalog.model import ChargeMode, Service, ServiceTerms
-from ocs.charging import events, granting, usage
+from ocs.charging import events, usage
 from ocs.charging.decision import NS_PER_SECOND, Decision, DecisionContext, DecisionPolicy
 from ocs.charging.messages import (
-    ChargedLine,
+    EVENT,
+    INITIAL,
+    SUCCESS,
+    TERMINATION,
+    UPDATE,
     ChargingRecord,
     ChargingReply,
     ChargingRequest,
     Outcome,
-    ReportingReason,
-    RequestKind,
     ServiceReply,
-    ServiceRequest,
 )
-from ocs.charging.session import QUOTAS_MAX, QuotaState, Session, SessionState
+from ocs.charging.serving import serve
+from ocs.charging.session import OPEN, Session, SessionState
 from ocs.charging.working_set import NewRecord, RequestKey, WorkingSet
 from ocs.ledger import entries
-from ocs.ledger.account import AccountStatus
+from ocs.ledger.account import BLOCKED, REMOVED
 
 __all__ = ["DecisionContext", "DecisionPolicy", "decide", "key_of", "keys_of"]
-
-_NO_NEW_QUOTA = (
-    ReportingReason.FINAL,
-    ReportingReason.QUOTA_HOLDING_TIME,
-    ReportingReason.UNUSED_QUOTA_TIMER,
-)
 
 
 def key_of(request: ChargingRequest) -> RequestKey:
@@ -77,21 +72,21 @@ def decide(
             Outcome.UNABLE_TO_COMPLY,
             reason=f"request number {request.number} was answered before with other content",
         )
-    if state is None or state.account.status == AccountStatus.REMOVED:
-        if request.kind in (RequestKind.INITIAL, RequestKind.EVENT):
+    if state is None or state.account.status == REMOVED:
+        if request.kind in (INITIAL, EVENT):
             return ChargingReply(Outcome.USER_UNKNOWN, reason="no such subscriber")
         return ChargingReply(Outcome.UNKNOWN_SESSION, reason="no such session")
     # An event belongs to no session, not even to one whose Session-Id it has.
-    is_event = request.kind == RequestKind.EVENT
+    is_event = request.kind == EVENT
     session = None if is_event else working_set.sessions.get(request.session_key)
     decision = Decision(request, working_set, context, state, session)
     if is_event:
         reply = events.decide_event(decision)
-    elif request.kind == RequestKind.INITIAL:
+    elif request.kind == INITIAL:
         reply = _initial(decision)
     elif session is None:
         reply = _unknown_session(decision)
-    elif session.state == SessionState.OPEN:
+    elif session.state == OPEN:
         reply = _open(decision, session)
     else:
         reply = _closed(decision, session)
@@ -122,7 +117,7 @@ def _initial(decision: Decision) -> ChargingReply:
         origin_state_id=request.origin_state_id,
         plan=decision.state.account.plan,
         catalogue_version=context.current_version,
-        state=SessionState.OPEN,
+        state=OPEN,
         started_ns=request.received_ns,
         last_request_ns=request.received_ns,
         deadline_ns=0,
@@ -131,28 +126,28 @@ def _initial(decision: Decision) -> ChargingReply:
     )
     decision.session = session
     _remember(session, request)
-    services = _serve(decision, session, may_grant=True)
+    services = serve(decision, session, may_grant=True)
     promoted = _promote(decision, services)
     if promoted is not None:
         return promoted
     _restart_tcc(decision, session)
     decision.working_set.add_session(request.session_key, session)
-    return ChargingReply(Outcome.SUCCESS, services)
+    return ChargingReply(SUCCESS, services)
 
 
 def _open(decision: Decision, session: Session) -> ChargingReply:
     request = decision.request
     _touch(decision, session)
-    if request.kind == RequestKind.TERMINATION:
-        services = _serve(decision, session, may_grant=False)
+    if request.kind == TERMINATION:
+        services = serve(decision, session, may_grant=False)
         close(decision.working_set, decision.state, session, SessionState.CLOSED,
               "terminated by the client", decision.context)
         return ChargingReply(
-            Outcome.SUCCESS, services, cost_micro=session.charged_micro,
+            SUCCESS, services, cost_micro=session.charged_micro,
             currency=decision.state.account.currency,
         )
     refusal = _refuse_account(decision) or _refuse_context(decision)
-    services = _serve(decision, session, may_grant=refusal is None)
+    services = serve(decision, session, may_grant=refusal is None)
     if refusal is None:
         refusal = _promote(decision, services)
     if refusal is not None:
@@ -160,7 +155,7 @@ def _open(decision: Decision, session: Session) -> ChargingReply:
               refusal.reason, decision.context)
         return refusal
     _restart_tcc(decision, session)
-    return ChargingReply(Outcome.SUCCESS, services)
+    return ChargingReply(SUCCESS, services)
 
 
 def _closed(decision: Decision, session: Session) -> ChargingReply:
@@ -168,17 +163,13 @@ def _closed(decision: Decision, session: Session) -> ChargingReply:
     request = decision.request
     _touch(decision, session)
     in_time = request.received_ns < session.deadline_ns
-    late_update = (
-        request.kind == RequestKind.UPDATE and session.state == SessionState.CLOSED
-    )
-    late_end = (
-        request.kind == RequestKind.TERMINATION and session.state == SessionState.FAILED
-    )
+    late_update = request.kind == UPDATE and session.state == SessionState.CLOSED
+    late_end = request.kind == TERMINATION and session.state == SessionState.FAILED
     if in_time and (late_update or late_end):
-        services = _serve(decision, session, may_grant=False)
+        services = serve(decision, session, may_grant=False)
         if late_end:
             session.state = SessionState.CLOSED
-        return ChargingReply(Outcome.SUCCESS, services)
+        return ChargingReply(SUCCESS, services)
     return _unknown_session(decision)
 
 
@@ -188,168 +179,8 @@ def _unknown_session(decision: Decision) -> ChargingReply:
     return ChargingReply(Outcome.UNKNOWN_SESSION, reason="no such session is open")
 
 
-def _serve(decision: Decision, session: Session, *, may_grant: bool) -> list[ServiceReply]:
-    """Debit all usage of the request first, then grant, service by service (C-005, C-022)."""
-    request = decision.request
-    parts = [_Part(decision, session, asked) for asked in request.services]
-    for number, part in enumerate(parts):
-        part.settle(sum(other.debit.units for other in parts[:number] if other.quota is part.quota))
-    granted: set[int] = set()
-    for part in parts:
-        if part.quota is None:
-            continue
-        if part.asked.used:
-            part.quota.reported_ns = request.received_ns
-        if may_grant:
-            part.answer(first=id(part.quota) not in granted)
-        if part.asked.requested is not None:
-            granted.add(id(part.quota))
-    return [part.reply for part in parts]
-
-
-class _Part:
-    """One service of a request while it is served."""
-
-    __slots__ = ("asked", "debit", "decision", "ends", "kept", "quota", "reply", "service",
-                 "session", "size", "terms")
-
-    def __init__(self, decision: Decision, session: Session, asked: ServiceRequest) -> None:
-        self.decision, self.session, self.asked = decision, session, asked
-        self.reply = ServiceReply(
-            asked.rating_group, asked.service_identifiers, command_level=asked.command_level
-        )
-        self.service: Service | None = decision.match(asked)
-        self.terms: ServiceTerms | None = None
-        self.quota: QuotaState | None = None
-        self.debit = usage.Debit()
-        self.size = granting.Size()
-        self.kept = 0
-        self.ends = asked.reason in _NO_NEW_QUOTA or any(
-            used.reason in _NO_NEW_QUOTA for used in asked.used
-        )
-        if asked.invalid:
-            self._refuse(Outcome.INVALID_VALUE, asked.invalid)
-        elif self.service is None:
-            self._refuse(Outcome.RATING_FAILED, _unrated(asked))
-        elif decision.plan is None:
-            self._refuse(Outcome.RATING_FAILED, f"the catalogue has no plan '{session.plan}'")
-        elif usage.names_foreign_money(decision, asked):
-            self._refuse(Outcome.RATING_FAILED, "usage in another currency than the account's")
-        else:
-            self.terms = decision.plan.terms.get(self.service.code)
-            if self.terms is None:
-                self._refuse(
-                    Outcome.NOT_ENTITLED,
-                    f"plan '{session.plan}' does not include service '{self.service.code}'",
-                )
-            else:
-                self.quota = self._find_quota(self.service, self.terms)
-
-    def _refuse(self, outcome: Outcome, reason: str) -> None:
-        self.reply.outcome, self.reply.reason = outcome, reason
-
-    def _find_quota(self, service: Service, terms: ServiceTerms) -> QuotaState | None:
-        asked, decision = self.asked, self.decision
-        group, identifiers = asked.rating_group, asked.service_identifiers
-        quota = self.session.quota_for(service.code, group, identifiers)
-        if quota is None and len(self.session.quotas) >= QUOTAS_MAX:
-            if not asked.used:
-                self._refuse(
-                    Outcome.RESOURCES_EXCEEDED, f"a session has at most {QUOTAS_MAX} quotas"
-                )
-                return None
-            # What was used is debited all the same, in one quota of the service.
-            group, identifiers = None, ()
-            quota = self.session.quota_for(service.code, group, identifiers)
-        if quota is None:
-            quota = QuotaState(service.code, group, identifiers)
-            self.session.quotas.append(quota)
-        if not quota.rule and asked.used and decision.index is not None:
-            quota.zone = decision.zone_for(service)
-            slot = decision.index.tariff_at(terms, quota.zone, decision.request.event_ns)
-            if slot.rule is not None and terms.mode is ChargeMode.PRICED:
-                quota.rule, quota.slot_ns = slot.rule.code, slot.start_ns
-        return quota
-
-    def settle(self, already: int) -> None:
-        """Debit what was used; give back holds of a quota that is reported or asked again.
-
-        ``already`` are units that earlier parts reported for the same quota.
-        """
-        asked, quota = self.asked, self.quota
-        if quota is None or self.service is None or self.terms is None:
-            return
-        if not asked.used and asked.requested is None and not self.ends:
-            return
-        before = quota.granted
-        self.debit = usage.settle(
-            self.decision, quota, self.service, self.terms, asked, already
-        )
-        quota.granted = 0
-        if self.decision.request.profile.grant_adds and not self.ends:
-            self.kept = max(0, before - self.debit.units)
-        self.decision.charged.append(
-            ChargedLine(
-                self.service.code, asked.rating_group, self.service.unit, self.debit.units,
-                self.debit.from_buckets, self.debit.charged_micro, 0, 0, self.debit.taken,
-            )
-        )
-
-    def answer(self, *, first: bool) -> None:
-        """Grant what is asked, or say why not. ``first``: no earlier part has the same quota."""
-        asked, quota, service, terms = self.asked, self.quota, self.service, self.terms
-        assert quota is not None
-        assert service is not None
-        assert terms is not None
-        decision, profile = self.decision, self.decision.request.profile
-        if decision.mode_of(terms) is ChargeMode.UNCONTROLLED:
-            self._refuse(Outcome.NOT_APPLICABLE, "the service needs no credit control")
-            return
-        if self.ends and not (asked.requested is not None and profile.grant_or_refuse):
-            return
-        if asked.requested is None:
-            self._answer_without_request(quota, service, terms)
-        elif first:
-            self._grant(quota, service, terms)
-
-    def _answer_without_request(
-        self, quota: QuotaState, service: Service, terms: ServiceTerms
-    ) -> None:
-        if self.asked.used:
-            # Final units of a redirect or restriction are reported without asking (C-044).
-            if quota.restricted or (quota.final and self._stays(terms)):
-                granting.keep_restricted(self.decision, quota, service, terms, self.reply)
-        elif quota.restricted:
-            # The validity time of a restricted client is over: it may be able to pay now (C-045).
-            self._grant(quota, service, terms)
-
-    def _grant(self, quota: QuotaState, service: Service, terms: ServiceTerms) -> None:
-        size = granting.grant(
-            self.decision, quota, service, terms, self.asked, self.reply, self.kept
-        )
-        if size.units or size.reserved_micro:
-            self._note_grant(size, service)
-
-    def _note_grant(self, size: granting.Size, service: Service) -> None:
-        charged = self.decision.charged
-        for line in charged:
-            if line.service == service.code and line.rating_group == self.asked.rating_group:
-                line.granted, line.reserved_micro = size.units, size.reserved_micro
-                return
-        charged.append(
-            ChargedLine(
-                service.code, self.asked.rating_group, service.unit, 0, 0, 0, size.units,
-                size.reserved_micro,
-            )
-        )
-
-    def _stays(self, terms: ServiceTerms) -> bool:
-        action = self.decision.final_unit_policy(terms).action
-        return bool(action) and not self.decision.request.profile.only_terminate
-
-
 def _refuse_account(decision: Decision) -> ChargingReply | None:
-    if decision.state.account.status == AccountStatus.BLOCKED:
+    if decision.state.account.status == BLOCKED:
         return ChargingReply(
             Outcome.END_USER_SERVICE_DENIED, reason="the account is blocked by the operator"
         )
@@ -373,7 +204,7 @@ def _promote(decision: Decision, services: list[ServiceReply]) -> ChargingReply 
     """Say the refusal of every service for the whole command, where the client wants it (D01)."""
     if not decision.request.profile.refuse_at_command_level or not services:
         return None
-    if any(service.outcome == Outcome.SUCCESS for service in services):
+    if any(service.outcome == SUCCESS for service in services):
         return None
     first = services[0]
     return ChargingReply(first.outcome, services, reason=first.reason)
@@ -425,7 +256,7 @@ def _store(decision: Decision, key: RequestKey, reply: ChargingReply) -> None:
     request = decision.request
     balance, held = entries.money_balance(decision.state)
     low_micro = decision.plan.low_balance_micro if decision.plan else None
-    if low_micro is not None and reply.outcome == Outcome.SUCCESS:
+    if low_micro is not None and reply.outcome == SUCCESS:
         reply.low_balance = balance < low_micro
     record = ChargingRecord(
         session_id=request.session_id,
@@ -460,13 +291,3 @@ def _identity(request: ChargingRequest) -> str:
         return ""
     first = request.identities[0]
     return f"{first.kind}:{first.value}"
-
-
-def _unrated(asked: ServiceRequest) -> str:
-    if asked.service_identifiers:
-        what = f"service identifier {asked.service_identifiers[0]}"
-    elif asked.rating_group is not None:
-        what = f"rating group {asked.rating_group}"
-    else:
-        return "the catalogue has no default service for requests without a rating group"
-    return f"the catalogue has no service for {what}"

@@ -221,18 +221,16 @@ def _pay(decision: Decision, event: _Event) -> list[Hold] | None:
     if event.mode is ChargeMode.FREE:
         return []
     state, working_set, posting = decision.state, decision.working_set, decision.posting
-    posting.service, posting.rule, posting.zone, posting.slot_ns = service.code, "", "", 0
-    posting.units_before = posting.units_after = 0
+    posting.about(service.code)
+    units, money = decision.payers(service)
     taken: list[Hold] = []
     cost = event.cost_micro
     if not event.money and event.rule is not None:
-        buckets = decision.spendable(service.unit, service.code)
-        taken = entries.take_units(working_set, state, buckets, [], event.units, posting)
+        taken = entries.take_units(working_set, state, units, [], event.units, posting)
         paid = event.units - sum(entry.amount for entry in taken)
         cost = pricing.cost_micro(event.rule.price, paid)
         posting.rule, posting.zone, posting.slot_ns = event.rule.code, event.zone, event.slot_ns
         posting.units_after = paid
-    money = decision.spendable(Unit.MONEY, service.code)
     if cost > entries.available_micro(state, money) and cost:
         return None
     return taken + entries.take_money(working_set, state, money, cost, posting)

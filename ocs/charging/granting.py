@@ -1,43 +1,42 @@
 """How much a client may use next: size, holds, thresholds, validity, final units.
 
-Rules D12 to D18, C-040 to C-050, M-004, M-005, M-012 to M-015. Called by engine after all usage
+Rules D12 to D18, C-040 to C-050, M-004, M-005, M-012 to M-015. Called by serving after all usage
 of the request was debited.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
-from ocs.amounts import Unit
+from ocs.amounts import EVENTS, OCTETS, SECONDS, Unit
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import (
-    ChargeMode,
+    PRICED,
     FinalUnitAction,
     FinalUnitPolicy,
+    Price,
+    PriceRule,
     QuotaPolicy,
-    Service,
-    ServiceTerms,
     TariffSlot,
 )
-from ocs.charging.decision import NS_PER_SECOND, Decision
-from ocs.charging.messages import FinalUnit, Outcome, ServiceReply, ServiceRequest, Units
-from ocs.charging.session import QuotaState
+from ocs.charging.decision import NS_PER_SECOND, Decision, Part
+from ocs.charging.messages import FinalUnit, Outcome, Units
 from ocs.charging.usage import cost_in_context, find_context, units_of
 from ocs.ledger import entries
 from ocs.ledger.account import Bucket, Hold
 from ocs.rating import pricing, timeline
 
 _LAST_NS = 1 << 63
+_SERVER_CHOOSES = Units()
 THRESHOLD_MAX_OCTETS = (1 << 32) - 1
 """Volume-Quota-Threshold is an Unsigned32 while grants are 64-bit (section 3.4)."""
 
 
-@dataclass(slots=True)
-class Size:
+class Size(msgspec.Struct):
     """A grant before it is told to the client."""
 
     units: int = 0
-    holds: list[Hold] = field(default_factory=list)
+    holds: list[Hold] = []
     reserved_micro: int = 0
     final: bool = False
     """Nothing more can be paid after it."""
@@ -48,75 +47,73 @@ class Size:
     """Where the tariff changes inside the validity time; 0 = nowhere."""
 
 
-def grant(
-    decision: Decision, quota: QuotaState, service: Service, terms: ServiceTerms,
-    asked: ServiceRequest, reply: ServiceReply, outstanding: int = 0,
-) -> Size:
-    """Size and hold a grant for one quota and write it into ``reply``.
+def grant(decision: Decision, part: Part) -> Size:
+    """Size and hold a grant for one quota and write it into the reply.
 
-    ``outstanding`` are units that the client keeps because grants add up for it; they are held
-    again together with the new ones. The quota holds nothing when this is called.
+    Units that the client keeps because grants add up for it are held again together with the new
+    ones. The quota holds nothing when this is called.
     """
-    policy = decision.quota_policy(service, terms)
-    requested = asked.requested or Units()
+    service, outstanding = part.service, part.kept
+    requested = part.asked.requested or _SERVER_CHOOSES
+    policy = part.terms.quota or service.quota
     if requested.money_micro is not None:
-        return _grant_money(decision, quota, service, policy, requested, reply)
+        return _grant_money(decision, part, policy, requested)
     wanted = units_of(requested, service.unit)
-    if wanted is None and requested != Units():
-        reply.outcome = Outcome.RATING_FAILED
-        reply.reason = f"service '{service.code}' is charged in {service.unit.label} only"
+    if wanted is None and requested != _SERVER_CHOOSES:
+        part.refuse(
+            Outcome.RATING_FAILED,
+            f"service '{service.code}' is charged in {service.unit.label} only",
+        )
         return Size()
-    wanted = min(wanted or policy.slice, policy.maximum)
-    if decision.mode_of(terms) is not ChargeMode.PRICED:
-        size = Size(units=wanted + outstanding)
-        _open_quota(quota, service, "", "", 0, size)
+    wanted = wanted or policy.slice
+    wanted = wanted if wanted < policy.maximum else policy.maximum
+    if part.mode is not PRICED:
+        size = Size(wanted + outstanding)
+        _open_quota(part, "", "", 0, size.units)
     else:
-        size = _size_priced(decision, quota, service, terms, policy, wanted + outstanding)
+        size = _size_priced(decision, part, policy, wanted + outstanding)
         floor = outstanding + min(wanted, policy.minimum_useful)
         if size.units < floor or size.units <= outstanding:
             entries.release(decision.working_set, decision.state, size.holds)
-            quota.holds = []
-            _refuse(decision, quota, service, terms, policy, size, reply)
+            part.quota.holds = []
+            _refuse(decision, part, policy, size)
             return size
-    _write_grant(decision, quota, service, terms, policy, size, outstanding, requested, reply)
+    _write_grant(decision, part, policy, size, requested)
     return size
 
 
-def _size_priced(
-    decision: Decision, quota: QuotaState, service: Service, terms: ServiceTerms,
-    policy: QuotaPolicy, wanted: int,
-) -> Size:
+def _size_priced(decision: Decision, part: Part, policy: QuotaPolicy, wanted: int) -> Size:
     """Take units from buckets first, then from money; hold both (M-004, M-005, M-012)."""
     index = decision.index
     assert index is not None
+    service, quota, money = part.service, part.quota, part.money
     event_ns = decision.request.event_ns
     zone = decision.zone_for(service) or quota.zone
-    slot = index.tariff_at(terms, zone, event_ns)
+    slot = index.tariff_at(part.terms, zone, event_ns)
     size = Size()
     if slot.rule is None:
         return size
-    unit_buckets = decision.spendable(service.unit, service.code)
-    _hold_units(decision, unit_buckets, wanted, size)
-    money = decision.spendable(Unit.MONEY, service.code)
-    _open_quota(quota, service, slot.rule.code, zone, slot.start_ns, size)
-    until_ns = event_ns + policy.validity_seconds * NS_PER_SECOND
-    if service.unit is not Unit.SECONDS and slot.end_ns and slot.end_ns < until_ns:
-        size.switch_ns = slot.end_ns
-    paid_wanted = wanted - size.units
+    if part.units:
+        _hold_units(decision, part.units, wanted, size)
+    _open_quota(part, slot.rule.code, zone, slot.start_ns, size.units)
+    if slot.end_ns and service.unit is not SECONDS:
+        until_ns = event_ns + policy.validity_seconds * NS_PER_SECOND
+        size.switch_ns = slot.end_ns if slot.end_ns < until_ns else 0
     budget = entries.available_micro(decision.state, money)
-    payer = _Payer(decision, quota, service, terms, index, slot, size)
-    paid = 0
+    payer = _Payer(decision, part, index, slot.rule.price, size)
+    paid = reserved = 0
     if budget >= 0:
-        paid, size.reserved_micro = payer.most(budget, paid_wanted)
-    if size.reserved_micro:
-        held = entries.hold(decision.working_set, money, size.reserved_micro)
+        paid, reserved = payer.most(budget, wanted - size.units)
+    if reserved:
+        held = entries.hold(decision.working_set, money, reserved)
         size.holds += held
+        size.reserved_micro = reserved
         if len(money) > 1:
             _note_expiry(money, held, size)
     size.units += paid
-    left = budget - size.reserved_micro
-    if not payer.surely_more(paid, left) and not _can_go_on(payer, unit_buckets, paid, left):
-        _judge_shortage(unit_buckets, money, payer, size, paid, left)
+    left = budget - reserved
+    if not payer.surely_more(paid, left) and not _can_go_on(payer, part.units, paid, left):
+        _judge_shortage(part, payer, size, paid, left)
     quota.holds = size.holds
     return size
 
@@ -131,31 +128,33 @@ def _can_go_on(payer: _Payer, unit_buckets: list[Bucket], paid: int, left: int) 
 class _Payer:
     """Price of more units of one quota: the dearer side where the tariff switches (C-060)."""
 
-    __slots__ = ("_before", "_before_micro", "_index", "_next", "_price", "_quota", "_seconds",
-                 "_start_ns", "_terms")
+    __slots__ = (
+        "_before", "_before_micro", "_index", "_next", "_part", "_price", "_seconds", "_start_ns",
+    )
 
     def __init__(
-        self, decision: Decision, quota: QuotaState, service: Service, terms: ServiceTerms,
-        index: CatalogIndex, slot: TariffSlot, size: Size,
+        self, decision: Decision, part: Part, index: CatalogIndex, price: Price, size: Size
     ) -> None:
-        assert slot.rule is not None
-        self._quota, self._terms, self._index = quota, terms, index
-        self._price = slot.rule.price
-        self._seconds = service.unit is Unit.SECONDS
-        self._start_ns = quota.started_ns or decision.request.event_ns
-        slot_ns = quota.started_ns if self._seconds else quota.slot_ns
+        quota, seconds = part.quota, part.service.unit is SECONDS
+        self._part, self._index, self._price, self._seconds = part, index, price, seconds
+        self._start_ns = 0
+        if seconds:
+            self._start_ns = quota.started_ns or decision.request.event_ns
+            if not quota.contexts:
+                # Paid seconds begin where the free ones end (M-011, M-012).
+                self._start_ns += size.units * NS_PER_SECOND
+        slot_ns = quota.started_ns if seconds else quota.slot_ns
         context = find_context(quota, quota.rule, quota.zone, slot_ns)
-        self._before = context.paid_units if context else 0
-        self._before_micro = context.charged_micro if context else 0
-        if self._seconds and not quota.contexts:
-            # Paid seconds begin where the free ones end (M-011, M-012).
-            self._start_ns += size.units * NS_PER_SECOND
-        self._next = None
+        if context is None:
+            self._before = self._before_micro = 0
+        else:
+            self._before, self._before_micro = context.paid_units, context.charged_micro
+        self._next: PriceRule | None = None
         if size.switch_ns and decision.request.profile.tariff_change:
-            self._next = index.tariff_at(terms, quota.zone, size.switch_ns).rule
+            self._next = index.tariff_at(part.terms, quota.zone, size.switch_ns).rule
 
     def _tariff_at(self, instant_ns: int) -> TariffSlot:
-        return self._index.tariff_at(self._terms, self._quota.zone, instant_ns)
+        return self._index.tariff_at(self._part.terms, self._part.quota.zone, instant_ns)
 
     def affordable(self, already: int, budget_micro: int, wanted: int) -> int:
         """Return the units after ``already`` new ones that the budget pays, at most ``wanted``."""
@@ -190,7 +189,7 @@ class _Payer:
     def _charge(self, units: int) -> int:
         if self._seconds:
             after = cost_in_context(
-                self._index, self._terms, Unit.SECONDS, self._price, self._quota.zone,
+                self._index, self._part.terms, SECONDS, self._price, self._part.quota.zone,
                 self._start_ns, self._before + units,
             )
             return (after or 0) - self._before_micro
@@ -219,14 +218,11 @@ def _note_expiry(buckets: list[Bucket], held: list[Hold], size: Size) -> None:
             size.bucket_expiry_ns = min(size.bucket_expiry_ns or _LAST_NS, bucket.expires_ns)
 
 
-def _judge_shortage(
-    unit_buckets: list[Bucket], money: list[Bucket], payer: _Payer, size: Size, paid: int,
-    left: int,
-) -> None:
+def _judge_shortage(part: Part, payer: _Payer, size: Size, paid: int, left: int) -> None:
     """Tell the end of the account from a shortage that other sessions' holds make (C-040, D16)."""
     own = {entry.bucket_id: entry.amount for entry in size.holds}
-    others_units = sum(bucket.held - own.get(bucket.bucket_id, 0) for bucket in unit_buckets)
-    others_micro = sum(bucket.held - own.get(bucket.bucket_id, 0) for bucket in money)
+    others_units = sum(bucket.held - own.get(bucket.bucket_id, 0) for bucket in part.units)
+    others_micro = sum(bucket.held - own.get(bucket.bucket_id, 0) for bucket in part.money)
     if others_units > 0:
         size.short_of_others = True
     elif others_micro > 0 and left + others_micro >= 0:
@@ -234,45 +230,43 @@ def _judge_shortage(
     size.final = not size.short_of_others
 
 
-def _open_quota(
-    quota: QuotaState, service: Service, rule: str, zone: str, slot_ns: int, size: Size
-) -> None:
+def _open_quota(part: Part, rule: str, zone: str, slot_ns: int, units: int) -> None:
+    quota = part.quota
     # Time quotas keep one context per measurement: their switches are inside the timeline.
-    if service.unit is Unit.SECONDS and quota.rule and zone == quota.zone:
-        rule, slot_ns = quota.rule, quota.slot_ns
-    elif service.unit is Unit.SECONDS and quota.rule:
-        quota.started_ns = 0
+    if part.service.unit is SECONDS and quota.rule:
+        if zone == quota.zone:
+            rule, slot_ns = quota.rule, quota.slot_ns
+        else:
+            quota.started_ns = 0
     quota.rule, quota.zone, quota.slot_ns = rule, zone, slot_ns
     quota.tariff_change_ns = 0
-    quota.granted = size.units
+    quota.granted = units
     quota.restricted = False
 
 
 def _write_grant(
-    decision: Decision, quota: QuotaState, service: Service, terms: ServiceTerms,
-    policy: QuotaPolicy, size: Size, outstanding: int, requested: Units, reply: ServiceReply,
+    decision: Decision, part: Part, policy: QuotaPolicy, size: Size, requested: Units
 ) -> None:
-    request, profile = decision.request, decision.request.profile
-    new_units = size.units - outstanding
-    reply.outcome = Outcome.SUCCESS
-    reply.granted = _in_asked_kinds(service.unit, new_units, requested)
+    request, quota, reply = decision.request, part.quota, part.reply
+    new_units = size.units - part.kept
+    reply.granted = _in_asked_kinds(part.service.unit, new_units, requested)
     reply.quota_holding_seconds = policy.quota_holding_seconds
     validity = policy.validity_seconds
     if size.final:
-        reply.final_unit = _final_unit(decision, terms)
-        validity = profile.final_validity_seconds or validity
+        reply.final_unit = _final_unit(decision, part)
+        validity = request.profile.final_validity_seconds or validity
     elif size.short_of_others:
         validity = min(validity, policy.short_validity_seconds)
     else:
-        _write_threshold(service.unit, policy, new_units, reply)
+        _write_threshold(part, policy, new_units)
     if size.bucket_expiry_ns:
         validity = min(validity, _seconds_until(decision, size.bucket_expiry_ns))
     if size.switch_ns:
-        if profile.tariff_change:
+        if request.profile.tariff_change:
             reply.tariff_change_ns = quota.tariff_change_ns = size.switch_ns
         else:
             validity = min(validity, _seconds_until(decision, size.switch_ns))
-    _set_validity(decision, quota, max(1, validity), reply)
+    _set_validity(decision, part, validity if validity > 0 else 1)
     quota.granted = size.units
     quota.granted_ns = request.received_ns
     quota.final = size.final
@@ -280,15 +274,14 @@ def _write_grant(
         quota.reported_ns = request.received_ns
 
 
-def _write_threshold(
-    unit: Unit, policy: QuotaPolicy, granted: int, reply: ServiceReply
-) -> None:
+def _write_threshold(part: Part, policy: QuotaPolicy, granted: int) -> None:
+    unit, reply = part.service.unit, part.reply
     threshold = granted * policy.threshold_percent // 100
     if not 0 < threshold < granted:
         return
-    if unit is Unit.OCTETS:
+    if unit is OCTETS:
         reply.volume_threshold_octets = min(threshold, THRESHOLD_MAX_OCTETS)
-    elif unit is Unit.SECONDS:
+    elif unit is SECONDS:
         reply.time_threshold_seconds = threshold
     else:
         reply.unit_threshold_events = threshold
@@ -300,29 +293,25 @@ def _in_asked_kinds(unit: Unit, granted: int, requested: Units) -> Units:
     Time asked for beside volume, or volume beside time, is a limit that costs nothing: it is
     granted as it was asked (G-001, M-015).
     """
-    if unit is Unit.SECONDS:
+    if unit is SECONDS:
         return Units(seconds=granted, octets=requested.octets or None)
-    if unit is Unit.EVENTS:
+    if unit is EVENTS:
         return Units(events=granted)
-    units = _in_asked_directions(granted, requested)
-    units.seconds = requested.seconds or None
-    return units
+    seconds = requested.seconds or None
+    if requested.octets is not None:
+        return Units(seconds, granted)
+    up, down = requested.input_octets, requested.output_octets
+    if up is None and down is None:
+        return Units(seconds, granted)
+    if down is None:
+        return Units(seconds, None, granted)
+    if up is None:
+        return Units(seconds, None, None, granted)
+    return Units(seconds, None, granted // 2, granted - granted // 2)
 
 
-def _in_asked_directions(granted: int, requested: Units) -> Units:
-    if requested.octets is not None or (
-        requested.input_octets is None and requested.output_octets is None
-    ):
-        return Units(octets=granted)
-    if requested.output_octets is None:
-        return Units(input_octets=granted)
-    if requested.input_octets is None:
-        return Units(output_octets=granted)
-    return Units(input_octets=granted // 2, output_octets=granted - granted // 2)
-
-
-def _final_unit(decision: Decision, terms: ServiceTerms) -> FinalUnit:
-    policy = decision.final_unit_policy(terms)
+def _final_unit(decision: Decision, part: Part) -> FinalUnit:
+    policy = decision.final_unit_policy(part.terms)
     if policy.action is FinalUnitAction.TERMINATE or decision.request.profile.only_terminate:
         return FinalUnit(FinalUnitAction.TERMINATE)
     return FinalUnit(
@@ -334,91 +323,77 @@ def _final_unit(decision: Decision, terms: ServiceTerms) -> FinalUnit:
     )
 
 
-def _refuse(
-    decision: Decision, quota: QuotaState, service: Service, terms: ServiceTerms,
-    policy: QuotaPolicy, size: Size, reply: ServiceReply,
-) -> None:
+def _refuse(decision: Decision, part: Part, policy: QuotaPolicy, size: Size) -> None:
     """Say that nothing can be granted: 4012, or the way to the portal (C-045 to C-047)."""
+    quota, service, reply = part.quota, part.service, part.reply
     quota.granted = 0
     profile = decision.request.profile
-    final = decision.final_unit_policy(terms)
-    if not size.units and not _has_tariff(decision, quota, service, terms):
-        reply.outcome = Outcome.RATING_FAILED
-        reply.reason = f"plan has no price for service '{service.code}' here and now"
+    final = decision.final_unit_policy(part.terms)
+    if not size.units and not _has_tariff(decision, part):
+        part.refuse(
+            Outcome.RATING_FAILED, f"plan has no price for service '{service.code}' here and now"
+        )
         return
     stays = not (profile.grant_or_refuse or profile.only_terminate) and not size.short_of_others
     if stays and final.action is not FinalUnitAction.TERMINATE:
         quota.restricted = True
-        reply.final_unit = _final_unit(decision, terms)
-        _set_validity(decision, quota, policy.short_validity_seconds, reply)
+        reply.final_unit = _final_unit(decision, part)
+        _set_validity(decision, part, policy.short_validity_seconds)
         return
     if stays and _zero_grant(final):
-        reply.granted = _in_asked_kinds(service.unit, 0, Units())
+        reply.granted = _in_asked_kinds(service.unit, 0, _SERVER_CHOOSES)
         reply.final_unit = FinalUnit(FinalUnitAction.TERMINATE)
         return
-    reply.outcome = Outcome.CREDIT_LIMIT_REACHED
-    reply.reason = "the account cannot pay for another increment"
+    part.refuse(Outcome.CREDIT_LIMIT_REACHED, "the account cannot pay for another increment")
 
 
 def _zero_grant(final: FinalUnitPolicy) -> bool:
     return final.zero_grant and final.action is FinalUnitAction.TERMINATE
 
 
-def _has_tariff(
-    decision: Decision, quota: QuotaState, service: Service, terms: ServiceTerms
-) -> bool:
+def _has_tariff(decision: Decision, part: Part) -> bool:
     assert decision.index is not None
-    zone = decision.zone_for(service) or quota.zone
-    slot = decision.index.tariff_at(terms, zone, decision.request.event_ns)
+    zone = decision.zone_for(part.service) or part.quota.zone
+    slot = decision.index.tariff_at(part.terms, zone, decision.request.event_ns)
     return slot.rule is not None
 
 
-def keep_restricted(
-    decision: Decision, quota: QuotaState, service: Service, terms: ServiceTerms,
-    reply: ServiceReply,
-) -> None:
+def keep_restricted(decision: Decision, part: Part) -> None:
     """Answer a report of a restricted client: no units, but a Validity-Time (C-044)."""
-    policy = decision.quota_policy(service, terms)
-    quota.restricted = True
-    reply.final_unit = _final_unit(decision, terms)
-    _set_validity(decision, quota, policy.short_validity_seconds, reply)
+    policy = part.terms.quota or part.service.quota
+    part.quota.restricted = True
+    part.reply.final_unit = _final_unit(decision, part)
+    _set_validity(decision, part, policy.short_validity_seconds)
 
 
 def _grant_money(
-    decision: Decision, quota: QuotaState, service: Service, policy: QuotaPolicy,
-    requested: Units, reply: ServiceReply,
+    decision: Decision, part: Part, policy: QuotaPolicy, requested: Units
 ) -> Size:
     """Reserve an amount that the client has rated itself (C-004, G19)."""
-    state = decision.state
-    amount = requested.money_micro or 0
-    size = Size()
-    if requested.money_currency not in ("", state.account.currency):
-        reply.outcome = Outcome.RATING_FAILED
-        reply.reason = (
-            f"the account is kept in {state.account.currency}, not {requested.money_currency}"
+    state, quota, amount = decision.state, part.quota, requested.money_micro or 0
+    currency = state.account.currency
+    if requested.money_currency not in ("", currency):
+        part.refuse(
+            Outcome.RATING_FAILED,
+            f"the account is kept in {currency}, not {requested.money_currency}",
         )
-        return size
-    money = decision.spendable(Unit.MONEY, service.code)
-    if amount <= 0 or amount > entries.available_micro(state, money):
-        reply.outcome = Outcome.CREDIT_LIMIT_REACHED
-        reply.reason = "the account cannot cover this amount"
-        return size
-    size.holds = quota.holds = entries.hold(decision.working_set, money, amount)
-    size.reserved_micro = amount
+        return Size()
+    if amount <= 0 or amount > entries.available_micro(state, part.money):
+        part.refuse(Outcome.CREDIT_LIMIT_REACHED, "the account cannot cover this amount")
+        return Size()
+    quota.holds = entries.hold(decision.working_set, part.money, amount)
     quota.granted = 0
-    reply.granted = Units(money_micro=amount, money_currency=state.account.currency)
-    _set_validity(decision, quota, policy.validity_seconds, reply)
-    return size
+    part.reply.granted = Units(money_micro=amount, money_currency=currency)
+    _set_validity(decision, part, policy.validity_seconds)
+    return Size(0, quota.holds, amount)
 
 
-def _set_validity(
-    decision: Decision, quota: QuotaState, seconds: int, reply: ServiceReply
-) -> None:
-    reply.validity_seconds = seconds
-    quota.expires_ns = decision.request.received_ns + seconds * NS_PER_SECOND
+def _set_validity(decision: Decision, part: Part, seconds: int) -> None:
+    part.reply.validity_seconds = seconds
+    part.quota.expires_ns = decision.request.received_ns + seconds * NS_PER_SECOND
     session = decision.session
-    if session is not None:
-        session.longest_validity_seconds = max(session.longest_validity_seconds, seconds)
+    if session is not None and seconds > session.longest_validity_seconds:
+        session.longest_validity_seconds = seconds
 
 
 def _seconds_until(decision: Decision, instant_ns: int) -> int:

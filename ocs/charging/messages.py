@@ -27,6 +27,10 @@ class RequestKind(IntEnum):
     """Expiry, supervision timer, allowance: made by the server itself."""
 
 
+INITIAL, UPDATE, TERMINATION, EVENT = tuple(RequestKind)[:4]
+"""The kinds a client can send, under names of their own: see amounts.MONEY."""
+
+
 class EventAction(IntEnum):
     """Requested-Action (RFC 8506 8.41)."""
 
@@ -54,6 +58,10 @@ class Outcome(IntEnum):
     UNABLE_TO_COMPLY = 9
     TOO_BUSY = 10
     RESOURCES_EXCEEDED = 11
+
+
+SUCCESS = Outcome.SUCCESS
+"""The usual outcome, under a name of its own: see amounts.MONEY."""
 
 
 class ReportingReason(IntEnum):
@@ -196,7 +204,7 @@ class ServiceReply(msgspec.Struct, array_like=True):
 
     rating_group: int | None
     service_identifiers: tuple[int, ...]
-    outcome: int = Outcome.SUCCESS
+    outcome: int = SUCCESS
     granted: Units | None = None
     validity_seconds: int = 0
     """0 = none is sent."""

@@ -34,6 +34,10 @@ class SessionState(IntEnum):
     """By the supervision timer Tcc or a restarted client."""
 
 
+OPEN = SessionState.OPEN
+"""The usual state, under a name of its own: see amounts.MONEY."""
+
+
 def make_session_key(session_id: str, sub_session_id: int | None) -> bytes:
     """Return the 16 octets that name a session in the store."""
     text = session_id if sub_session_id is None else f"{session_id}\x00{sub_session_id}"

@@ -22,6 +22,10 @@ class AccountStatus(IntEnum):
     REMOVED = 2
 
 
+ACTIVE, BLOCKED, REMOVED = AccountStatus
+"""The states under names of their own, for what runs for every request: see amounts.MONEY."""
+
+
 class Contra(IntEnum):
     """The other side of a movement. The numbers are stored; positive amounts enter the bucket."""
 

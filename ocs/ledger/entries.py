@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from ocs.amounts import Unit
+from ocs.amounts import MONEY, Unit
 from ocs.errors import IntegrityError
 from ocs.ledger.account import (
     NEVER_NS,
@@ -63,11 +63,19 @@ class Posting:
     catalogue_version: int = 0
     lines: int = 0
 
+    def about(
+        self, service: str, rule: str = "", zone: str = "", slot_ns: int = 0,
+        units_before: int = 0, units_after: int = 0,
+    ) -> None:
+        """Say what the next movements pay for."""
+        self.service, self.rule, self.zone, self.slot_ns = service, rule, zone, slot_ns
+        self.units_before, self.units_after = units_before, units_after
+
 
 def main_bucket(state: AccountLike) -> Bucket:
     """Return the account's main money bucket. Raises IntegrityError when it is missing."""
     for bucket in state.buckets:
-        if bucket.unit == Unit.MONEY and bucket.name == MAIN_BUCKET:
+        if bucket.unit == MONEY and bucket.name == MAIN_BUCKET:
             return bucket
     raise IntegrityError(f"account {state.account.account_id} has no main bucket")
 
@@ -76,22 +84,41 @@ def spendable(
     state: AccountLike, unit: Unit, service: str, subscriber_id: int, now_ns: int
 ) -> list[Bucket]:
     """Return the live buckets that may pay for ``service``, in spending order (M-012)."""
-    buckets = [
-        bucket
-        for bucket in state.buckets
-        if bucket.unit == unit
-        and (bucket.expires_ns == NEVER_NS or bucket.expires_ns > now_ns)
-        and (not bucket.services or service in bucket.services)
-        and (not bucket.subscriber_id or bucket.subscriber_id == subscriber_id)
-    ]
-    if len(buckets) > 1:
-        buckets.sort(key=_spending_order)
-    return buckets
+    units, money = payers(state, unit, service, subscriber_id, now_ns)
+    return money if unit == MONEY else units
+
+
+def payers(
+    state: AccountLike, unit: Unit, service: str, subscriber_id: int, now_ns: int
+) -> tuple[list[Bucket], list[Bucket]]:
+    """Return what may pay for ``service``: buckets of its ``unit``, and of money (M-012).
+
+    Both are in spending order; expired buckets are left out.
+    """
+    units: list[Bucket] = []
+    money: list[Bucket] = []
+    for bucket in state.buckets:
+        expires_ns = bucket.expires_ns
+        if (
+            (expires_ns != NEVER_NS and expires_ns <= now_ns)
+            or (bucket.services and service not in bucket.services)
+            or (bucket.subscriber_id and bucket.subscriber_id != subscriber_id)
+        ):
+            continue
+        if bucket.unit == MONEY:
+            money.append(bucket)
+        elif bucket.unit == unit:
+            units.append(bucket)
+    if len(units) > 1:
+        units.sort(key=_spending_order)
+    if len(money) > 1:
+        money.sort(key=_spending_order)
+    return units, money
 
 
 def _spending_order(bucket: Bucket) -> tuple[bool, int, int, int]:
     # The main bucket is last of all: only it may go below zero.
-    last = bucket.unit == Unit.MONEY and bucket.name == MAIN_BUCKET
+    last = bucket.unit == MONEY and bucket.name == MAIN_BUCKET
     return last, bucket.priority, bucket.expires_ns or _LAST_NS, bucket.bucket_id
 
 
@@ -99,8 +126,9 @@ def available_micro(state: AccountLike, buckets: list[Bucket]) -> int:
     """Return Av of section 0: available money of these buckets plus the credit limit (M-013)."""
     total = state.account.credit_limit_micro
     for bucket in buckets:
-        if bucket.available > 0 or bucket.name == MAIN_BUCKET:
-            total += bucket.available
+        available = bucket.available
+        if available > 0 or bucket.name == MAIN_BUCKET:
+            total += available
     return total
 
 
@@ -108,7 +136,7 @@ def money_balance(state: AccountLike) -> tuple[int, int]:
     """Return (balance, held) of all money of the account, in micro units (B and R)."""
     balance = held = 0
     for bucket in state.buckets:
-        if bucket.unit == Unit.MONEY:
+        if bucket.unit == MONEY:
             balance += bucket.available + bucket.held
             held += bucket.held
     return balance, held
@@ -137,11 +165,11 @@ def hold(journal: Journal, buckets: list[Bucket], amount: int) -> list[Hold]:
 def release(journal: Journal, state: AccountLike, holds: list[Hold]) -> None:
     """Give held amounts back to what is available (M-007). Never moves money."""
     for entry in holds:
-        bucket = _bucket(state, entry.bucket_id)
-        if bucket.held < entry.amount:
+        bucket, amount = _bucket(state, entry.bucket_id), entry.amount
+        if bucket.held < amount:
             raise IntegrityError(f"bucket {bucket.bucket_id} holds less than its session says")
-        bucket.held -= entry.amount
-        bucket.available += entry.amount
+        bucket.held -= amount
+        bucket.available += amount
         journal.mark_bucket(bucket)
 
 
@@ -158,7 +186,7 @@ def take_units(
     taken: list[Hold] = []
     for entry in released:
         bucket = _bucket(state, entry.bucket_id)
-        if bucket.unit != Unit.MONEY and units:
+        if bucket.unit != MONEY and units:
             units -= _take_held(journal, bucket, entry, units, posting, taken)
     for bucket in buckets:
         if not units:
@@ -183,7 +211,7 @@ def take_money(
         return taken
     for entry in released:
         bucket = _bucket(state, entry.bucket_id)
-        if bucket.unit == Unit.MONEY and bucket.name != MAIN_BUCKET and amount_micro:
+        if bucket.unit == MONEY and bucket.name != MAIN_BUCKET and amount_micro:
             amount_micro -= _take_held(journal, bucket, entry, amount_micro, posting, taken)
     for bucket in buckets:
         if not amount_micro:

@@ -315,7 +315,7 @@ def test_grants_of_clients_that_add_them_up() -> None:
 
 
 def test_a_session_keeps_a_bounded_number_of_quotas(monkeypatch) -> None:
-    monkeypatch.setattr("ocs.charging.engine.QUOTAS_MAX", 2)
+    monkeypatch.setattr("ocs.charging.serving.QUOTAS_MAX", 2)
     scenario = play("I 0 => 2001")
 
     def report(number: int, identifier: int, *, used: int = 0) -> tuple[int, bool]:
