@@ -5,7 +5,7 @@ Made by engine.decide for each request and handed to serving, usage, granting an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ocs.catalog.matching import CatalogIndex
@@ -28,7 +28,7 @@ from ocs.charging.messages import (
 from ocs.charging.session import QuotaState, Session
 from ocs.charging.working_set import AccountState, WorkingSet
 from ocs.ledger import entries
-from ocs.ledger.account import Bucket
+from ocs.ledger.account import Bucket, Hold
 
 NS_PER_SECOND = 1_000_000_000
 ROLE_TERMINATING = 1
@@ -140,7 +140,8 @@ class Part:
     """
 
     __slots__ = (
-        "asked", "ends", "kept", "mode", "money", "quota", "reply", "service", "terms", "units",
+        "asked", "ends", "kept", "mode", "money", "quota", "released", "released_units", "reply",
+        "service", "terms", "units",
     )
 
     def __init__(
@@ -160,6 +161,9 @@ class Part:
         self.units, self.money = decision.payers(service)
         self.ends = ends
         """The client wants no new quota after this report."""
+        self.released: Sequence[Hold] = ()
+        """What the quota held before its usage was debited, and what of it are free units."""
+        self.released_units: Sequence[Hold] = ()
         self.kept = 0
         """Units that the client keeps beside a new grant, because grants add up for it."""
 

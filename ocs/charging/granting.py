@@ -72,8 +72,8 @@ def grant(decision: Decision, part: Part) -> Size:
         _open_quota(part, "", "", 0, size.units)
     else:
         size = _size_priced(decision, part, policy, wanted + outstanding)
-        floor = outstanding + min(wanted, policy.minimum_useful)
-        if size.units < floor or size.units <= outstanding:
+        useful = wanted if wanted < policy.minimum_useful else policy.minimum_useful
+        if size.units < outstanding + useful or size.units <= outstanding:
             entries.release(decision.working_set, decision.state, size.holds)
             part.quota.holds = []
             _refuse(decision, part, policy, size)
@@ -88,7 +88,7 @@ def _size_priced(decision: Decision, part: Part, policy: QuotaPolicy, wanted: in
     assert index is not None
     service, quota, money = part.service, part.quota, part.money
     event_ns = decision.request.event_ns
-    zone = decision.zone_for(service) or quota.zone
+    zone = (decision.zone_for(service) if service.destination_rated else "") or quota.zone
     slot = index.tariff_at(part.terms, zone, event_ns)
     size = Size()
     if slot.rule is None:
@@ -280,7 +280,9 @@ def _write_threshold(part: Part, policy: QuotaPolicy, granted: int) -> None:
     if not 0 < threshold < granted:
         return
     if unit is OCTETS:
-        reply.volume_threshold_octets = min(threshold, THRESHOLD_MAX_OCTETS)
+        reply.volume_threshold_octets = (
+            threshold if threshold < THRESHOLD_MAX_OCTETS else THRESHOLD_MAX_OCTETS
+        )
     elif unit is SECONDS:
         reply.time_threshold_seconds = threshold
     else:

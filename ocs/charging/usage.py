@@ -13,7 +13,7 @@ from ocs.charging.messages import INITIAL, ChargedLine, TariffSide, Units
 from ocs.charging.session import ChargeContext, QuotaState
 from ocs.charging.working_set import ReviewItem
 from ocs.ledger import entries
-from ocs.ledger.account import AccountFlag, Hold
+from ocs.ledger.account import AccountFlag
 from ocs.rating import pricing, timeline
 
 
@@ -40,21 +40,22 @@ def settle(decision: Decision, part: Part, already: int = 0) -> ChargedLine:
     Returns what it came to, as the request's record tells it.
     """
     quota, service = part.quota, part.service
-    released = quota.holds
-    if released:
-        quota.holds = []
-        entries.release(decision.working_set, decision.state, released)
+    if quota.holds:
+        part.released, quota.holds = quota.holds, []
+        part.released_units = entries.release(
+            decision.working_set, decision.state, part.released
+        )
     line = ChargedLine(service.code, part.asked.rating_group, service.unit, 0, 0, 0, 0, 0, [])
     before, after = _by_side(decision, part)
     if before:
-        _debit_possible(decision, part, before, already, released, line, after=False)
+        _debit_possible(decision, part, before, already, line, after=False)
     if after:
-        _debit_possible(decision, part, after, already + line.used, released, line, after=True)
+        _debit_possible(decision, part, after, already + line.used, line, after=True)
     for used in part.asked.used:
         money_micro = used.units.money_micro
         if money_micro:
             decision.posting.about(service.code)
-            _take_money(decision, part, money_micro, released, line)
+            _take_money(decision, part, money_micro, line)
     quota.used_units += line.used
     quota.bucket_units += line.from_buckets
     if decision.session is not None:
@@ -155,13 +156,12 @@ def _by_side(decision: Decision, part: Part) -> tuple[int, int]:
 
 
 def _debit_possible(
-    decision: Decision, part: Part, units: int, already: int, released: list[Hold],
-    line: ChargedLine, *, after: bool,
+    decision: Decision, part: Part, units: int, already: int, line: ChargedLine, *, after: bool
 ) -> None:
     """Debit what can be true of the reported usage; the rest waits for a person (D05)."""
     possible = _bound(decision, part, units, already)
     if possible:
-        _debit_units(decision, part, possible, released, line, after=after)
+        _debit_units(decision, part, possible, line, after=after)
     if possible < units:
         _park(decision, part, units - possible, after)
 
@@ -192,10 +192,9 @@ def _park(decision: Decision, part: Part, units: int, after: bool) -> None:
     context = find_context(quota, rule, zone, slot_ns)
     before = context.paid_units if context else 0
     amount = 0
-    if index is not None and plan is not None:
-        price = _price(index, plan.code, service.code, rule)
-        if price is not None:
-            amount = pricing.charge_micro(price, before, units)
+    if index is not None and plan is not None and rule:
+        price = index.rule(plan.code, service.code, rule).price
+        amount = pricing.charge_micro(price, before, units)
     decision.working_set.reviews.append(
         ReviewItem(
             review_id=decision.working_set.new_request_id(),
@@ -223,8 +222,7 @@ def _park(decision: Decision, part: Part, units: int, after: bool) -> None:
 
 
 def _debit_units(
-    decision: Decision, part: Part, units: int, released: list[Hold], line: ChargedLine, *,
-    after: bool,
+    decision: Decision, part: Part, units: int, line: ChargedLine, *, after: bool
 ) -> None:
     line.used += units
     if part.mode is not PRICED:
@@ -232,22 +230,23 @@ def _debit_units(
     quota, seconds = part.quota, part.service.unit is SECONDS
     if seconds and not quota.started_ns:
         quota.started_ns = decision.request.event_ns - units * NS_PER_SECOND
-    if part.units or released:
-        free = _take_units(decision, part, units, released, line)
+    if part.units or part.released_units:
+        free = _take_units(decision, part, units, line)
         units -= free
         if seconds and not quota.contexts:
             # Paid seconds begin where the free ones ended (M-011, M-012).
             quota.started_ns += free * NS_PER_SECOND
     if units:
-        _debit_paid(decision, part, units, released, line, after=after)
+        _debit_paid(decision, part, units, line, after=after)
 
 
 def _take_units(
-    decision: Decision, part: Part, units: int, released: list[Hold], line: ChargedLine
+    decision: Decision, part: Part, units: int, line: ChargedLine
 ) -> int:
     decision.posting.about(part.service.code)
     taken = entries.take_units(
-        decision.working_set, decision.state, part.units, released, units, decision.posting
+        decision.working_set, decision.state, part.units, part.released_units, units,
+        decision.posting,
     )
     if not taken:
         return 0
@@ -258,16 +257,15 @@ def _take_units(
 
 
 def _debit_paid(
-    decision: Decision, part: Part, units: int, released: list[Hold], line: ChargedLine, *,
-    after: bool,
+    decision: Decision, part: Part, units: int, line: ChargedLine, *, after: bool
 ) -> None:
     index, plan, quota, service = decision.index, decision.plan, part.quota, part.service
     assert index is not None
     assert plan is not None
     rule, zone, slot_ns = price_context(decision, part, after)
-    price = _price(index, plan.code, service.code, rule)
-    if price is None:
+    if not rule:
         return
+    price = index.rule(plan.code, service.code, rule).price
     context = find_context(quota, rule, zone, slot_ns)
     if context is None:
         context = ChargeContext(rule, slot_ns, zone)
@@ -281,17 +279,14 @@ def _debit_paid(
         return
     context.charged_micro += amount
     decision.posting.about(service.code, rule, zone, slot_ns, before, before + units)
-    _take_money(decision, part, amount, released, line)
+    _take_money(decision, part, amount, line)
 
 
 def _take_money(
-    decision: Decision, part: Part, amount_micro: int, released: list[Hold], line: ChargedLine
+    decision: Decision, part: Part, amount_micro: int, line: ChargedLine
 ) -> None:
     line.taken += entries.take_money(
-        decision.working_set, decision.state, part.money, amount_micro, decision.posting, released
+        decision.working_set, decision.state, part.money, amount_micro, decision.posting,
+        part.released,
     )
     line.charged_micro += amount_micro
-
-
-def _price(index: CatalogIndex, plan: str, service: str, rule: str) -> Price | None:
-    return index.rule(plan, service, rule).price if rule else None

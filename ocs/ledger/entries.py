@@ -162,8 +162,12 @@ def hold(journal: Journal, buckets: list[Bucket], amount: int) -> list[Hold]:
     return holds
 
 
-def release(journal: Journal, state: AccountLike, holds: list[Hold]) -> None:
-    """Give held amounts back to what is available (M-007). Never moves money."""
+def release(journal: Journal, state: AccountLike, holds: Iterable[Hold]) -> list[Hold]:
+    """Give held amounts back to what is available (M-007). Never moves money.
+
+    Returns those of free units.
+    """
+    units: list[Hold] = []
     for entry in holds:
         bucket, amount = _bucket(state, entry.bucket_id), entry.amount
         if bucket.held < amount:
@@ -171,22 +175,25 @@ def release(journal: Journal, state: AccountLike, holds: list[Hold]) -> None:
         bucket.held -= amount
         bucket.available += amount
         journal.mark_bucket(bucket)
+        if bucket.unit != MONEY:
+            units.append(entry)
+    return units
 
 
 def take_units(
-    journal: Journal, state: AccountLike, buckets: list[Bucket], released: list[Hold],
+    journal: Journal, state: AccountLike, buckets: list[Bucket], released: Iterable[Hold],
     units: int, posting: Posting,
 ) -> list[Hold]:
     """Take up to ``units`` of free units: first what the session held, then what is available.
 
-    ``released`` are the holds given back just before, spent first and even from a bucket that
+    ``released`` are the units given back just before, spent first and even from a bucket that
     expired meanwhile; what is taken of them is subtracted from them. Returns what was taken; the
     rest is to be paid with money.
     """
     taken: list[Hold] = []
     for entry in released:
-        bucket = _bucket(state, entry.bucket_id)
-        if bucket.unit != MONEY and units:
+        if units:
+            bucket = _bucket(state, entry.bucket_id)
             units -= _take_held(journal, bucket, entry, units, posting, taken)
     for bucket in buckets:
         if not units:
@@ -201,9 +208,9 @@ def take_money(
 ) -> list[Hold]:
     """Debit ``amount_micro`` (>= 0) in full; the main bucket carries what others cannot (M-008).
 
-    ``released`` as for take_units: bonus money that was held is spent although it expired. Flags
-    the account when this leaves it beyond its credit limit (D05). A negative amount, from a price
-    whose cumulative cost falls, is credited to the main bucket.
+    Bonus money among the holds that were ``released`` just before is spent although it expired.
+    Flags the account when this leaves it beyond its credit limit (D05). A negative amount, from a
+    price whose cumulative cost falls, is credited to the main bucket.
     """
     taken: list[Hold] = []
     if amount_micro < 0:
