@@ -26,7 +26,7 @@ from protocol.codec import (
 from protocol.credit_control import RequestType, SubscriptionId
 from tests.support.blackbox import World
 from tests.support.blackbox_client import SMS, Answer, Dialogue, Peer, avps_in, mscc, rebuilt
-from tests.support.freediameter import Called, FreeDiameter, free_listener
+from tests.support.freediameter import START_SECONDS, Called, FreeDiameter, free_listener
 from tests.support.ocs_process import OcsProcess
 from tests.support.wiretap import Seen, Wiretap
 
@@ -93,9 +93,9 @@ def relay(
 
 def called(listener, world: World) -> Peer:
     """Return the gateway when freeDiameter has called it and exchanged capabilities."""
-    listener.settimeout(30)
+    listener.settimeout(START_SECONDS)
     connection, _ = listener.accept()
-    gateway = Peer(connection, GATEWAY, world.now_ns)
+    gateway = Peer(connection, GATEWAY, world.now_ns, timeout=START_SECONDS)
     header, message = gateway.receive()
     assert CapabilitiesExchangeRequest.read(message).origin_host == RELAY
     answer = CapabilitiesExchangeAnswer(
@@ -315,7 +315,7 @@ def test_watchdogs_both_ways_and_a_server_that_leaves(world, relay):
 
 
 @pytest.mark.rule("T059", "B-040")
-def test_freediameter_says_goodbye(world, tap, needs_freediameter, tmp_path):
+def test_freediameter_says_goodbye(needs_freediameter, world, tap, tmp_path):
     server = Called(SERVER, tap.address)
     running = FreeDiameter(needs_freediameter, tmp_path, SECOND_RELAY, REALM, server)
     with running:
