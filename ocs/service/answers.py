@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ocs.amounts import unit_value
-from ocs.charging.messages import ChargingReply, FinalUnit, Outcome, ServiceReply, Units
+from ocs.charging.messages import SUCCESS, ChargingReply, FinalUnit, ServiceReply, Units
 from ocs.currencies import NUMERIC_BY_CODE
 from ocs.service.results import RESULT_CODES
 from protocol import codec
@@ -77,14 +77,14 @@ def to_answer(
         defaults.origin_realm,
         ccr.request_type,
         ccr.request_number,
-        session_failover=defaults.session_failover,
-        failure_handling=defaults.failure_handling,
-        direct_debiting_failure_handling=defaults.direct_debiting_failure_handling,
-        sub_session_id=ccr.sub_session_id,
-        origin_state_id=defaults.origin_state_id or None,
-        proxy_infos=ccr.proxy_infos,
     )
-    if reply.outcome != Outcome.SUCCESS:
+    answer.session_failover = defaults.session_failover
+    answer.failure_handling = defaults.failure_handling
+    answer.direct_debiting_failure_handling = defaults.direct_debiting_failure_handling
+    answer.sub_session_id = ccr.sub_session_id
+    answer.origin_state_id = defaults.origin_state_id or None
+    answer.proxy_infos = ccr.proxy_infos
+    if reply.outcome != SUCCESS:
         # A failed command overrides its services, so none is repeated (RFC 8506 5.1.2).
         answer.error_message = reply.reason or None
         answer.failed_avp = failed_avp(reply.failed, message)
@@ -110,25 +110,27 @@ def to_answer(
 
 
 def _service(service: ServiceReply, currency: str) -> MultipleServices:
-    return MultipleServices(
-        granted=None if service.granted is None else _units(service, service.granted, currency),
-        rating_group=service.rating_group,
-        service_identifiers=service.service_identifiers,
-        result_code=RESULT_CODES[service.outcome],
-        validity_time=service.validity_seconds or None,
-        final_unit=None if service.final_unit is None else _final_unit(service.final_unit),
-        volume_quota_threshold=service.volume_threshold_octets or None,
-        time_quota_threshold=service.time_threshold_seconds or None,
-        unit_quota_threshold=service.unit_threshold_events or None,
-        quota_holding_time=service.quota_holding_seconds,
-    )
+    # Set one by one: naming ten of the nineteen arguments takes twice the time.
+    said = MultipleServices()
+    said.rating_group, said.service_identifiers = service.rating_group, service.service_identifiers
+    said.result_code = RESULT_CODES[service.outcome]
+    if service.granted is not None:
+        said.granted = _units(service, service.granted, currency)
+    said.validity_time = service.validity_seconds or None
+    if service.final_unit is not None:
+        said.final_unit = _final_unit(service.final_unit)
+    said.volume_quota_threshold = service.volume_threshold_octets or None
+    said.time_quota_threshold = service.time_threshold_seconds or None
+    said.unit_quota_threshold = service.unit_threshold_events or None
+    said.quota_holding_time = service.quota_holding_seconds
+    return said
 
 
 def _put_at_command_level(
     answer: CreditControlAnswer, service: ServiceReply, currency: str
 ) -> None:
     """The answer to units asked without MSCC: its refusal is the command's own."""
-    if service.outcome != Outcome.SUCCESS:
+    if service.outcome != SUCCESS:
         answer.result_code = RESULT_CODES[service.outcome]
         answer.error_message = service.reason or None
         return

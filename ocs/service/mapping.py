@@ -8,18 +8,20 @@ request becomes a reply at once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
+
+import msgspec
 
 from ocs.amounts import micro_from_unit_value
 from ocs.catalog.matching import normalise_context
 from ocs.charging.messages import (
+    EVENT,
+    INITIAL,
     ChargingReply,
     ChargingRequest,
     Identity,
     Outcome,
     RatingAttributes,
-    RequestKind,
     ServiceRequest,
     TariffSide,
     Units,
@@ -54,6 +56,7 @@ cost would be no amount that can be kept."""
 _KINDS = ("msisdn", "imsi", "sip", "nai", "private")
 """Identity kind by Subscription-Id-Type (RFC 8506 8.47)."""
 _NOTHING = RatingAttributes()
+_BEFORE = TariffSide.BEFORE
 ATTRIBUTES_REMEMBERED_MAX = 16_384
 ATTRIBUTES_OCTETS_MAX = 4_096
 """A longer Service-Information is read each time, so that what is remembered stays small."""
@@ -64,9 +67,8 @@ AttributeReader = Callable[[bytes], RatingAttributes]
 _SERVER_CHOOSES = Units()
 
 
-@dataclass(slots=True)
-class Arrival:
-    """What is known about a request besides its content; not frozen, as each request has one."""
+class Arrival(msgspec.Struct):
+    """What is known about a request besides its content."""
 
     peer: str
     profile: ClientProfile
@@ -86,7 +88,7 @@ def to_charging_request(
     """
     kind = ccr.request_type
     identities = _identities(ccr)
-    if not identities and kind in {RequestKind.INITIAL, RequestKind.EVENT}:
+    if not identities and kind in (INITIAL, EVENT):
         return _nobody(ccr)
     if ccr.service_parameter_types:
         return ChargingReply(
@@ -108,7 +110,7 @@ def to_charging_request(
         services=_services(ccr, kind),
         sub_session_id=ccr.sub_session_id,
         event_ns=_event_time(ccr, arrival),
-        action=-1 if ccr.requested_action is None or kind != RequestKind.EVENT
+        action=-1 if ccr.requested_action is None or kind != EVENT
         else ccr.requested_action,
         origin_host=ccr.origin_host.rstrip(".").lower(),
         origin_realm=ccr.origin_realm.rstrip(".").lower(),
@@ -174,7 +176,7 @@ def _event_time(ccr: CreditControlRequest, arrival: Arrival) -> int:
     now = arrival.received_ns
     if given is None or given > now + FUTURE_MAX_NS:
         return now
-    buffered = arrival.retransmitted or ccr.request_type == RequestKind.EVENT
+    buffered = arrival.retransmitted or ccr.request_type == EVENT
     return given if now - given <= (BUFFERED_MAX_NS if buffered else PAST_MAX_NS) else now
 
 
@@ -192,7 +194,7 @@ def _refund_reference(ccr: CreditControlRequest) -> str:
 
 
 def _services(ccr: CreditControlRequest, kind: int) -> tuple[ServiceRequest, ...]:
-    event = kind == RequestKind.EVENT
+    event = kind == EVENT
     services = [_service(service, event) for service in ccr.services]
     if ccr.requested is not None or ccr.used or (event and not services):
         identifiers = () if ccr.service_identifier is None else (ccr.service_identifier,)
@@ -210,7 +212,11 @@ def _service(given: MultipleServices, event: bool) -> ServiceRequest:
     else:
         # An event always asks for something; without units the server determines them.
         requested = _SERVER_CHOOSES if event else None
-    used = tuple([_used(report, given, problems) for report in given.used])
+    reports = given.used
+    if len(reports) == 1:
+        used: tuple[UsedUnits, ...] = (_used(reports[0], given, problems),)
+    else:
+        used = tuple([_used(report, given, problems) for report in reports])
     rate = 0
     if given.qos is not None:
         rate = ((given.qos.apn_ambr_ul or 0) + (given.qos.apn_ambr_dl or 0)) // 8
@@ -232,7 +238,7 @@ def _used(report: UsedServiceUnit, given: MultipleServices, problems: list[str])
         side = given.tariff_change_usage
     return UsedUnits(
         _units(report, problems),
-        TariffSide.BEFORE if side is None else side,
+        _BEFORE if side is None else side,
         side is not None,
         -1 if report.reporting_reason is None else report.reporting_reason,
     )
