@@ -34,6 +34,11 @@ from protocol.codec import (
 from protocol.errors import LocalProtocolError, RemoteProtocolError
 from protocol.own_messages import OwnMessages
 from protocol.peer_events import (
+    CLOSED,
+    CLOSING,
+    OPEN,
+    WAIT_CEA,
+    WAIT_CER,
     AnswerReceived,
     Capabilities,
     DisconnectRequested,
@@ -136,26 +141,26 @@ class PeerConnection:
         self._dpr_to_send: DisconnectCause | None = None
         self._dpr_to_answer: Header | None = None
         self._peer_is_leaving = False
-        self.state = PeerState.WAIT_CER
+        self.state = WAIT_CER
         if role == "initiator":
-            self.state = PeerState.WAIT_CEA
+            self.state = WAIT_CEA
             self._send_own(self._own.cer(end_to_end_ids()))
 
     @property
     def can_send_requests(self) -> bool:
         """Whether the connection is open and its watchdog trusts it."""
-        return self.state is PeerState.OPEN and self._timer.is_okay
+        return self.state is OPEN and self._timer.is_okay
 
     def receive_data(self, data: bytes) -> None:
         """Buffer what arrived; nothing happens before `next_event`."""
-        if self.state is not PeerState.CLOSED:
+        if self.state is not CLOSED:
             self.counters.octets_in += len(data)
             self._buffer.feed(data)
 
     def next_event(self) -> Event | None:
         """The next event, or None until more is fed. Never raises on what a peer sent."""
         while not self._events:
-            if self.state is PeerState.CLOSED:
+            if self.state is CLOSED:
                 return None
             try:
                 message = self._buffer.next_message()
@@ -178,7 +183,7 @@ class PeerConnection:
         """
         if message[4] & FLAG_REQUEST:
             raise LocalProtocolError("an answer must not carry the R flag")
-        if self.state is PeerState.CLOSED:
+        if self.state is CLOSED:
             self.counters.error(ErrorKind.LATE_ANSWER)
         elif self.unanswered == 0:
             raise LocalProtocolError("no request of this peer waits for an answer")
@@ -190,7 +195,7 @@ class PeerConnection:
         """Take one request as done, because its owner decided not to answer it."""
         if self.unanswered:
             self.unanswered -= 1
-        if self.state is PeerState.CLOSING:
+        if self.state is CLOSING:
             self._advance_closing()
 
     def send_request(self, message: bytes) -> int:
@@ -217,9 +222,9 @@ class PeerConnection:
 
     def next_timeout(self) -> float | None:
         """When `tick` is to be called at the latest, or None."""
-        if self.state is PeerState.OPEN:
+        if self.state is OPEN:
             return self._timer.deadline
-        return None if self.state is PeerState.CLOSED else self._deadline
+        return None if self.state is CLOSED else self._deadline
 
     def tick(self, now: float) -> None:
         """Tell the time; runs the timeout that is due, if any."""
@@ -227,29 +232,29 @@ class PeerConnection:
         deadline = self.next_timeout()
         if deadline is None or now < deadline:
             return
-        if self.state is PeerState.OPEN:
+        if self.state is OPEN:
             self._run(self._timer.expired(now, excused=self.input_paused))
-        elif self.state is PeerState.CLOSING:
+        elif self.state is CLOSING:
             if self._dpr_to_answer is not None or self._dpr_to_send is not None:
                 self._advance_closing(force=True)
             else:
                 self._close("the peer did not finish disconnecting in time")
         else:
-            awaited = "CER" if self.state is PeerState.WAIT_CER else "CEA"
+            awaited = "CER" if self.state is WAIT_CER else "CEA"
             self.counters.error(ErrorKind.OPEN_TIMEOUT)
             self._close(f"no {awaited} within {self.settings.cer_timeout} s")
 
     def probe(self) -> None:
         """Send a watchdog request now, because another connection claims to be this peer."""
-        if self.state is PeerState.OPEN:
+        if self.state is OPEN:
             self._run(self._timer.probe(self._now))
 
     def start_disconnect(self, cause: DisconnectCause = DisconnectCause.REBOOTING) -> None:
         """Leave in good order: answer what is in flight, DPR, wait for the DPA, close."""
-        if self.state is PeerState.OPEN:
+        if self.state is OPEN:
             self._dpr_to_send = cause
             self._start_closing()
-        elif self.state in {PeerState.WAIT_CER, PeerState.WAIT_CEA}:
+        elif self.state in {WAIT_CER, WAIT_CEA}:
             self._close("stopped before the connection was open")
 
     def connection_lost(self, reason: str = "the transport connection was lost") -> None:
@@ -263,10 +268,10 @@ class PeerConnection:
     def _receive(self, message: bytes) -> Event | None:
         header = read_header(message)
         self.counters.messages_in += 1
-        if self.state is PeerState.WAIT_CER:
+        if self.state is WAIT_CER:
             self._receive_first(header, message)
             return None
-        if self.state is PeerState.WAIT_CEA:
+        if self.state is WAIT_CEA:
             self._receive_cea(header, message)
             return None
         if not header.flags & FLAG_REQUEST:
@@ -277,7 +282,7 @@ class PeerConnection:
             return None
         if header.application_id == COMMON_APPLICATION:
             return self._receive_base(header, message)
-        if self.state is PeerState.CLOSING:
+        if self.state is CLOSING:
             self._refuse(header, message, _BEING_CLOSED, ErrorKind.CLOSING)
             return None
         self.unanswered += 1
@@ -293,7 +298,7 @@ class PeerConnection:
             return AnswerReceived(header, message)
         if header.command_code == CommandCode.DISCONNECT_PEER:
             self._close("disconnected by us")
-        elif self.state is PeerState.OPEN:
+        elif self.state is OPEN:
             self._run(self._timer.on(WatchdogEvent.RECEIVE_DWA, self._now))
         return None
 
@@ -383,7 +388,7 @@ class PeerConnection:
         self._peer_is_leaving = True
         self._dpr_to_answer = header
         self._dpr_to_send = None
-        if self.state is PeerState.OPEN:
+        if self.state is OPEN:
             self._start_closing()
         else:
             self._advance_closing()
@@ -400,7 +405,7 @@ class PeerConnection:
         version = fault.result_code == UNSUPPORTED_VERSION
         self.counters.error(ErrorKind.INVALID_VERSION if version else ErrorKind.INVALID_LENGTH)
         head = self._buffer.peek(HEADER_SIZE)
-        if self.state in {PeerState.OPEN, PeerState.CLOSING} and len(head) == HEADER_SIZE:
+        if self.state in {OPEN, CLOSING} and len(head) == HEADER_SIZE:
             header = read_header(head)
             if header.is_request:
                 self._queue(self._own.refusal(header, head, fault))
@@ -409,9 +414,9 @@ class PeerConnection:
     # What happens to the connection.
 
     def _open(self, theirs: Capabilities, *, after_down: bool = False) -> None:
-        if self.state is PeerState.CLOSED:
+        if self.state is CLOSED:
             return
-        self.state = PeerState.OPEN
+        self.state = OPEN
         self.capabilities = theirs
         settings = self.settings
         self._timer = WatchdogTimer(settings.watchdog_seconds, self._jitter, after_down=after_down)
@@ -419,7 +424,7 @@ class PeerConnection:
         self._run(self._timer.on(WatchdogEvent.CONNECTION_UP, self._now))
 
     def _start_closing(self) -> None:
-        self.state = PeerState.CLOSING
+        self.state = CLOSING
         self._deadline = self._now + self.settings.drain_timeout
         self._advance_closing()
 
@@ -438,9 +443,9 @@ class PeerConnection:
         self._deadline = self._now + self.settings.dpa_timeout
 
     def _close(self, reason: str, *, abort: bool = False, by_watchdog: bool = False) -> None:
-        if self.state is PeerState.CLOSED:
+        if self.state is CLOSED:
             return
-        self.state = PeerState.CLOSED
+        self.state = CLOSED
         self.wants_close = True
         self.abort = abort
         self.unanswered = 0
@@ -452,7 +457,7 @@ class PeerConnection:
 
     def _heard(self) -> None:
         actions = self._timer.heard(self._now)
-        if actions and self.state is PeerState.OPEN:
+        if actions and self.state is OPEN:
             self._run(actions)
 
     def _run(self, actions: tuple[WatchdogAction, ...]) -> None:

@@ -28,6 +28,9 @@ class WatchdogState(Enum):
     DOWN = auto()
 
 
+_OKAY = WatchdogState.OKAY  # asked for by every message: see peer_events
+
+
 class WatchdogEvent(Enum):
     """What can happen to a connection."""
 
@@ -203,7 +206,7 @@ class WatchdogTimer:
     def heard(self, now: float) -> tuple[WatchdogAction, ...]:
         """Any message but a DWA came."""
         self._last_heard = now
-        if self.watchdog.state is WatchdogState.OKAY:
+        if self.watchdog.state is _OKAY:
             return ()
         return self.on(WatchdogEvent.RECEIVE_OTHER, now)
 

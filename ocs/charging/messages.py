@@ -60,8 +60,8 @@ class Outcome(IntEnum):
     RESOURCES_EXCEEDED = 11
 
 
-SUCCESS = Outcome.SUCCESS
-"""The usual outcome, under a name of its own: see amounts.MONEY."""
+SUCCESS, TOO_BUSY = Outcome.SUCCESS, Outcome.TOO_BUSY
+"""What every outcome is compared with, under names of their own: see amounts.MONEY."""
 
 
 class ReportingReason(IntEnum):

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import structlog
 
-from ocs.charging.messages import ChargingReply, ChargingRequest, Outcome
+from ocs.charging.messages import TOO_BUSY, ChargingReply, ChargingRequest, Outcome
 from ocs.charging.profile import GENERIC, PROFILES, ClientProfile
 from ocs.clock import Clock
 from ocs.service.answers import AnswerDefaults, to_answer
@@ -312,7 +312,7 @@ class DiameterService:
             self._errors["silent"] += 1
             conn.release_request()
             return
-        if late or reply.outcome == Outcome.TOO_BUSY:
+        if late or reply.outcome == TOO_BUSY:
             reason = "not decided in time" if late else reply.reason
             busy = RemoteProtocolError(ResultCode.TOO_BUSY, reason)
             self._refuse(waiting.link, header, waiting.message, busy, "busy")
@@ -327,8 +327,7 @@ class DiameterService:
             return
         conn.send_answer(encoded)
         ccr = waiting.ccr
-        names = (one.data for one in ccr.subscription_ids)
-        self._refusals.decided(ccr.origin_host, ccr.session_id, reply, names)
+        self._refusals.decided(ccr.origin_host, ccr.session_id, reply, ccr.subscription_ids)
 
     def _refuse(
         self, link: Link, header: Header, message: bytes, fault: RemoteProtocolError, kind: str

@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from ocs.charging.messages import ChargingReply, ChargingRequest, RequestKind
 from ocs.service.results import OUTCOME_LABELS
 
-_KIND_LABELS = {
+_KIND_LABELS: dict[int, str] = {
     RequestKind.INITIAL: "initial",
     RequestKind.UPDATE: "update",
     RequestKind.TERMINATION: "termination",
@@ -101,7 +101,7 @@ class Metrics(Collector):
             key = (request.kind, reply.outcome)
             decided[key] = decided.get(key, 0) + 1
             arrived_ns = request.deadline_ns - request.profile.answer_within_ns
-            latency[RequestKind(request.kind)].observe(now_ns - arrived_ns)
+            latency[request.kind].observe(now_ns - arrived_ns)
             if request.retransmitted:
                 self.retransmissions += 1
         self.store_seconds.observe(seconds)
@@ -122,7 +122,7 @@ class Metrics(Collector):
         )
         for (kind, outcome), count in sorted(self.decided.items()):
             requests.add_metric(
-                [_KIND_LABELS[RequestKind(kind)], OUTCOME_LABELS[outcome]], float(count)
+                [_KIND_LABELS[kind], OUTCOME_LABELS[outcome]], float(count)
             )
         yield requests
         yield _counter("ocs_refused", "Requests answered undecided.", "reason", self.refusals)

@@ -15,6 +15,7 @@ from ocs.charging.messages import ChargingReply, Outcome
 from ocs.clock import NS_PER_SECOND, Clock
 from ocs.service.masking import mask, mask_session_id
 from ocs.service.results import RESULT_CODES
+from protocol.credit_control import SubscriptionId
 
 PAUSE_NS = 60 * NS_PER_SECOND
 """Between two warnings about the same mistake of one peer, by the monotonic clock."""
@@ -40,7 +41,11 @@ class RefusalLog:
         self._say(origin_host, session_id, result_code, reason, ())
 
     def decided(
-        self, origin_host: str, session_id: str, reply: ChargingReply, subscriber: Iterable[str]
+        self,
+        origin_host: str,
+        session_id: str,
+        reply: ChargingReply,
+        subscriber: Iterable[SubscriptionId],
     ) -> None:
         """Say that a decision refused a request, or a service of it; pass over other replies."""
         if reply.outcome in _MENDABLE:
@@ -59,7 +64,7 @@ class RefusalLog:
         session_id: str,
         result_code: int,
         reason: str,
-        subscriber: Iterable[str],
+        subscriber: Iterable[SubscriptionId],
     ) -> None:
         key = (origin_host, int(result_code))
         now_ns = self._clock.monotonic_ns()
@@ -74,6 +79,6 @@ class RefusalLog:
             origin_host=origin_host,
             result_code=int(result_code),
             session_id=mask_session_id(session_id),
-            subscriber=[mask(one) for one in subscriber],
+            subscriber=[mask(one.data) for one in subscriber],
             left_out=left_out,
         )
