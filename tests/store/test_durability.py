@@ -54,11 +54,13 @@ def test_the_log_is_written_over_while_commits_follow_each_other(
 
 
 def test_closing_a_store_ends_its_thread(sqlite_url) -> None:
+    before = set(threading.enumerate())
     store = SqlStore(sqlite_url, new_ids())
     add_account(store, 5)
-    assert "ocs-checkpoint" in {thread.name for thread in threading.enumerate()}
+    own = set(threading.enumerate()) - before
+    assert [thread.name for thread in own] == ["ocs-checkpoint"]
     store.close()
-    assert "ocs-checkpoint" not in {thread.name for thread in threading.enumerate()}
+    assert not own & set(threading.enumerate())
 
 
 @pytest.mark.rule("T188")
