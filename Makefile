@@ -59,7 +59,7 @@ run: $(RUN_READY) ## Start the server with config/ocs.yaml (CONFIG=... for anoth
 	exec $(BIN)/ocs serve --config $(CONFIG) $(ARGS)
 
 soak: $(DEV_READY) ## Run the long tests: the server is killed 1,000 times under load
-	@echo "== soak: $(SOAK_KILLS) kills under load; this takes hours"
+	@echo "== soak: $(SOAK_KILLS) kills under load on each database; this takes about an hour"
 	OCS_SOAK_KILLS=$(SOAK_KILLS) $(BIN)/python -m pytest -q -m soak $(ARGS)
 
 clean: ## Remove .venv and everything that tools have made

@@ -152,6 +152,9 @@ def _answer(decision: Decision, part: Part, *, first: bool) -> None:
             _answer_without_request(decision, part)
     elif first and (not part.ends or decision.request.profile.grant_or_refuse):
         _grant(decision, part)
+    elif not first and decision.request.profile.grant_or_refuse:
+        # The grant is in the earlier part; success without units would be read as no limit (D24).
+        part.refuse(Outcome.CREDIT_LIMIT_REACHED, "this quota was granted earlier in the request")
 
 
 def _answer_without_request(decision: Decision, part: Part) -> None:

@@ -7,6 +7,7 @@ configuration's peers with those of the store, which the supervisor reads again 
 from __future__ import annotations
 
 import ipaddress
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
@@ -135,7 +136,8 @@ class PeerDirectory:
         return PeerDecision(accept=True, after_down=host in self._gave_up)
 
     def _allow_command(self, host: str) -> str:
-        return f"ocs peer allow {host} {self._rules.allow_options}".rstrip()
+        # The name comes from the wire, and the line is for pasting into a shell.
+        return f"ocs peer allow {shlex.quote(host)} {self._rules.allow_options}".rstrip()
 
     def opened(self, origin_host: str, peer: OpenPeer) -> None:
         """Remember an open connection."""

@@ -126,6 +126,12 @@ def test_clients_that_take_no_units_for_no_limit_get_units_or_a_refusal(profile:
         play(f"I 0 profile={profile} 100 rsu => 100 4012 | R=0", plan=plan, balance="0")
 
 
+@pytest.mark.rule("D24", "C-025")
+def test_a_quota_asked_twice_is_refused_where_success_without_units_means_no_limit() -> None:
+    play("I 0 profile=magma 100 rsu; 100 rsu => 100 ok 10000000; 100 4012 | B=10.00 R=0.50")
+    play("I 0 100 rsu; 100 rsu => 100 ok 10000000; 100 ok | B=10.00 R=0.50")
+
+
 @pytest.mark.rule("T272", "C-025", "I-005")
 @pytest.mark.parametrize(
     ("first", "second", "granted"),
