@@ -5,6 +5,7 @@ and the answers back. A session has at most one request on its way.
 """
 
 import random
+from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass
 
@@ -38,7 +39,7 @@ class Demand:
     """SIP reason of a call that ends; 0 is a normal end."""
 
 
-class Session:
+class Session(ABC):
     """What `schedule` needs of any session; `tally` is shared by all sessions of a run."""
 
     def __init__(
@@ -59,21 +60,21 @@ class Session:
         self._tally = tally
         self._number = 0
 
+    @abstractmethod
     def next_instant(self) -> float:
         """When `act` is to be called; NEVER while an answer is awaited and at the end."""
-        raise NotImplementedError
 
+    @abstractmethod
     def act(self, now: float) -> Demand | None:
         """The request to send at `now`, if any."""
-        raise NotImplementedError
 
+    @abstractmethod
     def answered(self, now: float, answer: CreditControlAnswer) -> None:
         """The answer to `asked` has come."""
-        raise NotImplementedError
 
+    @abstractmethod
     def unanswered(self, now: float) -> None:
         """The gateway has given up waiting for the answer to `asked`."""
-        raise NotImplementedError
 
     def reauthorise(self) -> bool:
         """Re-Auth-Request: whether a request follows (RFC 8506 section 5.5)."""
@@ -83,7 +84,7 @@ class Session:
         """Abort-Session-Request: whether the session ends because of it."""
         return False
 
-    def finish(self, now: float) -> None:
+    def finish(self, now: float) -> None:  # noqa: B027 - most sessions have nothing to finish
         """End as soon as possible, in good order."""
 
     def _send(

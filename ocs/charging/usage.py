@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ocs.amounts import EVENTS, OCTETS, SECONDS, Unit
 from ocs.catalog.matching import CatalogIndex
-from ocs.catalog.model import PRICED, Price, ServiceTerms, TariffSlot
+from ocs.catalog.model import PRICED, Price, Service, ServiceTerms, TariffSlot
 from ocs.charging.decision import NS_PER_SECOND, Decision, Part
 from ocs.charging.messages import INITIAL, ChargedLine, TariffSide, Units
 from ocs.charging.session import ChargeContext, QuotaState
@@ -81,24 +81,9 @@ def keep_orphans(decision: Decision) -> None:
             if slot.rule is not None and terms.mode is PRICED:
                 rule, slot_ns = slot.rule.code, slot.start_ns
                 amount = pricing.cost_micro(slot.rule.price, units)
-        decision.working_set.reviews.append(
-            ReviewItem(
-                review_id=decision.working_set.new_request_id(),
-                account_id=request.account_id,
-                request_id=decision.request_id,
-                kind="orphan-usage",
-                service=service.code,
-                units=units,
-                unit=service.unit,
-                amount_micro=amount,
-                reason="usage was reported for a session that is not open",
-                rule=rule,
-                zone=zone,
-                slot_ns=slot_ns,
-                catalogue_version=decision.posting.catalogue_version,
-                event_ns=request.event_ns,
-                session_id=request.session_id,
-            )
+        _review(
+            decision, "orphan-usage", "usage was reported for a session that is not open",
+            service, units, amount, rule, zone, slot_ns,
         )
 
 
@@ -186,7 +171,7 @@ def _bound(decision: Decision, part: Part, units: int, already: int) -> int:
 
 
 def _park(decision: Decision, part: Part, units: int, after: bool) -> None:
-    request, index, plan = decision.request, decision.index, decision.plan
+    index, plan = decision.index, decision.plan
     quota, service = part.quota, part.service
     rule, zone, slot_ns = price_context(decision, part, after)
     context = find_context(quota, rule, zone, slot_ns)
@@ -195,30 +180,42 @@ def _park(decision: Decision, part: Part, units: int, after: bool) -> None:
     if index is not None and plan is not None and rule:
         price = index.rule(plan.code, service.code, rule).price
         amount = pricing.charge_micro(price, before, units)
-    decision.working_set.reviews.append(
-        ReviewItem(
-            review_id=decision.working_set.new_request_id(),
-            account_id=decision.state.account.account_id,
-            request_id=decision.request_id,
-            kind="parked-usage",
-            service=service.code,
-            units=units,
-            unit=service.unit,
-            amount_micro=amount,
-            reason="more usage was reported than can have happened since the last report",
-            rule=rule,
-            zone=zone,
-            slot_ns=slot_ns,
-            units_before=before,
-            catalogue_version=decision.posting.catalogue_version,
-            event_ns=request.event_ns,
-            session_id=request.session_id,
-        )
+    _review(
+        decision, "parked-usage",
+        "more usage was reported than can have happened since the last report",
+        service, units, amount, rule, zone, slot_ns, before,
     )
     account = decision.state.account
     if not account.flags & AccountFlag.PARKED_USAGE:
         account.flags |= AccountFlag.PARKED_USAGE
         decision.working_set.mark_account(account)
+
+
+def _review(
+    decision: Decision, kind: str, reason: str, service: Service, units: int, amount_micro: int,
+    rule: str, zone: str, slot_ns: int, units_before: int = 0,
+) -> None:
+    """Keep usage that was not debited for a person to accept or dismiss."""
+    decision.working_set.reviews.append(
+        ReviewItem(
+            review_id=decision.working_set.new_request_id(),
+            account_id=decision.state.account.account_id,
+            request_id=decision.request_id,
+            kind=kind,
+            service=service.code,
+            units=units,
+            unit=service.unit,
+            amount_micro=amount_micro,
+            reason=reason,
+            rule=rule,
+            zone=zone,
+            slot_ns=slot_ns,
+            units_before=units_before,
+            catalogue_version=decision.posting.catalogue_version,
+            event_ns=decision.request.event_ns,
+            session_id=decision.request.session_id,
+        )
+    )
 
 
 def _debit_units(
