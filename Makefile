@@ -29,7 +29,7 @@ RUN_READY := $(VENV)/.installed
 DEV_READY := $(VENV)/.installed-dev
 PACKAGING := setup.cfg pyproject.toml
 
-.PHONY: help demo test lint bench run soak clean
+.PHONY: help demo test lint bench bench-against run soak clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -53,6 +53,10 @@ lint: $(DEV_READY) ## Check style, types and who imports whom
 bench: $(DEV_READY) ## Measure the server: table, JSON and ratios of one run
 	@echo "== bench: server, database and load on this machine"
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-against: $(DEV_READY) ## Compare with another checkout: make bench-against BASE=../other
+	@echo "== bench-against: processor time of a request, here and in $(BASE), in pairs"
+	$(BIN)/python -m benchmarks.against $(BASE) $(ARGS)
 
 run: $(RUN_READY) ## Start the server with config/ocs.yaml (CONFIG=... for another)
 	@echo "== run: ocs serve with $(CONFIG)"

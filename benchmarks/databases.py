@@ -1,6 +1,8 @@
 """The stores a server is measured on, filled with subscribers once and copied for each set-up."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -77,15 +79,46 @@ class SqliteFiles:
         """The URL of a database with so many subscribers, and what removes it."""
         if count not in self._made:
             path = self._directory / f"subscribers-{count}.db"
-            _make(f"sqlite:///{path}", count)
+            self._make(path, count)
             self._made[count] = path
         self._copies += 1
         copy = self._directory / f"copy-{self._copies}.db"
         shutil.copyfile(self._made[count], copy)
         return f"sqlite:///{copy}", lambda: _remove(copy)
 
+    def _make(self, path: Path, count: int) -> None:
+        _make(f"sqlite:///{path}", count)
+
     def close(self) -> None:
         """The directory is its maker's to remove."""
+
+
+class CheckoutFiles(SqliteFiles):
+    """The same, made by the commands of another checkout, whose tables may be others."""
+
+    def __init__(self, directory: Path, checkout: Path) -> None:
+        super().__init__(directory)
+        self._checkout = checkout
+
+    def _make(self, path: Path, count: int) -> None:
+        rows = path.with_suffix(".csv")
+        with rows.open("w", encoding="utf-8") as file:
+            file.write("msisdn,imsi,plan,balance\n")
+            for number in range(count):
+                known = f"34600{number:06d},21401{number:08d}"
+                file.write(f"{known},{PLAN},{BALANCE_MICRO // MICRO}\n")
+        catalogue = self._checkout / "config" / "catalogues" / sample_catalogue_path().name
+        for command in (
+            ["db", "upgrade"],
+            ["catalog", "publish", str(catalogue), "--reason", "benchmark"],
+            ["subscriber", "import", str(rows), "--reason", "benchmark"],
+        ):
+            subprocess.run(
+                [sys.executable, "-m", "ocs.cli.main", *command, "--database", f"sqlite:///{path}"],
+                cwd=self._checkout,
+                stdout=subprocess.DEVNULL,
+                check=True,
+            )
 
 
 def _remove(path: Path) -> None:
@@ -151,6 +184,7 @@ class NoStore:
 
 Databases = SqliteFiles | PostgresCluster | NoStore
 __all__ = [
+    "CheckoutFiles",
     "Databases",
     "NoStore",
     "PostgresCluster",

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,12 +53,21 @@ class Timing:
 
 
 class Runner:
-    """Measures set-ups in one directory, with the databases it is given."""
+    """Measures set-ups in one directory, with the databases it is given.
+
+    `checkout` is where the code of the server is; None is this one.
+    """
 
     def __init__(
-        self, directory: Path, databases: dict[str, Databases], timing: Timing, say: Say
+        self,
+        directory: Path,
+        databases: Mapping[str, Databases],
+        timing: Timing,
+        say: Say,
+        checkout: Path | None = None,
     ) -> None:
         self._directory = directory
+        self._checkout = checkout
         self._databases = databases
         self._timing = timing
         self._say = say
@@ -99,8 +108,9 @@ class Runner:
     def _server(self, setup: Setup, config: Path) -> ServerProcess:
         log = self._directory / "server.log"
         if setup.engine == NO_STORE:
-            return ServerProcess(config, log, "benchmarks.server", [str(setup.subscribers)])
-        return ServerProcess(config, log)
+            count = [str(setup.subscribers)]
+            return ServerProcess(config, log, "benchmarks.server", count, self._checkout)
+        return ServerProcess(config, log, directory=self._checkout)
 
     def _load(
         self, setup: Setup, load: Load, turn: int, server: ServerProcess, before: list[Result]
@@ -213,6 +223,7 @@ class Runner:
     def _audit(self, url: str) -> list[str]:
         done = subprocess.run(
             [sys.executable, "-m", "ocs.cli.main", "audit", "--json", "--database", url],
+            cwd=self._checkout,
             capture_output=True,
             text=True,
             check=False,

@@ -28,7 +28,7 @@ class ServerProcess:
 
     The configuration must log JSON of level info; the log goes to `log`. `module` and `arguments`
     start another program that behaves the same. Raises FaultError when the server does not come
-    up, with the end of its log.
+    up, with the end of its log. `directory` is where it is started; a checkout there is what runs.
     """
 
     def __init__(
@@ -37,9 +37,11 @@ class ServerProcess:
         log: Path,
         module: str = "ocs.cli.main",
         arguments: Sequence[str] = ("serve", "--config"),
+        directory: Path | None = None,
     ) -> None:
         self._command = [sys.executable, "-m", module, *arguments, str(config)]
         self.log = log
+        self._directory = directory
         self.host = ""
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -61,6 +63,7 @@ class ServerProcess:
                 stdout=log,
                 stderr=log,
                 env=environment,
+                cwd=self._directory,
                 start_new_session=True,  # Ctrl-C is for the caller, who then stops the server
             )
         try:
