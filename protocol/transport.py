@@ -172,6 +172,10 @@ class DiameterProtocol(twisted_protocol.Protocol):
         self._settle_soon()
         return hop_by_hop
 
+    def forget_request(self, hop_by_hop: int) -> None:
+        """Give a request of ours up; an answer that still comes is discarded."""
+        self.connection.forget_request(hop_by_hop)
+
     def disconnect(self, cause: DisconnectCause = DisconnectCause.REBOOTING) -> None:
         """Answer what is in flight, say goodbye with a DPR, then close."""
         self._tell_time()

@@ -158,7 +158,7 @@ class GatewayConnection:
                 continue
             del self._waiting[hop_by_hop]
             if self._conn is not None:
-                self._conn.connection.forget_request(hop_by_hop)
+                self._conn.forget_request(hop_by_hop)
             self._measured.timed_out += 1
             if waiting.attempts <= self.lane.gateway.retransmissions_max:
                 self._again(waiting)
