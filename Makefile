@@ -15,6 +15,8 @@ BIN := $(VENV)/bin
 # The tests run in this many processes at once.
 JOBS ?= 2
 SOAK_KILLS ?= 1000
+# What became of each test: written by make test, read by make conformance.
+RESULTS := build/test-results.json
 CONFIG ?= config/ocs.yaml
 # More arguments for pytest, the benchmarks or the demo: make test ARGS="-k ledger"
 ARGS ?=
@@ -29,12 +31,12 @@ RUN_READY := $(VENV)/.installed
 DEV_READY := $(VENV)/.installed-dev
 PACKAGING := setup.cfg pyproject.toml
 
-.PHONY: help demo test lint bench bench-against run soak clean
+.PHONY: help demo test conformance lint bench bench-against run soak clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
-		while IFS=$$'\t' read -r target text; do printf '  make %-7s %s\n' "$$target" "$$text"; done
+		while IFS=$$'\t' read -r target text; do printf '  make %-11s %s\n' "$$target" "$$text"; done
 
 demo: $(RUN_READY) ## Show calls, data sessions and SMS being charged, for about 20 seconds
 	@echo "== demo: a charging server, simulated gateways and a dozen subscribers"
@@ -42,7 +44,17 @@ demo: $(RUN_READY) ## Show calls, data sessions and SMS being charged, for about
 
 test: lint ## Run lint and then every test, with a PostgreSQL of its own
 	@echo "== test: all of tests/, in $(JOBS) processes"
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup --results $(RESULTS) $(ARGS)
+
+conformance: $(DEV_READY) ## Make docs/conformance.md: which rules the tests prove, which are open
+	@echo "== conformance: what the tests prove"
+	conformance="$(BIN)/python -m tests.support.conformance $(RESULTS)"
+	if ! $$conformance --check; then
+		echo "so all tests are run, in $(JOBS) processes"
+		$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup --results $(RESULTS) \
+			--deselect tests/test_conformance.py::test_the_page_is_up_to_date || true
+	fi
+	$$conformance
 
 lint: $(DEV_READY) ## Check style, types and who imports whom
 	@echo "== lint: ruff, mypy --strict, import-linter"

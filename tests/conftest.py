@@ -3,6 +3,7 @@
 pytest_plugins = [
     "tests.support.ci",
     "tests.support.postgres",
+    "tests.support.results",
     "tests.support.rules",
     "tests.support.tools",
 ]
