@@ -38,6 +38,10 @@ class ClientProfile:
     usage_tolerance_octets: int = 100_000_000
     refund_without_reference_micro: int = 0
     """Largest refund the client may ask for without naming the debit (M-014); 0 = none."""
+    reacts_to_reauth: bool = True
+    """Answers a Re-Auth-Request with a report; else it is spared the question."""
+    reacts_to_abort: bool = True
+    """Ends a session when it is asked to."""
 
 
 GENERIC = ClientProfile("generic")
@@ -54,6 +58,8 @@ PROFILES: dict[str, ClientProfile] = {
             tariff_change=False,
             final_validity_seconds=60,
             only_terminate=True,
+            reacts_to_reauth=False,
+            reacts_to_abort=False,
         ),
         ClientProfile("magma", grant_adds=True, grant_or_refuse=True, tariff_change=False),
         ClientProfile("kamailio", refuse_at_command_level=True, tariff_change=False),

@@ -96,6 +96,8 @@ class Session(msgspec.Struct, array_like=True):
     account_id: int
     subscriber_id: int
     identity: str
+    refused: bool = False
+    """The last request for units was refused because nothing could pay for them."""
     service_context: str
     origin_host: str
     origin_realm: str
@@ -131,6 +133,8 @@ class Session(msgspec.Struct, array_like=True):
         """Tell whether ``number`` may have been processed; the store's answers decide."""
         spans = self.seen
         return any(
+    aborted: bool = False
+    """An operator has ended it: it is granted nothing more, its next report closes it."""
             spans[index] <= number <= spans[index + 1] for index in range(0, len(spans), 2)
         )
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from ocs.charging.messages import ChargingRecord
+from ocs.charging.server_requests import ServerRequest
 from ocs.charging.session import Session
 from ocs.errors import IntegrityError
 from ocs.ledger.account import Account, Bucket, Identifier, Movement, OperatorAction
@@ -86,7 +87,7 @@ class WorkingSet:
         "accounts", "actions", "answers", "changed_accounts", "changed_buckets",
         "changed_sessions", "movements", "new_accounts", "new_buckets", "new_identifiers",
         "new_request_id", "new_sessions", "records", "removed_identifiers", "resolved_reviews",
-        "reviews", "sessions",
+        "reviews", "server_requests", "sessions",
     )
 
     def __init__(
@@ -113,6 +114,8 @@ class WorkingSet:
         self.new_identifiers: list[Identifier] = []
         self.removed_identifiers: list[Identifier] = []
         self.actions: list[OperatorAction] = []
+        self.server_requests: list[ServerRequest] = []
+        """New rows of what the server has to ask clients, durable with what made them."""
 
     def add_session(self, key: bytes, session: Session) -> None:
         """Put a new session into the set; it is written with its directory entry."""

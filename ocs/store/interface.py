@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
 from ocs.charging.messages import Identity
+from ocs.charging.server_requests import ServerRequest
+from ocs.charging.session import Session
 from ocs.charging.working_set import RequestKey, WorkingSet
-from ocs.ledger.account import Identifier, OperatorAction
+from ocs.ledger.account import Account, Identifier, OperatorAction
 
 T = TypeVar("T")
 

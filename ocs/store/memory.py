@@ -74,6 +74,7 @@ class MemoryStore:
         self._reviews: dict[tuple[int, int], ReviewItem] = {}
         self._actions: list[OperatorAction] = []
         self._catalogues: list[PublishedCatalogue] = []
+        self._server_requests: dict[int, ServerRequest] = {}
         self._peers: dict[str, PeerEntry] = {}
         self._client_states: dict[str, int] = {}
         self._identifier_generation = 0
@@ -186,6 +187,8 @@ class MemoryStore:
             self._identifier_generation += 1
         self._actions += (copy(action) for action in working_set.actions)
 
+        for request in working_set.server_requests:
+            self._server_requests[request.server_request_id] = copy(request)
     def _write_session(self, key: bytes, session: Session, exact: bool) -> None:
         row = self._sessions.get(key)
         if row is None:
@@ -274,6 +277,76 @@ class MemoryStore:
         with self._lock:
             version = len(self._catalogues) + 1
             self._catalogues.append(
+    # ----------------------------------------------------------------- requests to clients
+
+    def due_server_requests(
+        self, now_ns: int, limit: int, after: tuple[int, int] = (0, 0)
+    ) -> list[ServerRequest]:
+        """See interface.Store.due_server_requests."""
+        with self._lock:
+            due = sorted(
+                (request.due_ns, request.server_request_id)
+                for request in self._server_requests.values()
+                if 0 < request.due_ns <= now_ns
+            )
+            wanted = [name for name in due if name > after][:limit]
+            return [copy(self._server_requests[number]) for _, number in wanted]
+
+    def claim_server_request(self, request: ServerRequest, node: int, until_ns: int) -> bool:
+        """See interface.Store.claim_server_request."""
+        request.node, request.due_ns = node, until_ns
+        return self.update_server_request(request)
+
+    def update_server_request(
+        self, request: ServerRequest, spread: Sequence[ServerRequest] = ()
+    ) -> bool:
+        """See interface.Store.update_server_request."""
+        with self._lock:
+            stored = self._server_requests.get(request.server_request_id)
+            if stored is None or stored.version != request.version:
+                return False
+            request.version += 1
+            for row in (request, *spread):
+                self._server_requests[row.server_request_id] = copy(row)
+            return True
+
+    def server_request_target(
+        self, account_id: int, session_key: bytes
+    ) -> tuple[Account, Session | None] | None:
+        """See interface.Store.server_request_target."""
+        with self._lock:
+            account = self._accounts.get(account_id)
+            row = self._sessions.get(session_key)
+            if account is None:
+                return None
+            known = row is not None and row.account_id == account_id
+            return copy(account), row.session(session_key) if row and known else None
+
+    def open_sessions_of(
+        self, account_id: int, after: tuple[int, bytes], limit: int
+    ) -> list[tuple[bytes, Session]]:
+        """See interface.Store.open_sessions_of."""
+        with self._lock:
+            found = sorted(
+                (row.account_id, key)
+                for key, row in self._open_sessions()
+                if account_id in (0, row.account_id) and (row.account_id, key) > after
+            )
+            return [(key, self._sessions[key].session(key)) for _, key in found[:limit]]
+
+    def waiting_server_requests(
+        self, names: Sequence[tuple[int, bytes]]
+    ) -> set[tuple[bytes, int]]:
+        """See interface.Store.waiting_server_requests."""
+        wanted = set(names)
+        with self._lock:
+            return {
+                (request.session_key, request.command)
+                for request in self._server_requests.values()
+                if (request.account_id, request.session_key) in wanted
+                and request.state == RequestState.PENDING
+            }
+
                 PublishedCatalogue(
                     version, name, action.at_ns, action.operator, action.reason, source
                 )
@@ -381,3 +454,9 @@ class MemoryStore:
         """Return copies of all operator actions, oldest first."""
         with self._lock:
             return [copy(action) for action in self._actions]
+    def server_requests(self) -> list[ServerRequest]:
+        """Return copies of all requests to clients, oldest first."""
+        with self._lock:
+            rows = self._server_requests
+            return [copy(rows[number]) for number in sorted(rows)]
+
