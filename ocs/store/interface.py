@@ -110,6 +110,45 @@ class Store(Protocol):
     def sessions_of_client(self, origin_host: str, limit: int) -> list[DueSession]:
         """Return open sessions last heard from this client (for D19)."""
 
+    def due_server_requests(
+        self, now_ns: int, limit: int, after: tuple[int, int] = (0, 0)
+    ) -> list[ServerRequest]:
+        """Return requests to clients that are due, in order of (due_ns, server_request_id).
+
+        ``after`` is the last one of the page before; new ones come into being in transactions
+        (WorkingSet.server_requests) and in ``update_server_request``.
+        """
+
+    def claim_server_request(self, request: ServerRequest, node: int, until_ns: int) -> bool:
+        """Take a request for this server until an instant; False when another one was first.
+
+        Whatever else was changed in ``request`` is written with it.
+        """
+
+    def update_server_request(
+        self, request: ServerRequest, spread: Sequence[ServerRequest] = ()
+    ) -> bool:
+        """Write a request that was changed, and the new ones that it was spread into, together.
+
+        Compared by version, which is raised in ``request``; False, and nothing is written, when
+        somebody else has changed it since it was read.
+        """
+
+    def server_request_target(
+        self, account_id: int, session_key: bytes
+    ) -> tuple[Account, Session | None] | None:
+        """Return the account and the session that a request is about, as they are now."""
+
+    def open_sessions_of(
+        self, account_id: int, after: tuple[int, bytes], limit: int
+    ) -> list[tuple[bytes, Session]]:
+        """Return the next open sessions by (account, key); ``account_id`` 0 means all accounts."""
+
+    def waiting_server_requests(
+        self, names: Sequence[tuple[int, bytes]]
+    ) -> set[tuple[bytes, int]]:
+        """Return (session key, command) of pending requests to these (account, session key)."""
+
     def has_answer(self, key: RequestKey) -> bool:
         """Tell whether the request of this key is stored (after an unknown commit)."""
 

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from ocs.amounts import Unit
 from ocs.charging.messages import Identity
+from ocs.charging.server_requests import RequestState, ServerRequest
 from ocs.charging.session import Session, SessionState
 from ocs.charging.working_set import (
     AccountState,
