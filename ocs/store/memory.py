@@ -74,8 +74,8 @@ class MemoryStore:
         self._identifiers: dict[Identity, Identifier] = {}
         self._reviews: dict[tuple[int, int], ReviewItem] = {}
         self._actions: list[OperatorAction] = []
-        self._catalogues: list[PublishedCatalogue] = []
         self._server_requests: dict[int, ServerRequest] = {}
+        self._catalogues: list[PublishedCatalogue] = []
         self._peers: dict[str, PeerEntry] = {}
         self._client_states: dict[str, int] = {}
         self._identifier_generation = 0
@@ -187,9 +187,9 @@ class MemoryStore:
         if working_set.new_identifiers or working_set.removed_identifiers:
             self._identifier_generation += 1
         self._actions += (copy(action) for action in working_set.actions)
-
         for request in working_set.server_requests:
             self._server_requests[request.server_request_id] = copy(request)
+
     def _write_session(self, key: bytes, session: Session, exact: bool) -> None:
         row = self._sessions.get(key)
         if row is None:
@@ -266,18 +266,6 @@ class MemoryStore:
             item for item in self._sessions.items() if item[1].loaded.state == SessionState.OPEN
         )
 
-    def has_answer(self, key: RequestKey) -> bool:
-        """See interface.Store.has_answer."""
-        with self._lock:
-            return key in self._requests
-
-    # ----------------------------------------------------------------- what operators provide
-
-    def publish_catalogue(self, source: str, name: str, action: OperatorAction) -> int:
-        """See interface.Store.publish_catalogue."""
-        with self._lock:
-            version = len(self._catalogues) + 1
-            self._catalogues.append(
     # ----------------------------------------------------------------- requests to clients
 
     def due_server_requests(
@@ -348,6 +336,18 @@ class MemoryStore:
                 and request.state == RequestState.PENDING
             }
 
+    def has_answer(self, key: RequestKey) -> bool:
+        """See interface.Store.has_answer."""
+        with self._lock:
+            return key in self._requests
+
+    # ----------------------------------------------------------------- what operators provide
+
+    def publish_catalogue(self, source: str, name: str, action: OperatorAction) -> int:
+        """See interface.Store.publish_catalogue."""
+        with self._lock:
+            version = len(self._catalogues) + 1
+            self._catalogues.append(
                 PublishedCatalogue(
                     version, name, action.at_ns, action.operator, action.reason, source
                 )
@@ -451,13 +451,13 @@ class MemoryStore:
         with self._lock:
             return [copy(item) for item in self._reviews.values()]
 
-    def actions(self) -> list[OperatorAction]:
-        """Return copies of all operator actions, oldest first."""
-        with self._lock:
-            return [copy(action) for action in self._actions]
     def server_requests(self) -> list[ServerRequest]:
         """Return copies of all requests to clients, oldest first."""
         with self._lock:
             rows = self._server_requests
             return [copy(rows[number]) for number in sorted(rows)]
 
+    def actions(self) -> list[OperatorAction]:
+        """Return copies of all operator actions, oldest first."""
+        with self._lock:
+            return [copy(action) for action in self._actions]
