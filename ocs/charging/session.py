@@ -86,6 +86,8 @@ class QuotaState(msgspec.Struct, array_like=True):
     bucket_units: int = 0
     reported_ns: int = 0
     """Event time of the last report (or of the first grant), for plausibility (D05)."""
+    refused: bool = False
+    """The last request for units was refused because nothing could pay for them."""
 
 
 class Session(msgspec.Struct, array_like=True):
@@ -96,8 +98,6 @@ class Session(msgspec.Struct, array_like=True):
     account_id: int
     subscriber_id: int
     identity: str
-    refused: bool = False
-    """The last request for units was refused because nothing could pay for them."""
     service_context: str
     origin_host: str
     origin_realm: str
@@ -123,6 +123,8 @@ class Session(msgspec.Struct, array_like=True):
     """What the client last said of the call; later requests may leave it out (G-009)."""
     emergency: bool = False
     called_party: str = ""
+    aborted: bool = False
+    """An operator has ended it: it is granted nothing more, its next report closes it."""
 
     @property
     def key(self) -> bytes:
@@ -133,8 +135,6 @@ class Session(msgspec.Struct, array_like=True):
         """Tell whether ``number`` may have been processed; the store's answers decide."""
         spans = self.seen
         return any(
-    aborted: bool = False
-    """An operator has ended it: it is granted nothing more, its next report closes it."""
             spans[index] <= number <= spans[index + 1] for index in range(0, len(spans), 2)
         )
 
