@@ -57,9 +57,12 @@ def extend_session(
 
 def release_session(
     working_set: WorkingSet, session_key: bytes, context: DecisionContext,
-    new_state: SessionState, reason: str, operator: str = "",
+    new_state: SessionState, reason: str, operator: str = "", termination_cause: int = -1,
 ) -> bool:
-    """Close an open session and give back what it holds; record why. No money moves."""
+    """Close an open session and give back what it holds; record why. No money moves.
+
+    ``termination_cause`` is what a client said that ended it without a CCR-T (RFC 6733 8.15).
+    """
     session = working_set.sessions.get(session_key)
     if session is None or session.state != SessionState.OPEN:
         return False
@@ -73,7 +76,10 @@ def release_session(
     if key in working_set.answers:
         # An earlier session of this name ended like this and was pruned before its records.
         key = key._replace(number=session.started_ns)
-    _record(working_set, context, key, reason, session=session, operator=operator)
+    _record(
+        working_set, context, key, reason, session=session, operator=operator,
+        termination_cause=termination_cause,
+    )
     return True
 
 
@@ -122,7 +128,7 @@ def grant_allowances(
 
 def _record(
     working_set: WorkingSet, context: DecisionContext, key: RequestKey, note: str, *,
-    session: Session | None = None, operator: str = "",
+    session: Session | None = None, operator: str = "", termination_cause: int = -1,
 ) -> int:
     request_id = working_set.new_request_id()
     state = working_set.accounts[key.account_id]
@@ -147,6 +153,7 @@ def _record(
         held_micro=held,
         catalogue_version=session.catalogue_version if session else context.current_version,
         plan=session.plan if session else state.account.plan,
+        termination_cause=termination_cause,
         note=note,
         operator=operator,
     )

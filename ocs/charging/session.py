@@ -38,10 +38,20 @@ OPEN = SessionState.OPEN
 """The usual state, under a name of its own: see amounts.MONEY."""
 
 
+FAMILY_OCTETS = 8
+"""So many octets at the beginning of a session key name its Session-Id alone."""
+
+
 def make_session_key(session_id: str, sub_session_id: int | None) -> bytes:
-    """Return the 16 octets that name a session in the store."""
-    text = session_id if sub_session_id is None else f"{session_id}\x00{sub_session_id}"
-    return blake2b(text.encode(), digest_size=16).digest()
+    """Return the 16 octets that name a session in the store.
+
+    Keys of one Session-Id begin alike, so that its sub-sessions are found beside it.
+    """
+    key = blake2b(session_id.encode(), digest_size=16).digest()
+    if sub_session_id is None:
+        return key
+    rest = blake2b(f"{session_id}\x00{sub_session_id}".encode(), digest_size=8).digest()
+    return key[:FAMILY_OCTETS] + rest
 
 
 class ChargeContext(msgspec.Struct, array_like=True):

@@ -10,12 +10,10 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from ocs.charging import lifecycle
 from ocs.charging.decision import DecisionContext, DecisionPolicy
 from ocs.charging.engine import decide, keys_of
 from ocs.charging.messages import ChargingReply, ChargingRequest, Outcome, RequestKind
-from ocs.charging.session import SessionState, make_session_key
-from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.charging.working_set import WorkingSet
 from ocs.clock import Clock
 from ocs.errors import StoreConflictError, StoreUnavailableError, UnknownCommitError
 from ocs.service.catalogues import CatalogueCache, MissingCatalogueError
@@ -70,29 +68,6 @@ class BatchDecider:
             self._catalogues.current_version,
             self._policy,
         )
-
-    def terminate(self, session_id: str) -> Outcome:
-        """Close the session a client ended by STR (RFC 6733 8.4): SUCCESS or UNKNOWN_SESSION.
-
-        Raises StoreUnavailableError.
-        """
-        session_key = make_session_key(session_id, None)
-        account_id = self._store.find_sessions([session_key]).get(session_key)
-        if account_id is None:
-            return Outcome.UNKNOWN_SESSION
-
-        def release(working_set: WorkingSet) -> bool:
-            return lifecycle.release_session(
-                working_set,
-                session_key,
-                self.context(),
-                SessionState.CLOSED,
-                "terminated by the client (STR)",
-            )
-
-        key = RequestKey(account_id, session_key, RequestKind.TIMER, 0)
-        released = self._store.transact([key], release, "session termination")
-        return Outcome.SUCCESS if released else Outcome.UNKNOWN_SESSION
 
     def _decide_or_split(self, requests: list[ChargingRequest]) -> Sequence[ChargingReply]:
         try:

@@ -109,7 +109,7 @@ class DiameterService:
         clock: Clock,
         observer: EdgeObserver,
         client_connected: Callable[[str, int], None],
-        terminate_session: Callable[[str, Callable[[Outcome], None]], None],
+        terminate_session: Callable[[str, int, Callable[[Outcome], None]], None],
     ) -> None:
         self._edge = edge
         self._directory = directory
@@ -299,7 +299,8 @@ class DiameterService:
                 )
             )
 
-        self._terminate_session(asked.session_id, terminated)
+        cause = -1 if asked.termination_cause is None else asked.termination_cause
+        self._terminate_session(asked.session_id, cause, terminated)
 
     # ----------------------------------------------------------------------------- answers
 

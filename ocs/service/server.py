@@ -21,6 +21,7 @@ from ocs.service.batcher import Batcher, BatchLimits
 from ocs.service.catalogues import CatalogueCache
 from ocs.service.charging import BatchDecider
 from ocs.service.diameter import COMMANDS, DiameterService, Edge
+from ocs.service.endings import SessionEndings
 from ocs.service.lookups import DEFAULT_PRIORITY, AccountLookup
 from ocs.service.metrics import Metrics
 from ocs.service.peers import PeerDirectory, PeerRules
@@ -88,6 +89,7 @@ class ChargingServer:
         self.batcher = Batcher(
             loop, worker, self.decider.decide, clock, self.metrics, options.batch
         )
+        self._endings = SessionEndings(store, self.decider.context)
         self.directory = PeerDirectory(options.peer_rules, options.peers)
         self.supervisor = Supervisor(
             loop,
@@ -128,7 +130,9 @@ class ChargingServer:
         self.catalogues.refresh(self._store.generations().catalogue)
         self.directory.replace_stored(self._store.peers())
 
-    def terminate_session(self, session_id: str, done: Callable[[Outcome], None]) -> None:
+    def terminate_session(
+        self, session_id: str, cause: int, done: Callable[[Outcome], None]
+    ) -> None:
         """End a session on its client's word (STR) and say how that went."""
 
         def finished(outcome: Outcome | None, error: BaseException | None) -> None:
@@ -140,7 +144,7 @@ class ChargingServer:
             else:
                 done(outcome)
 
-        self._worker.submit(lambda: self.decider.terminate(session_id), finished)
+        self._worker.submit(lambda: self._endings.terminate(session_id, cause), finished)
 
     def not_ready_because(self) -> str:
         """Return why requests would not be decided now; empty when they would."""

@@ -110,6 +110,12 @@ class Store(Protocol):
     def sessions_of_client(self, origin_host: str, limit: int) -> list[DueSession]:
         """Return open sessions last heard from this client (for D19)."""
 
+    def sessions_named(self, session_key: bytes, limit: int) -> list[DueSession]:
+        """Return the sessions, open or closed, of the Session-Id that a key belongs to.
+
+        The main session and its sub-sessions; by chance others too, whose keys begin alike.
+        """
+
     def due_server_requests(
         self, now_ns: int, limit: int, after: tuple[int, int] = (0, 0)
     ) -> list[ServerRequest]:

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 from ocs.amounts import Unit
 from ocs.charging.messages import Identity
 from ocs.charging.server_requests import RequestState, ServerRequest
-from ocs.charging.session import Session, SessionState
+from ocs.charging.session import FAMILY_OCTETS, Session, SessionState
 from ocs.charging.working_set import (
     AccountState,
     NewRecord,
@@ -260,6 +260,17 @@ class MemoryStore:
                 if row.loaded.origin_host == origin_host
             )
         return [DueSession(account_id, key) for account_id, key in found[:limit]]
+
+    def sessions_named(self, session_key: bytes, limit: int) -> list[DueSession]:
+        """See interface.Store.sessions_named."""
+        family = session_key[:FAMILY_OCTETS]
+        with self._lock:
+            found = sorted(
+                (key, row.account_id)
+                for key, row in self._sessions.items()
+                if key.startswith(family)
+            )
+        return [DueSession(account_id, key) for key, account_id in found[:limit]]
 
     def _open_sessions(self) -> Iterator[tuple[bytes, _SessionRow]]:
         return (

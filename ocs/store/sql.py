@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, Select, bindparam, delete, insert, select, text, update
 
 from ocs.charging.messages import Identity
-from ocs.charging.session import SessionState
+from ocs.charging.session import FAMILY_OCTETS, SessionState
 from ocs.charging.working_set import RequestKey, WorkingSet
 from ocs.clock import IdSource
 from ocs.errors import StoreUnusableError
@@ -32,6 +32,7 @@ from ocs.store.transactions import Transactions
 T = TypeVar("T")
 
 _session = schema.session.c
+_directory = schema.session_directory.c
 _bucket = schema.bucket.c
 _generation = schema.generation.c
 _catalogue = schema.catalogue.c
@@ -59,6 +60,12 @@ _CLIENT_SESSIONS = (
     select(_session.account_id, _session.session_key)
     .where(_OPEN, _session.origin_host == bindparam("origin_host"))
     .order_by(_session.account_id)
+    .limit(bindparam("count"))
+)
+_NAMED_SESSIONS = (
+    select(_directory.account_id, _directory.session_key)
+    .where(_directory.session_key.between(bindparam("first"), bindparam("last")))
+    .order_by(_directory.session_key)
     .limit(bindparam("count"))
 )
 _CATALOGUES = select(
@@ -163,7 +170,14 @@ class SqlStore:
         rows = self._rows(_CLIENT_SESSIONS, origin_host=origin_host, count=limit)
         return [DueSession(account_id, key) for account_id, key in rows]
 
-    def _rows(self, statement: Select[int, Any], **parameters: int | str) -> hot.Rows:
+    def sessions_named(self, session_key: bytes, limit: int) -> list[DueSession]:
+        """See interface.Store.sessions_named."""
+        family, rest = session_key[:FAMILY_OCTETS], len(session_key) - FAMILY_OCTETS
+        first, last = family + b"\x00" * rest, family + b"\xff" * rest
+        rows = self._rows(_NAMED_SESSIONS, first=first, last=last, count=limit)
+        return [DueSession(account_id, key) for account_id, key in rows]
+
+    def _rows(self, statement: Select[int, Any], **parameters: int | str | bytes) -> hot.Rows:
         return self._transactions.read(
             lambda connection: [tuple(row) for row in connection.execute(statement, parameters)],
             "",

@@ -12,12 +12,6 @@ from protocol import codec
 from protocol.codec import FLAG_ERROR, FLAG_PROXIABLE, HEADER_SIZE, Header, encode_u32, encode_utf8
 from protocol.credit_control import Money, MultipleServices, ServiceUnits, SubscriptionId
 from protocol.credit_control_reader import read_cca
-from protocol.session_commands import (
-    SessionCommand,
-    SessionRequest,
-    read_session_answer,
-    write_session_request,
-)
 from tests.support import gateway_messages
 from tests.support.service import HOST, P1, REALM, Harness, HeldWorker, ccr, mscc
 
@@ -322,26 +316,6 @@ def test_a_fault_in_a_decision_is_5012_and_changes_nothing(monkeypatch):
         assert wire.ccr(ccr(INITIAL, 0, mscc())).result_code == 5012
     assert harness.store.stored_records(1001) == []
     assert wire.ccr(ccr(INITIAL, 0, mscc())).result_code == 2001
-
-
-def terminate(wire, session):
-    request = SessionRequest(
-        SessionCommand.SESSION_TERMINATION, session, P1, "net.example", REALM,
-        termination_cause=1,
-    )  # fmt: skip
-    return wire.ask(write_session_request(request, 5, 6))
-
-
-def test_session_termination_releases_what_the_session_held():
-    harness = Harness()
-    wire = harness.open()
-    wire.ccr(ccr(INITIAL, 0, mscc()))
-    header, message = terminate(wire, "pgw1.net.example;1;s1")
-    assert header.command_code == 275
-    assert read_session_answer(message).result_code == 2001
-    assert harness.money() == (10_000_000, 0)
-    for session in ("pgw1.net.example;1;s1", "nobody"):
-        assert read_session_answer(terminate(wire, session)[1]).result_code == 5002
 
 
 def test_configured_failure_handling_goes_into_every_answer():

@@ -1,11 +1,19 @@
 """What a store says is due, or was last heard from a client: never too little (interface.Store)."""
 
 from ocs.charging.messages import RequestKind
-from ocs.charging.session import SessionState
+from ocs.charging.session import FAMILY_OCTETS, SessionState, make_session_key
 from ocs.charging.working_set import RequestKey, WorkingSet
 from ocs.ledger.account import Bucket
 from ocs.store.interface import DueBucket, DueSession, Store
-from tests.support.ledger_rows import HOST, NOW_NS, add_account, add_session, key_of
+from tests.support.ledger_rows import (
+    HOST,
+    NOW_NS,
+    add_account,
+    add_session,
+    key_of,
+    make_session,
+    session_id,
+)
 
 
 def test_open_sessions_are_due_from_their_deadline_on_earliest_first(store: Store) -> None:
@@ -127,3 +135,29 @@ def test_open_sessions_of_a_client(store: Store) -> None:
     assert store.sessions_of_client(HOST, 1) == here[:1]
     assert store.sessions_of_client("pgw2.example", 10) == [DueSession(6, moved.session_key)]
     assert store.sessions_of_client("nobody", 10) == []
+
+
+def test_sessions_of_one_session_id_are_found_by_the_key_of_any_of_them(store: Store) -> None:
+    for account_id in (5, 6):
+        add_account(store, account_id)
+    add_session(store, 5, "other")
+    name = session_id(5)
+    keys = [make_session_key(name, sub) for sub in (1, 2, 3)]
+
+    def open_subs(working_set: WorkingSet) -> None:
+        for key, account_id, sub in zip(keys, (5, 5, 6), (1, 2, 3), strict=True):
+            session = make_session(account_id)
+            session.session_id, session.sub_session_id = name, sub
+            session.state = SessionState.CLOSED if sub == 2 else SessionState.OPEN
+            working_set.add_session(key, session)
+
+    store.transact([key_of(5), key_of(6)], open_subs)
+    found = sorted(
+        (DueSession(account_id, key) for key, account_id in zip(keys, (5, 5, 6), strict=True)),
+        key=lambda item: item.session_key,
+    )
+    main = make_session_key(name, None)
+    assert store.sessions_named(main, 10) == found
+    assert store.sessions_named(keys[1], 10) == found
+    assert store.sessions_named(main, 2) == found[:2]
+    assert store.sessions_named(bytes(FAMILY_OCTETS) + main[FAMILY_OCTETS:], 10) == []
