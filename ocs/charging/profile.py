@@ -43,6 +43,12 @@ class ClientProfile:
     reacts_to_abort: bool = True
     """Ends a session when it is asked to."""
 
+    pools: bool = False
+    """Understands credit pools (RFC 8506 5.1.2); else each service has a quota of its own."""
+    dual_tariff_quota: bool = False
+    """Takes two quotas around a tariff switch, one for each side (C-063)."""
+    qos_final_unit: bool = False
+    """Understands QoS-Final-Unit-Indication, which it is then sent beside the plain one (C-049)."""
 
 GENERIC = ClientProfile("generic")
 
