@@ -6,5 +6,6 @@ session      the stored session record: quotas, holds, counters, seen numbers
 working_set  the accounts, sessions and answers one transaction may read and change
 engine       decide(): the RFC 8506 server state table over requests
 serving      the services of one request: debit of what was used, then the next quota
+sizing       how many units an account can pay for, and the holds for them
 lifecycle    what timers do: lost sessions, expired buckets
 """

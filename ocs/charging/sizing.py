@@ -1,0 +1,198 @@
+"""How many units an account can pay for, and the holds that pay for them.
+
+Rules D12, D16, C-040, C-060, M-004, M-005, M-012. Called by granting for every grant that costs
+something; nothing here is told to the client.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ocs.amounts import SECONDS
+from ocs.catalog.matching import CatalogIndex
+from ocs.catalog.model import Price, PriceRule, QuotaPolicy, TariffSlot
+from ocs.charging.decision import NS_PER_SECOND, Decision, Part
+from ocs.charging.usage import cost_in_context, find_context
+from ocs.ledger import entries
+from ocs.ledger.account import Bucket, Hold
+from ocs.rating import pricing, timeline
+
+_LAST_NS = 1 << 63
+
+
+class Size(msgspec.Struct):
+    """A grant before it is told to the client."""
+
+    units: int = 0
+    holds: list[Hold] = []
+    reserved_micro: int = 0
+    final: bool = False
+    """Nothing more can be paid after it."""
+    short_of_others: bool = False
+    """The shortage is due to other reservations only (D16)."""
+    bucket_expiry_ns: int = 0
+    switch_ns: int = 0
+    """Where the tariff changes inside the validity time; 0 = nowhere."""
+
+
+def size_priced(decision: Decision, part: Part, policy: QuotaPolicy, wanted: int) -> Size:
+    """Take units from buckets first, then from money; hold both (M-004, M-005, M-012)."""
+    index = decision.index
+    assert index is not None
+    service, quota, money = part.service, part.quota, part.money
+    event_ns = decision.request.event_ns
+    zone = (decision.zone_for(service) if service.destination_rated else "") or quota.zone
+    slot = index.tariff_at(part.terms, zone, event_ns)
+    size = Size()
+    if slot.rule is None:
+        return size
+    if part.units:
+        _hold_units(decision, part.units, wanted, size)
+    open_quota(part, slot.rule.code, zone, slot.start_ns, size.units)
+    if slot.end_ns and service.unit is not SECONDS:
+        until_ns = event_ns + policy.validity_seconds * NS_PER_SECOND
+        size.switch_ns = slot.end_ns if slot.end_ns < until_ns else 0
+    budget = entries.available_micro(decision.state, money)
+    payer = _Payer(decision, part, index, slot.rule.price, size)
+    paid = reserved = 0
+    if budget >= 0:
+        paid, reserved = payer.most(budget, wanted - size.units)
+    if reserved:
+        held = entries.hold(decision.working_set, money, reserved)
+        size.holds += held
+        size.reserved_micro = reserved
+        if len(money) > 1:
+            _note_expiry(money, held, size)
+    size.units += paid
+    left = budget - reserved
+    if not payer.surely_more(paid, left) and not _can_go_on(payer, part.units, paid, left):
+        _judge_shortage(part, payer, size, paid, left)
+    quota.holds = size.holds
+    return size
+
+
+def _can_go_on(payer: _Payer, unit_buckets: list[Bucket], paid: int, left: int) -> bool:
+    """Tell whether another increment could still be paid (C-040)."""
+    if any(bucket.available > 0 for bucket in unit_buckets):
+        return True
+    return left >= 0 and payer.affordable(paid, left, 1) > 0
+
+
+class _Payer:
+    """Price of more units of one quota: the dearer side where the tariff switches (C-060)."""
+
+    __slots__ = (
+        "_before", "_before_micro", "_index", "_next", "_part", "_price", "_seconds", "_start_ns",
+    )
+
+    def __init__(
+        self, decision: Decision, part: Part, index: CatalogIndex, price: Price, size: Size
+    ) -> None:
+        quota, seconds = part.quota, part.service.unit is SECONDS
+        self._part, self._index, self._price, self._seconds = part, index, price, seconds
+        self._start_ns = 0
+        if seconds:
+            self._start_ns = quota.started_ns or decision.request.event_ns
+            if not quota.contexts:
+                # Paid seconds begin where the free ones end (M-011, M-012).
+                self._start_ns += size.units * NS_PER_SECOND
+        slot_ns = quota.started_ns if seconds else quota.slot_ns
+        context = find_context(quota, quota.rule, quota.zone, slot_ns)
+        if context is None:
+            self._before = self._before_micro = 0
+        else:
+            self._before, self._before_micro = context.paid_units, context.charged_micro
+        self._next: PriceRule | None = None
+        if size.switch_ns and decision.request.profile.tariff_change:
+            self._next = index.tariff_at(part.terms, quota.zone, size.switch_ns).rule
+
+    def _tariff_at(self, instant_ns: int) -> TariffSlot:
+        return self._index.tariff_at(self._part.terms, self._part.quota.zone, instant_ns)
+
+    def affordable(self, already: int, budget_micro: int, wanted: int) -> int:
+        """Return the units after ``already`` new ones that the budget pays, at most ``wanted``."""
+        before = self._before + already
+        if self._seconds:
+            return timeline.affordable_seconds(
+                self._tariff_at, self._start_ns, before, budget_micro, wanted
+            )
+        units = pricing.affordable_units(self._price, before, budget_micro, wanted)
+        if self._next is not None:
+            units = pricing.affordable_units(self._next.price, already, budget_micro, units)
+        return units
+
+    def most(self, budget_micro: int, wanted: int) -> tuple[int, int]:
+        """Return (units, what they can cost at most in micro units) within the budget (M-004)."""
+        if not self._seconds and self._next is None:
+            return pricing.fit_budget(
+                self._price, self._before, self._before_micro, budget_micro, wanted
+            )
+        units = self.affordable(0, budget_micro, wanted)
+        return units, self._charge(units)
+
+    def surely_more(self, paid: int, left_micro: int) -> bool:
+        """Tell cheaply that one more increment is affordable; False means: look closer."""
+        return (
+            self._next is None
+            and (paid > 0 or self._before > 0)
+            and not self._seconds
+            and left_micro >= pricing.increment_cost_max_micro(self._price)
+        )
+
+    def _charge(self, units: int) -> int:
+        if self._seconds:
+            after = cost_in_context(
+                self._index, self._part.terms, SECONDS, self._price, self._part.quota.zone,
+                self._start_ns, self._before + units,
+            )
+            return (after or 0) - self._before_micro
+        charge = pricing.cost_micro(self._price, self._before + units) - self._before_micro
+        if self._next is not None:
+            charge = max(charge, pricing.charge_micro(self._next.price, 0, units))
+        return charge
+
+
+def _hold_units(decision: Decision, buckets: list[Bucket], wanted: int, size: Size) -> None:
+    for bucket in buckets:
+        part = min(bucket.available, wanted - size.units)
+        if part <= 0:
+            continue
+        held = entries.hold(decision.working_set, [bucket], part)
+        size.holds += held
+        size.units += part
+        _note_expiry([bucket], held, size)
+
+
+def _note_expiry(buckets: list[Bucket], held: list[Hold], size: Size) -> None:
+    """Remember when the first of the buckets that the grant draws on expires (M-012)."""
+    used = {entry.bucket_id for entry in held}
+    for bucket in buckets:
+        if bucket.bucket_id in used and bucket.expires_ns:
+            size.bucket_expiry_ns = min(size.bucket_expiry_ns or _LAST_NS, bucket.expires_ns)
+
+
+def _judge_shortage(part: Part, payer: _Payer, size: Size, paid: int, left: int) -> None:
+    """Tell the end of the account from a shortage that other sessions' holds make (C-040, D16)."""
+    own = {entry.bucket_id: entry.amount for entry in size.holds}
+    others_units = sum(bucket.held - own.get(bucket.bucket_id, 0) for bucket in part.units)
+    others_micro = sum(bucket.held - own.get(bucket.bucket_id, 0) for bucket in part.money)
+    if others_units > 0:
+        size.short_of_others = True
+    elif others_micro > 0 and left + others_micro >= 0:
+        size.short_of_others = bool(payer.affordable(paid, left + others_micro, 1))
+    size.final = not size.short_of_others
+
+
+def open_quota(part: Part, rule: str, zone: str, slot_ns: int, units: int) -> None:
+    """Note what the quota's next usage is priced by."""
+    quota = part.quota
+    # Time quotas keep one context per measurement: their switches are inside the timeline.
+    if part.service.unit is SECONDS and quota.rule:
+        if zone == quota.zone:
+            rule, slot_ns = quota.rule, quota.slot_ns
+        else:
+            quota.started_ns = 0
+    quota.rule, quota.zone, quota.slot_ns = rule, zone, slot_ns
+    quota.tariff_change_ns = 0
+    quota.granted = units
+    quota.restricted = False
