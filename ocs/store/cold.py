@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, updat
 from ocs.charging.working_set import ReviewItem, WorkingSet
 from ocs.errors import ConflictError
 from ocs.ledger.account import Account, Bucket, Identifier, OperatorAction
-from ocs.store import records, schema
+from ocs.store import records, schema, server_requests
 from ocs.store.hot import Statements, expect
 
 INSERT_ROWS = 1000
@@ -91,6 +91,7 @@ def write(
     for item in working_set.resolved_reviews:
         _resolve(connection, item)
     write_actions(connection, working_set.actions)
+    server_requests.insert_all(connection, working_set.server_requests)
 
 
 def write_actions(connection: Connection, actions: Sequence[OperatorAction]) -> None:

@@ -37,7 +37,8 @@ class PeerEntry:
 
     origin_host: str
     """Lower case DiameterIdentity."""
-    profile: str = "generic"
+    profile: str = "auto"
+    """Name of a client profile, or that the server shall find it (ocs.profiles)."""
     relay: bool = False
     """An agent: its clients' restarts say nothing about it (D19)."""
     source_networks: tuple[str, ...] = ()
@@ -137,7 +138,8 @@ class Store(Protocol):
         """Write a request that was changed, and the new ones that it was spread into, together.
 
         Compared by version, which is raised in ``request``; False, and nothing is written, when
-        somebody else has changed it since it was read.
+        somebody else has changed it since it was read. One that was spread over no session at
+        all is removed when it is finished.
         """
 
     def server_request_target(

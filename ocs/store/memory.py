@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from ocs.amounts import Unit
 from ocs.charging.messages import Identity
-from ocs.charging.server_requests import RequestState, ServerRequest
+from ocs.charging.server_requests import FINISHED, RequestState, ServerRequest
 from ocs.charging.session import FAMILY_OCTETS, Session, SessionState
 from ocs.charging.working_set import (
     AccountState,
@@ -308,6 +308,8 @@ class MemoryStore:
             request.version += 1
             for row in (request, *spread):
                 self._server_requests[row.server_request_id] = copy(row)
+            if request.state in FINISHED and not request.session_key and not request.spread:
+                del self._server_requests[request.server_request_id]
             return True
 
     def server_request_target(

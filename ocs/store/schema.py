@@ -166,6 +166,49 @@ movement = Table(
 )
 """One ledger line, ledger.account.Movement; only ever inserted (and carried forward by pruning)."""
 
+server_request = Table(
+    "server_request",
+    metadata,
+    Column("account_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("server_request_id", BigInteger, primary_key=True, autoincrement=False),
+    _number("version"),
+    Column("session_key", LargeBinary(16), nullable=False),
+    Column("command", SmallInteger, nullable=False),
+    Column("trigger", SmallInteger, nullable=False),
+    _number("created_ns"),
+    _number("due_ns"),
+    Column("rating_group", BigInteger),
+    Column("service_identifier", BigInteger),
+    _number("attempts"),
+    _number("agreed"),
+    Column("state", SmallInteger, nullable=False),
+    Column("result_code", Integer, nullable=False),
+    Column("node", SmallInteger, nullable=False),
+    _number("sent_ns"),
+    _number("finished_ns"),
+    Column("session_id", Text, nullable=False),
+    Column("sub_session_id", BigInteger),
+    Column("origin_host", Text, nullable=False),
+    Column("peer", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("operator", Text, nullable=False),
+    _number("reached_account"),
+    Column("reached_session", LargeBinary(16), nullable=False),
+    _number("spread"),
+    **_UPDATED,
+)
+"""What the server has to ask a client, charging.server_requests.ServerRequest. ``account_id`` 0
+stands for all accounts, an empty ``session_key`` for all sessions; ``due_ns`` is 0 when it is
+finished."""
+
+Index(
+    "ix_server_request_due_ns_server_request_id",
+    server_request.c.due_ns,
+    server_request.c.server_request_id,
+    postgresql_where=server_request.c.due_ns > 0,
+    sqlite_where=server_request.c.due_ns > 0,
+)
+
 identifier = Table(
     "identifier",
     metadata,

@@ -16,8 +16,8 @@ from ocs.charging.session import FAMILY_OCTETS, SessionState
 from ocs.charging.working_set import RequestKey, WorkingSet
 from ocs.clock import IdSource
 from ocs.errors import StoreUnusableError
-from ocs.ledger.account import Identifier, OperatorAction
-from ocs.store import cold, dialects, hot, migrations, records, schema
+from ocs.ledger.account import Account, Identifier, OperatorAction
+from ocs.store import cold, dialects, hot, migrations, records, schema, server_requests
 from ocs.store.interface import (
     DueBucket,
     DueSession,
@@ -189,6 +189,57 @@ class SqlStore:
             self._transactions.read(
                 lambda connection: self._statements.answers(connection, [key]), "stored answers"
             )
+        )
+
+    # ----------------------------------------------------------------- requests to clients
+
+    def due_server_requests(
+        self, now_ns: int, limit: int, after: tuple[int, int] = (0, 0)
+    ) -> list[ServerRequest]:
+        """See interface.Store.due_server_requests."""
+        return self._transactions.read(
+            lambda connection: server_requests.due(connection, now_ns, limit, after), ""
+        )
+
+    def claim_server_request(self, request: ServerRequest, node: int, until_ns: int) -> bool:
+        """See interface.Store.claim_server_request."""
+        request.node, request.due_ns = node, until_ns
+        return self.update_server_request(request)
+
+    def update_server_request(
+        self, request: ServerRequest, spread: Sequence[ServerRequest] = ()
+    ) -> bool:
+        """See interface.Store.update_server_request."""
+        written = self._transactions.run(
+            lambda connection, _attempt: server_requests.write(connection, request, spread),
+            "request to a client",
+        )
+        request.version += written
+        return written
+
+    def server_request_target(
+        self, account_id: int, session_key: bytes
+    ) -> tuple[Account, Session | None] | None:
+        """See interface.Store.server_request_target."""
+        return self._transactions.read(
+            lambda connection: server_requests.target(connection, account_id, session_key), ""
+        )
+
+    def open_sessions_of(
+        self, account_id: int, after: tuple[int, bytes], limit: int
+    ) -> list[tuple[bytes, Session]]:
+        """See interface.Store.open_sessions_of."""
+        return self._transactions.read(
+            lambda connection: server_requests.open_sessions(connection, account_id, after, limit),
+            "",
+        )
+
+    def waiting_server_requests(
+        self, names: Sequence[tuple[int, bytes]]
+    ) -> set[tuple[bytes, int]]:
+        """See interface.Store.waiting_server_requests."""
+        return self._transactions.read(
+            lambda connection: server_requests.waiting(connection, names), ""
         )
 
     # ----------------------------------------------------------------- what operators provide
