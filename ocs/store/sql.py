@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, Select, bindparam, delete, insert, select, text, update
 
 from ocs.charging.messages import Identity
-from ocs.charging.session import FAMILY_OCTETS, SessionState
+from ocs.charging.server_requests import ServerRequest
+from ocs.charging.session import FAMILY_OCTETS, Session, SessionState
 from ocs.charging.working_set import RequestKey, WorkingSet
 from ocs.clock import IdSource
 from ocs.errors import StoreUnusableError
