@@ -4,11 +4,13 @@
 in flight, everything queued in this turn goes to the store's thread at once, so an idle server
 answers a lone request without waiting. Every request gets exactly one reply, at the latest at its
 deadline (D20).
+
+As long as all that waits fits into one batch, nobody can be in another's way and the queue is a
+list. Only beyond that are requests sorted by connection and taken in turns (``fairness``).
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,12 +18,15 @@ from typing import Protocol
 import structlog
 
 from ocs.charging.messages import ChargingReply, ChargingRequest, Outcome
-from ocs.clock import NS_PER_SECOND, Clock
+from ocs.clock import NS_PER_MILLISECOND, NS_PER_SECOND, Clock
+from ocs.service.fairness import FairLanes
 from ocs.service.masking import mask_session_id
 from ocs.service.worker import DelayedCall, Loop, Worker
 
 SWEEP_SECONDS = 0.1
 """How late a reply to a request past its deadline may be."""
+FORESIGHT_MAX_NS = 500 * NS_PER_MILLISECOND
+"""The longest that the next batch is expected to take, whatever the last one took."""
 
 _log = structlog.get_logger(__name__)
 
@@ -32,7 +37,10 @@ DecideBatch = Callable[[list[ChargingRequest]], Sequence[ChargingReply]]
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """``max_batch`` requests are decided in one transaction, ``max_queue`` may wait."""
+    """``max_batch`` requests are decided in one transaction, ``max_queue`` may wait.
+
+    In a full queue a connection has its share: ``max_queue`` divided by the connections that wait.
+    """
 
     max_batch: int = 256
     max_queue: int = 20_000
@@ -51,7 +59,7 @@ class BatchObserver(Protocol):
         """A batch was decided in ``seconds``; ``now_ns`` is the monotonic clock."""
 
     def refused(self, reason: str, count: int) -> None:
-        """Requests were answered undecided: ``queue-full``, ``late`` or ``stopping``."""
+        """Requests were answered undecided: ``queue-full``, ``too-old``, ``late``, ``stopping``."""
 
 
 class Job:
@@ -94,7 +102,14 @@ class Batcher:
         self._clock = clock
         self._observer = observer
         self._limits = limits
-        self._queue: deque[Job] = deque()
+        self._queue: list[Job] = []
+        """What has come since the last batch was taken, in order of arrival."""
+        self._lanes: FairLanes[Job] = FairLanes()
+        """What the last batch had no room for."""
+        self._room = limits.max_queue
+        """What ``_queue`` may hold beside ``_lanes``."""
+        self._batch_ns = 0
+        """What the last batch took."""
         self._in_flight: list[Job] = []
         self._hand_over_call: DelayedCall | None = None
         self._sweep_call: DelayedCall | None = None
@@ -103,7 +118,7 @@ class Batcher:
     @property
     def queued(self) -> int:
         """Requests that wait for a batch."""
-        return len(self._queue)
+        return len(self._queue) + self._lanes.size
 
     @property
     def in_flight(self) -> int:
@@ -116,11 +131,11 @@ class Batcher:
         A repetition of a request that still waits needs no care here: batches are decided one
         after the other, so it finds the stored answer, or its twin in the same batch.
         """
-        if len(self._queue) >= self._limits.max_queue:
-            self._observer.refused("queue-full", 1)
-            Job(request, callback).answer(_busy("too many requests are waiting"), late=False)
+        job = Job(request, callback)
+        if len(self._queue) >= self._room:
+            self._submit_to_full(job)
             return
-        self._queue.append(Job(request, callback))
+        self._queue.append(job)
         if not self._in_flight and self._hand_over_call is None:
             self._hand_over_call = self._loop.callLater(0, self._hand_over)
         if self._sweep_call is None:
@@ -128,30 +143,54 @@ class Batcher:
 
     def when_idle(self, done: Callable[[], None]) -> None:
         """Call ``done`` as soon as nothing is queued or in flight, perhaps at once."""
-        if self._queue or self._in_flight:
+        if self.queued or self._in_flight:
             self._when_idle.append(done)
         else:
             done()
 
     def refuse_queued(self) -> None:
         """Answer TOO_BUSY to everything not yet in flight: the end of a bounded stop."""
-        jobs, self._queue = list(self._queue), deque()
-        self._observer.refused("stopping", len(jobs))
+        self._sort_queue()
+        jobs = self._lanes.take_if(lambda _: True)
+        self._room = self._limits.max_queue
+        self._refuse(jobs, "stopping", "the server is stopping")
+
+    def _submit_to_full(self, job: Job) -> None:
+        """Refuse a request, or in its place the newest of a connection beyond its share."""
+        self._sort_queue()
+        lanes, peer = self._lanes, job.request.peer
+        own = lanes.waiting_of(peer)
+        share = self._limits.max_queue // (lanes.peers + (not own))
+        victim = None if own >= share else lanes.take_newest_beyond(share)
+        if victim is not None:
+            lanes.add((job,))
+        self._refuse([victim or job], "queue-full", "too many requests are waiting")
+
+    def _sort_queue(self) -> None:
+        """Move what waits into the lanes of its connections."""
+        queue, self._queue = self._queue, []
+        self._lanes.add(queue)
+        self._room = self._limits.max_queue - self._lanes.size
+
+    def _refuse(self, jobs: Sequence[Job], reason: str, text: str) -> None:
+        if jobs:
+            self._observer.refused(reason, len(jobs))
         for job in jobs:
-            job.answer(_busy("the server is stopping"), late=False)
+            job.answer(_busy(text), late=False)
 
     def _hand_over(self) -> None:
         self._hand_over_call = None
         if self._in_flight:
             return
         now = self._clock.monotonic_ns()
-        batch: list[Job] = []
-        late: list[Job] = []
         queue = self._queue
-        while queue and len(batch) < self._limits.max_batch:
-            job = queue.popleft()
-            (late if job.request.deadline_ns < now else batch).append(job)
-        self._answer_late(late)
+        if self._lanes.size or len(queue) > self._limits.max_batch:
+            batch = self._take_turns(now)
+        else:
+            self._queue = []
+            batch = [job for job in queue if job.request.deadline_ns >= now]
+            if len(batch) != len(queue):
+                self._answer_late([job for job in queue if job.request.deadline_ns < now])
         if not batch:
             self._tell_idle()
             return
@@ -161,6 +200,21 @@ class Batcher:
             lambda: self._decide_timed(requests),
             lambda result, error: self._decided(batch, result, error),
         )
+
+    def _take_turns(self, now: int) -> list[Job]:
+        """Return the next batch when more waits than fits, without what would be late by its end.
+
+        Under overload the oldest requests are the ones nobody waits for any more: deciding them
+        would make those behind them late too.
+        """
+        self._sort_queue()
+        worth_ns = now + min(self._batch_ns, FORESIGHT_MAX_NS)
+        batch, old = self._lanes.take(self._limits.max_batch, worth_ns)
+        self._room = self._limits.max_queue - self._lanes.size
+        self._answer_late([job for job in old if job.request.deadline_ns < now])
+        in_time = [job for job in old if job.request.deadline_ns >= now]
+        self._refuse(in_time, "too-old", "not to be decided in time")
+        return batch
 
     def _decide_timed(self, requests: list[ChargingRequest]) -> tuple[Sequence[ChargingReply], int]:
         started = self._clock.monotonic_ns()
@@ -174,9 +228,11 @@ class Batcher:
         error: BaseException | None,
     ) -> None:
         self._in_flight = []
+        if result is not None:
+            self._batch_ns = result[1]
         # The next batch starts before these answers are written, so that its wait for the disk
         # and the writing of answers overlap.
-        if self._queue:
+        if self._queue or self._lanes.size:
             self._hand_over()
         requests = [job.request for job in batch]
         if result is None:
@@ -197,17 +253,20 @@ class Batcher:
         The batch in flight goes on: what it commits is found by the client's retransmission.
         """
         now = self._clock.monotonic_ns()
-        late = [job for job in self._queue if job.request.deadline_ns < now]
-        if late:
-            self._queue = deque(job for job in self._queue if job.request.deadline_ns >= now)
-        late += [
+        late = [
             job
             for job in self._in_flight
             if job.callback is not None and job.request.deadline_ns < now
         ]
-        self._answer_late(late)
+        old = [job for job in self._queue if job.request.deadline_ns < now]
+        if old:
+            self._queue = [job for job in self._queue if job.request.deadline_ns >= now]
+        if self._lanes.size:
+            old += self._lanes.take_if(lambda job: job.request.deadline_ns < now)
+            self._room = self._limits.max_queue - self._lanes.size
+        self._answer_late(late + old)
         self._sweep_call = None
-        if self._queue or self._in_flight:
+        if self.queued or self._in_flight:
             self._sweep_call = self._loop.callLater(SWEEP_SECONDS, self._sweep)
         self._tell_idle()
 
@@ -220,7 +279,7 @@ class Batcher:
             self._observer.refused("late", count)
 
     def _tell_idle(self) -> None:
-        if self._when_idle and not self._queue and not self._in_flight:
+        if self._when_idle and not self.queued and not self._in_flight:
             waiting, self._when_idle = self._when_idle, []
             for done in waiting:
                 done()

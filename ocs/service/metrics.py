@@ -34,7 +34,7 @@ LATENCY_BOUNDS_NS = tuple(
 )
 STORE_BOUNDS_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-REFUSALS = ("queue-full", "late", "stopping")
+REFUSALS = ("queue-full", "too-old", "late", "stopping")
 ERRORS = ("unreadable", "routing", "command", "busy", "silent")
 
 
