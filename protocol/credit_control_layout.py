@@ -111,6 +111,20 @@ def _number(outline: Outline, position: int, start: int, stop: int) -> str:
     return outline.value(start, code)
 
 
+def _rat_type(outline: Outline, position: int, start: int, stop: int) -> str:
+    if stop - start != 1:
+        return outline.dynamic(information.read_rat_type, position, start, stop)
+    number = outline.value(start, "B")
+    outline.miss_unless(f"not 48 <= {number} <= 57")  # the digits, which the walk reads
+    return number
+
+
+def _network(outline: Outline, position: int, start: int, stop: int) -> str:
+    if stop - start == information.PLMN_OCTETS:
+        return outline.dynamic(information.read_network, position, start, stop)
+    return outline.text(start, stop)
+
+
 def _nsapi(outline: Outline, position: int, start: int, stop: int) -> str:
     if stop - start != 1 or outline.data[start:stop] not in information.HEX_DIGITS:
         return outline.dynamic(information.read_nsapi, position, start, stop)
@@ -147,18 +161,19 @@ _INFORMATION_SHAPES: Mapping[Any, Shape] = {
     groups.read_equipment: partial(_group, UserEquipmentInfo, groups.EQUIPMENT),
     information.read_number_in_octets: _number,
     information.read_charging_id: _number,
+    information.read_rat_type: _rat_type,
+    information.read_network: _network,
     information.read_nsapi: _nsapi,
     information.read_imei: _imei,
     members.read_address: _address,
     information.read_media_name: partial(_member_of, information.MEDIA, "name"),
-    information.read_address_data: partial(_member_of, information.ADDRESS, "data"),
 }
 
 
 def outline_information(payload: bytes, lenient: Leniency) -> Outline:
     """The outline of a payload that `read_service_information` accepted; NotLearnableError."""
     parts: dict[str, str] = {}
-    recipients: list[str] = []
+    recipients: list[tuple[str, str]] = []
 
     def part(table: Table) -> Shape:
         def shape(outline: Outline, _position: int, start: int, stop: int) -> None:
@@ -166,10 +181,19 @@ def outline_information(payload: bytes, lenient: Leniency) -> Outline:
 
         return shape
 
+    def originator(outline: Outline, _position: int, start: int, stop: int) -> None:
+        found = outline.members(start, stop, information.ADDRESS)
+        if "data" in found:
+            parts["originator"] = found["data"]
+            parts["originator_type"] = found.get("type", "-1")
+
+    def recipient(outline: Outline, _position: int, start: int, stop: int) -> None:
+        found = outline.members(start, stop, information.ADDRESS)
+        if "data" in found:
+            recipients.append((found["data"], found.get("type", "-1")))
+
     def recipient_info(outline: Outline, _position: int, start: int, stop: int) -> None:
-        addresses = outline.members(start, stop, information.RECIPIENT).get("addresses")
-        if addresses is not None:
-            recipients.append(f"*{addresses}")
+        outline.members(start, stop, information.RECIPIENT)
 
     shapes: dict[Any, Shape] = {
         **_INFORMATION_SHAPES,
@@ -177,6 +201,8 @@ def outline_information(payload: bytes, lenient: Leniency) -> Outline:
         information.read_ims: part(information.IMS),
         information.read_sms: part(information.SMS),
         information.read_event_type: part(information.EVENT_TYPE),
+        information.read_originator: originator,
+        information.read_party: recipient,
         information.read_recipients: recipient_info,
     }
     unknown_allowed = lenient.unknown_in_service_information
@@ -189,7 +215,7 @@ def outline_information(payload: bytes, lenient: Leniency) -> Outline:
     return outline
 
 
-def _flattened(parts: dict[str, str], recipients: list[str]) -> dict[str, str]:
+def _flattened(parts: dict[str, str], recipients: list[tuple[str, str]]) -> dict[str, str]:
     """As `read_service_information` does: of repeated members the first, addresses in a row."""
     for repeated, single in (
         ("serving_node_types", "serving_node_type"),
@@ -198,7 +224,8 @@ def _flattened(parts: dict[str, str], recipients: list[str]) -> dict[str, str]:
         if repeated in parts:
             parts[single] = f"{parts.pop(repeated)}[0]"
     if recipients:
-        parts["recipients"] = f"({', '.join(recipients)},)"
+        parts["recipients"] = f"({', '.join(data for data, _ in recipients)},)"
+        parts["recipient_types"] = f"({', '.join(kind for _, kind in recipients)},)"
     if "emergency" in parts:
         parts["emergency"] = f"{parts['emergency']} != 0"
     return parts

@@ -10,6 +10,7 @@ from typing import Any
 from protocol.credit_control import SubscriptionId
 from protocol.credit_control_groups import read_equipment, read_subscription_id
 from protocol.dictionary import VENDOR_3GPP
+from protocol.locations import network_digits
 from protocol.members import (
     INVALID_AVP_VALUE,
     LENIENT,
@@ -33,6 +34,7 @@ from protocol.members import (
 )
 
 HEX_DIGITS = b"0123456789ABCDEFabcdef"
+PLMN_OCTETS = 3
 
 
 @dataclass(slots=True)
@@ -41,7 +43,8 @@ class ServiceInformation:
 
     `rat_type` is the octet of TS 29.061 (6 is E-UTRAN), `user_location` and `ms_time_zone` are
     the raw octets, `charging_id` is a number whichever way it was sent, `nsapi` is 0 to 15,
-    `cause_code` is 0 or less for success, `recipients` are the addresses of a short message.
+    `cause_code` is 0 or less for success. `recipients` are the addresses of a short message and
+    `recipient_types` their Address-Types, -1 where none was given.
     """
 
     subscription_ids: tuple[SubscriptionId, ...] = ()
@@ -75,6 +78,7 @@ class ServiceInformation:
     called_party: str | None = None
     called_asserted_identities: tuple[str, ...] = ()
     requested_party: str | None = None
+    routing_number: str | None = None
     alternate_charged_party: str | None = None
     ims_charging_identifier: str | None = None
     visited_network: str | None = None
@@ -87,7 +91,9 @@ class ServiceInformation:
     sm_message_type: int | None = None
     smsc_address: str | None = None
     originator: str | None = None
+    originator_type: int | None = None
     recipients: tuple[str, ...] = ()
+    recipient_types: tuple[int, ...] = ()
     number_of_messages: int | None = None
     data_coding_scheme: int | None = None
     sm_discharge_time_ns: int | None = None
@@ -99,6 +105,26 @@ def read_number_in_octets(reading: Reading, position: int, start: int, stop: int
     if 1 <= size <= 4:
         return int.from_bytes(reading.data[start:stop], "big")
     return _refused(reading, position, stop, f"a number of {size} octets")
+
+
+def read_rat_type(reading: Reading, position: int, start: int, stop: int) -> int | None:
+    """3GPP-RAT-Type, one octet; by some gateways the digits of the number.
+
+    The numbers 48 to 57 are also the digits 0 to 9 and are read as these: what they mean does not
+    occur on Gy.
+    """
+    payload = reading.data[start:stop]
+    if payload.isdigit() and len(payload) <= 3 and reading.leniency.raw_3gpp_octets:
+        return int(payload)
+    return read_number_in_octets(reading, position, start, stop)
+
+
+def read_network(reading: Reading, position: int, start: int, stop: int) -> str | None:
+    """MCC and MNC as text; by some gateways the three octets of a PLMN."""
+    payload = reading.data[start:stop]
+    if len(payload) == PLMN_OCTETS and reading.leniency.raw_3gpp_octets and not payload.isdigit():
+        return network_digits(payload) or read_text(reading, position, start, stop)
+    return read_text(reading, position, start, stop)
 
 
 def read_charging_id(reading: Reading, position: int, start: int, stop: int) -> int | None:
@@ -143,12 +169,12 @@ PS: Table = dict(
         text("3GPP-Selection-Mode", "selection_mode"),
         text("3GPP-Charging-Characteristics", "charging_characteristics"),
         text("3GPP-IMSI-MCC-MNC", "imsi_mcc_mnc"),
-        text("3GPP-SGSN-MCC-MNC", "sgsn_mcc_mnc"),
+        one("3GPP-SGSN-MCC-MNC", "sgsn_mcc_mnc", read_network),
         text("3GPP-GGSN-MCC-MNC", "ggsn_mcc_mnc"),
         one("3GPP-NSAPI", "nsapi", read_nsapi),
         octets("3GPP-MS-TimeZone", "ms_time_zone"),
         octets("3GPP-User-Location-Info", "user_location"),
-        one("3GPP-RAT-Type", "rat_type", read_number_in_octets),
+        one("3GPP-RAT-Type", "rat_type", read_rat_type),
         one("User-Equipment-Info", "imei", read_imei),
         text("Charging-Rule-Base-Name", "charging_rule_base_name"),
         many("Serving-Node-Type", "serving_node_types", read_number_in_octets),
@@ -180,6 +206,7 @@ IMS: Table = dict(
         text("Called-Party-Address", "called_party"),
         many_in_tuple("Called-Asserted-Identity", "called_asserted_identities", read_text),
         text("Requested-Party-Address", "requested_party"),
+        text("Number-Portability-Routing-Information", "routing_number"),
         text("Alternate-Charged-Party-Address", "alternate_charged_party"),
         text("IMS-Charging-Identifier", "ims_charging_identifier"),
         text("IMS-Visited-Network-Identifier", "visited_network"),
@@ -193,18 +220,31 @@ IMS: Table = dict(
 ADDRESS: Table = dict([text("Address-Data", "data"), i32("Address-Type", "type")])
 
 
-def read_address_data(reading: Reading, _position: int, start: int, stop: int) -> str | None:
-    """Address-Data of an address with its type."""
-    data: str | None = read_members(reading, start, stop, ADDRESS).get("data")
-    return data
+def read_party(
+    reading: Reading, _position: int, start: int, stop: int
+) -> tuple[str, int] | None:
+    """Address-Data of the sender or a recipient with its Address-Type, -1 where it has none."""
+    found = read_members(reading, start, stop, ADDRESS)
+    return (found["data"], found.get("type", -1)) if "data" in found else None
 
 
-RECIPIENT: Table = dict([many("Recipient-Address", "addresses", read_address_data)])
+def read_originator(
+    reading: Reading, position: int, start: int, stop: int
+) -> tuple[str, int] | None:
+    """Who sent a short message."""
+    return read_party(reading, position, start, stop)
 
 
-def read_recipients(reading: Reading, _position: int, start: int, stop: int) -> list[str]:
+RECIPIENT: Table = dict([many("Recipient-Address", "addresses", read_party)])
+
+
+def read_recipients(
+    reading: Reading, _position: int, start: int, stop: int
+) -> list[tuple[str, int]]:
     """The addresses of one Recipient-Info."""
-    addresses: list[str] = read_members(reading, start, stop, RECIPIENT).get("addresses", [])
+    addresses: list[tuple[str, int]] = read_members(reading, start, stop, RECIPIENT).get(
+        "addresses", []
+    )
     return addresses
 
 
@@ -213,7 +253,7 @@ SMS: Table = dict(
         i32("SMS-Node", "sms_node"),
         i32("SM-Message-Type", "sm_message_type"),
         address("SMSC-Address", "smsc_address"),
-        one("Originator-Received-Address", "originator", read_address_data),
+        one("Originator-Received-Address", "originator", read_originator),
         many("Recipient-Info", "recipient_infos", read_recipients),
         u32("Number-Of-Messages-Sent", "number_of_messages"),
         i32("Data-Coding-Scheme", "data_coding_scheme"),
@@ -272,7 +312,10 @@ def _flatten(values: dict[str, Any]) -> dict[str, Any]:
     networks = values.pop("access_network_informations", None)
     if networks:
         values["access_network_information"] = networks[0]
-    infos = values.pop("recipient_infos", ())
-    values["recipients"] = tuple(recipient for info in infos for recipient in info)
+    if "originator" in values:
+        values["originator"], values["originator_type"] = values["originator"]
+    parties = [party for info in values.pop("recipient_infos", ()) for party in info]
+    values["recipients"] = tuple(data for data, _ in parties)
+    values["recipient_types"] = tuple(kind for _, kind in parties)
     values["emergency"] = values.pop("emergency", 0) != 0
     return values

@@ -352,6 +352,52 @@ def numbered(number: int, avps: bytes = b"") -> bytes:
     return gateway_messages.ccr(head + b"".join(parts) + avps)
 
 
+PS, SMS = 874, 2000
+
+
+def _addresses(*given: tuple[int | None, str]) -> bytes:
+    return b"".join(
+        encode_grouped(
+            1201,
+            (b"" if kind is None else encode_i32(899, kind, TGPP)) + encode_utf8(897, data, TGPP),
+            TGPP,
+        )
+        for kind, data in given
+    )
+
+
+@pytest.mark.parametrize(
+    "group,first,then",
+    [
+        (PS, encode_avp(21, b"\x06", TGPP), encode_avp(21, b"\x02", TGPP)),
+        (PS, encode_avp(21, b"\x06", TGPP), encode_avp(21, b"2", TGPP)),
+        (PS, encode_avp(21, b"06", TGPP), encode_avp(21, b"\x00\x06", TGPP)),
+        (PS, encode_avp(18, b"21407", TGPP), encode_avp(18, b"31041", TGPP)),
+        (PS, encode_avp(18, b"\x12\xf4\x70", TGPP), encode_avp(18, b"214", TGPP)),
+        (PS, encode_avp(18, b"21407", TGPP), encode_avp(18, b"\xff\xff\xff\xff\xff", TGPP)),
+        (
+            SMS,
+            encode_grouped(2026, _addresses((1, "34600"), (None, "a@b")), TGPP),
+            encode_grouped(2026, _addresses((4, "00049"), (None, "c@d")), TGPP),
+        ),
+        (
+            SMS,
+            encode_grouped(2027, _addresses((1, "34600"))[12:], TGPP),
+            encode_grouped(2027, _addresses((6, "Bank1"))[12:], TGPP),
+        ),
+        (SMS, encode_grouped(2026, b"", TGPP), encode_grouped(2026, b"", TGPP)),
+    ],
+)
+def test_values_with_two_spellings_are_read_like_the_walk_reads_them(group, first, then):
+    reader = InformationReader()
+    for member in (*[first] * (SIGHTINGS + 1), then, first):
+        payload = encode_grouped(group, member, TGPP)
+        expected = outcome(partial(read_service_information, payload))
+        assert outcome(partial(reader.read, payload)) == expected
+    assert reader.layouts.hits
+    assert not reader.layouts.rejected
+
+
 def test_hostile_layouts_keep_memory_and_building_bounded():
     outlines = 0
 

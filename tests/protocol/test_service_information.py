@@ -68,6 +68,46 @@ def test_several_recipients_are_all_found():
     assert read_service_information(sms).recipients == ("1", "2", "3")
 
 
+def test_sender_and_recipients_say_what_kind_of_address_they_have():
+    def address(code: int, data: str, kind: int | None) -> bytes:
+        said = b"" if kind is None else encode_i32(899, kind, 10415)
+        return encode_avp(code, said + encode_utf8(897, data, 10415), 10415)
+
+    recipients = address(1201, "4920", 4) + address(1201, "a@b.example", None)
+    sms = encode_avp(
+        2000, address(2027, "15550001", 1) + encode_avp(2026, recipients, 10415), 10415
+    )
+    info = read_service_information(sms)
+    assert (info.originator, info.originator_type) == ("15550001", 1)
+    assert (info.recipients, info.recipient_types) == (("4920", "a@b.example"), (4, -1))
+
+
+@pytest.mark.rule("T277", "G-009")
+@pytest.mark.parametrize(
+    "octets,number",
+    [(b"\x06", 6), (b"6", 6), (b"06", 6), (b"10", 10), (b"\x0a", 10), (b"\x00\x00\x00\x06", 6)],
+)
+@pytest.mark.parametrize("flags", [0x40, 0])
+def test_a_radio_access_is_one_octet_or_its_digits(octets, number, flags):
+    assert read_service_information(ps(encode_avp(21, octets, 10415, flags))).rat_type == number
+
+
+def test_a_radio_access_in_digits_is_not_what_a_strict_reader_reads():
+    assert read_service_information(ps(encode_avp(21, b"6", 10415)), STRICT).rat_type == 0x36
+
+
+@pytest.mark.rule("G-009")
+@pytest.mark.parametrize("octets", [b"21407", bytes.fromhex("12f470")])
+def test_a_serving_network_is_digits_or_the_octets_of_a_plmn(octets):
+    assert read_service_information(ps(encode_avp(18, octets, 10415))).sgsn_mcc_mnc == "21407"
+
+
+def test_a_serving_network_that_is_neither_is_refused():
+    with pytest.raises(RemoteProtocolError) as caught:
+        read_service_information(ps(encode_avp(18, b"\xff\xff\xff", 10415)))
+    assert caught.value.result_code == 5004
+
+
 def test_an_emergency_call_is_marked():
     ims = encode_avp(876, encode_i32(2322, 1, 10415) + encode_i32(861, -1, 10415), 10415)
     info = read_service_information(ims)
