@@ -63,8 +63,8 @@ class Decision:
     """One request on its way to a reply."""
 
     __slots__ = (
-        "charged", "context", "index", "plan", "posting", "request", "request_id", "session",
-        "state", "working_set",
+        "charged", "context", "index", "plan", "plan_code", "posting", "request", "request_id",
+        "session", "state", "working_set",
     )
 
     def __init__(
@@ -82,7 +82,8 @@ class Decision:
         self.session = session
         version = session.catalogue_version if session else context.current_version
         self.index: CatalogIndex | None = context.catalogues.get(version)
-        plan_code = session.plan if session else state.account.plan
+        self.plan_code = plan_code = session.plan if session else state.account.plan
+        """The plan that usage of this request is charged by, also when the session changes it."""
         self.plan: Plan | None = self.index.catalog.plans.get(plan_code) if self.index else None
         self.request_id = working_set.new_request_id()
         self.posting = entries.Posting(

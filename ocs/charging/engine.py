@@ -6,6 +6,7 @@
     Open    INITIAL, not a duplicate         UNABLE_TO_COMPLY, session untouched (D04)   Open
     Open    UPDATE processed                 debit, release, reserve, restart Tcc        Open
     Open    UPDATE not processed             debit, release everything, the error        Idle
+    Open    UPDATE of an aborted session     as not processed: END_USER_SERVICE_DENIED   Idle
     Open    TERMINATION                      debit, release everything                   Idle
     Idle    UPDATE within the tombstone time debit, no grant (D11)                       Idle
     Idle    UPDATE, TERMINATION else         UNKNOWN_SESSION, orphan usage recorded      Idle
@@ -184,6 +185,10 @@ def _refuse_account(decision: Decision) -> ChargingReply | None:
         return ChargingReply(
             Outcome.END_USER_SERVICE_DENIED, reason="the account is blocked by the operator"
         )
+    if decision.session is not None and decision.session.aborted:
+        return ChargingReply(
+            Outcome.END_USER_SERVICE_DENIED, reason="the session was ended by the operator"
+        )
     return None
 
 
@@ -277,7 +282,7 @@ def _store(decision: Decision, key: RequestKey, reply: ChargingReply) -> None:
         balance_micro=balance,
         held_micro=held,
         catalogue_version=decision.posting.catalogue_version,
-        plan=decision.plan.code if decision.plan else decision.state.account.plan,
+        plan=decision.plan_code,
         termination_cause=request.termination_cause,
         anomaly=request.anomaly,
     )

@@ -146,6 +146,7 @@ def _refuse(decision: Decision, part: Part, policy: QuotaPolicy, size: Size) -> 
             Outcome.RATING_FAILED, f"plan has no price for service '{service.code}' here and now"
         )
         return
+    quota.refused = True
     stays = not (profile.grant_or_refuse or profile.only_terminate) and not size.short_of_others
     if stays and final.action is not FinalUnitAction.TERMINATE:
         quota.restricted = True
@@ -191,10 +192,12 @@ def _grant_money(
         )
         return Size()
     if amount <= 0 or amount > entries.available_micro(state, part.money):
+        quota.refused = True
         part.refuse(Outcome.CREDIT_LIMIT_REACHED, "the account cannot cover this amount")
         return Size()
     quota.holds = entries.hold(decision.working_set, part.money, amount)
     quota.granted = 0
+    quota.refused = False
     part.reply.granted = Units(money_micro=amount, money_currency=currency)
     _set_validity(decision, part, policy.validity_seconds)
     return Size(0, quota.holds, amount)

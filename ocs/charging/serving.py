@@ -6,7 +6,7 @@ C-005, C-021, C-022 and D01, D18, D24. Called by engine for every request of a s
 from __future__ import annotations
 
 from ocs.catalog.model import PRICED, UNCONTROLLED, Service, ServiceTerms
-from ocs.charging import granting, usage
+from ocs.charging import adoption, granting, usage
 from ocs.charging.decision import Decision, Part
 from ocs.charging.messages import (
     ChargedLine,
@@ -39,6 +39,8 @@ def serve(decision: Decision, session: Session, *, may_grant: bool) -> list[Serv
     reported: dict[int, int] = {}
     for part in parts:
         _settle(decision, part, reported)
+    if may_grant and adoption.is_outdated(decision, session):
+        parts = adoption.adopt(decision, session, parts, _find_quota)
     granted: set[int] = set()
     for part in parts:
         asked, quota = part.asked, part.quota

@@ -195,4 +195,4 @@ def open_quota(part: Part, rule: str, zone: str, slot_ns: int, units: int) -> No
     quota.rule, quota.zone, quota.slot_ns = rule, zone, slot_ns
     quota.tariff_change_ns = 0
     quota.granted = units
-    quota.restricted = False
+    quota.restricted = quota.refused = False
