@@ -15,6 +15,8 @@ from ocs import yamldoc
 from ocs.charging.profile import PROFILES
 from ocs.clock import NODE_MAX
 from ocs.errors import DocumentError, Problem
+from ocs.profiles import AUTO, Profile, with_own
+from ocs.settings_profiles import read_profiles
 from ocs.marked import Mapping, Scalar, unknown_word
 from ocs.settings_values import (
     ChargingSettings,
@@ -105,6 +107,8 @@ def parse_settings(text: str, source: str) -> Settings:
 
 def _read_diameter(group: Mapping) -> DiameterSettings:
     known = DiameterSettings()
+    profiles = read_profiles(group)
+    names = _profile_names(profiles)
     positive = _Bounded(group)
     settings = DiameterSettings(
         listen=_read_listeners(group, known.listen),
@@ -129,10 +133,11 @@ def _read_diameter(group: Mapping) -> DiameterSettings:
         max_output_octets=positive("max_output_octets", known.max_output_octets, 1 << 30, 1 << 16),
         accept_unknown_peers=group.boolean("accept_unknown_peers", known.accept_unknown_peers),
         unknown_peer_profile=group.choice(
-            "unknown_peer_profile", _profiles(), known.unknown_peer_profile
+            "unknown_peer_profile", names, known.unknown_peer_profile
         ),
         refuse_silently=group.boolean("refuse_silently", known.refuse_silently),
-        peers=_read_peers(group),
+        profiles=profiles,
+        peers=_read_peers(group, names),
     )
     group.finish()
     return settings
@@ -154,7 +159,7 @@ def _read_listeners(group: Mapping, default: tuple[Listener, ...]) -> tuple[List
     return tuple(listeners)
 
 
-def _read_peers(group: Mapping) -> tuple[PeerEntry, ...]:
+def _read_peers(group: Mapping, profiles: dict[str, str]) -> tuple[PeerEntry, ...]:
     peers: list[PeerEntry] = []
     lines: dict[str, int] = {}
     for entry in group.mappings("peers"):
@@ -167,7 +172,7 @@ def _read_peers(group: Mapping) -> tuple[PeerEntry, ...]:
         peers.append(
             PeerEntry(
                 origin_host=host,
-                profile=entry.choice("profile", _profiles(), "generic"),
+                profile=entry.choice("profile", profiles, AUTO),
                 relay=entry.boolean("relay", default=False),
                 source_networks=_unique(entry, "source_networks", _network),
                 comment=entry.text("comment", ""),
@@ -287,8 +292,8 @@ class _Bounded:
         return self._group.integer(key, default, minimum=minimum, maximum=maximum)
 
 
-def _profiles() -> dict[str, str]:
-    return {name: name for name in PROFILES}
+def _profile_names(own: tuple[Profile, ...]) -> dict[str, str]:
+    return {name: name for name in (AUTO, *with_own(own))}
 
 
 def _optional(group: Mapping, key: str, choices: dict[str, int]) -> int | None:

@@ -8,6 +8,7 @@ import re
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from ocs.profiles import AUTO, Profile
 from ocs.store.interface import PeerEntry
 
 _SECRET_OPTION = re.compile(r"([?&](?:password|sslpassword)=)[^&]*", re.IGNORECASE)
@@ -50,8 +51,10 @@ class DiameterSettings:
     max_output_octets: int = 4 << 20
     """What a peer may leave unread before it is disconnected."""
     accept_unknown_peers: bool = False
-    unknown_peer_profile: str = "generic"
+    unknown_peer_profile: str = AUTO
     refuse_silently: bool = False
+    profiles: tuple[Profile, ...] = ()
+    """An operator's own, besides those of ``ocs.profiles``."""
     peers: tuple[PeerEntry, ...] = ()
     """Allowed besides those that ``ocs peer allow`` puts into the database."""
 

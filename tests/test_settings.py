@@ -56,6 +56,7 @@ def changed_values():
     yield "diameter", "accept_unknown_peers", "true"
     yield "diameter", "unknown_peer_profile", "open5gs"
     yield "diameter", "refuse_silently", "true"
+    yield "diameter", "profiles", "[{name: our-smf}]"
     yield "diameter", "peers", "[{origin_host: pgw1.net.example}]"
     yield "database", "url", "postgresql://u:p@h/d"
     yield "database", "allow_unsafe", "true"

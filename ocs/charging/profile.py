@@ -1,7 +1,8 @@
 """What differs between clients, as neutral values that enter a decision (gateways, D20, D24).
 
-A peer names its profile; the front end puts the values on each request. Tolerated oddities of the
-wire format are the protocol layer's part of a profile and stand in service/profiles.py.
+The front end puts the values on each request. The other halves of a profile, by what signs a
+client is recognised and which oddities of its messages are accepted, stand in ocs/profiles.py. An
+operator may set each value by the name it has here.
 """
 
 from __future__ import annotations
@@ -22,14 +23,18 @@ class ClientProfile:
     """A refusal of the only service is said for the whole command (Kamailio; option of D01)."""
     grant_or_refuse: bool = False
     """2001 without granted units would mean unlimited service (D24)."""
-    answer_within_ns: int = 2 * NS_PER_SECOND
-    """D20: older requests are not decided any more."""
+    answer_within_ns: int = 10 * NS_PER_SECOND
+    """The longest that a client can wait; the server's own deadline is mostly shorter (D20)."""
     silent_when_late: bool = False
     """A late answer is worse than none (D20)."""
     tariff_change: bool = True
     """Understands Tariff-Time-Change; else validity ends at the switch (C-064)."""
     final_validity_seconds: int = 0
-    """Validity near the end of the balance where the server cannot re-authorise; 0 = policy's."""
+    """Longest validity near the end of the balance, that is of a grant after which the account
+    cannot pay for another slice: how soon a top-up is felt where a re-authorisation is not.
+    0 = as the catalogue says, always."""
+    announces_final_units: bool = True
+    """A last grant says that it is the last; else the next request is granted or refused."""
     only_terminate: bool = False
     """Any final-unit action is executed as TERMINATE."""
     bound_usage: bool = True
@@ -38,17 +43,17 @@ class ClientProfile:
     usage_tolerance_octets: int = 100_000_000
     refund_without_reference_micro: int = 0
     """Largest refund the client may ask for without naming the debit (M-014); 0 = none."""
-    reacts_to_reauth: bool = True
-    """Answers a Re-Auth-Request with a report; else it is spared the question."""
-    reacts_to_abort: bool = True
-    """Ends a session when it is asked to."""
-
     pools: bool = False
     """Understands credit pools (RFC 8506 5.1.2); else each service has a quota of its own."""
     dual_tariff_quota: bool = False
     """Takes two quotas around a tariff switch, one for each side (C-063)."""
     qos_final_unit: bool = False
     """Understands QoS-Final-Unit-Indication, which it is then sent beside the plain one (C-049)."""
+    reacts_to_reauth: bool = True
+    """Answers a Re-Auth-Request with a report; else it is spared the question."""
+    reacts_to_abort: bool = True
+    """Ends a session when it is asked to."""
+
 
 GENERIC = ClientProfile("generic")
 
@@ -62,14 +67,23 @@ PROFILES: dict[str, ClientProfile] = {
             grant_or_refuse=True,
             silent_when_late=True,
             tariff_change=False,
+            answer_within_ns=6 * NS_PER_SECOND,
             final_validity_seconds=60,
+            announces_final_units=False,
             only_terminate=True,
             reacts_to_reauth=False,
             reacts_to_abort=False,
         ),
-        ClientProfile("magma", grant_adds=True, grant_or_refuse=True, tariff_change=False),
+        ClientProfile(
+            "magma",
+            grant_adds=True,
+            grant_or_refuse=True,
+            answer_within_ns=2_500_000_000,
+            tariff_change=False,
+        ),
         ClientProfile("kamailio", refuse_at_command_level=True, tariff_change=False),
         ClientProfile("siphon", tariff_change=False),
+        ClientProfile("pyhss", tariff_change=False),
     )
 }
-"""Profiles by the name a peer entry gives."""
+"""The decision halves by the name a peer entry gives."""

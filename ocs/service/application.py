@@ -212,6 +212,7 @@ def server_options(settings: Settings) -> ServerOptions:
         limits=_limits(diameter),
         answer_within_ns=charging.answer_within_ms * NS_PER_MILLISECOND,
         country_code=charging.default_country_code,
+        profiles=diameter.profiles,
     )
 
 

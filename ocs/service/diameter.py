@@ -7,25 +7,26 @@ here runs on the reactor's thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
 
 from ocs.charging.messages import TOO_BUSY, ChargingReply, ChargingRequest, Outcome
-from ocs.charging.profile import GENERIC, PROFILES, ClientProfile
+from ocs.charging.profile import ClientProfile
 from ocs.clock import Clock
 from ocs.service.answers import AnswerDefaults, to_answer
 from ocs.service.batcher import Batcher
+from ocs.service.clients import Clients, Link, count_profiles
 from ocs.service.mapping import Arrival, attribute_reader, to_charging_request
 from ocs.service.peers import PeerDirectory
-from ocs.service.profiles import leniency
+from ocs.service.profiles import ProfileBook
 from ocs.service.refusals import RefusalLog
-from ocs.store.interface import PeerEntry
+from ocs.store.interface import ClientNote, PeerEntry
 from protocol import codec
 from protocol.answers import Origin, ResultCode, error_answer, request_echo
-from protocol.base import RELAY_APPLICATION, CapabilitiesExchangeRequest, DisconnectCause
+from protocol.base import CapabilitiesExchangeRequest, DisconnectCause
 from protocol.codec import Header, Limits
 from protocol.credit_control import (
     CREDIT_CONTROL_APPLICATION,
@@ -36,7 +37,6 @@ from protocol.credit_control_reader import partial_ccr_fields
 from protocol.credit_control_writer import write_cca
 from protocol.errors import LocalProtocolError, RemoteProtocolError
 from protocol.layout_cache import CcrReader, InformationReader
-from protocol.members import LENIENT, STRICT, Leniency
 from protocol.peer_events import DisconnectRequested, PeerClosed, PeerRecovered, PeerSuspect
 from protocol.peer_settings import PeerDecision
 from protocol.routing import LocalIdentity, route_check, route_check_values
@@ -65,23 +65,6 @@ class EdgeObserver(Protocol):
     errors: dict[str, int]
 
 
-class Link:
-    """One open connection with what is known about the peer at its other end."""
-
-    __slots__ = ("conn", "entry", "leniency", "origin_host", "profile")
-
-    def __init__(self, conn: DiameterProtocol, entry: PeerEntry, profile: ClientProfile) -> None:
-        self.conn = conn
-        self.origin_host = entry.origin_host
-        self.update(entry, profile)
-
-    def update(self, entry: PeerEntry, profile: ClientProfile) -> None:
-        """Take over what an operator has changed; requests in work keep what they had."""
-        self.entry = entry
-        self.profile = profile
-        self.leniency = leniency(entry.profile)
-
-
 @dataclass(frozen=True, slots=True)
 class Edge:
     """Who we are on the wire."""
@@ -90,12 +73,8 @@ class Edge:
     origin: Origin
     answers: AnswerDefaults
     limits: Limits = codec.DEFAULT_LIMITS
-    profiles: Mapping[str, ClientProfile] = field(default_factory=lambda: PROFILES)
+    profiles: ProfileBook = field(default_factory=ProfileBook)
     country_code: str = ""
-
-    def profile(self, entry: PeerEntry) -> ClientProfile:
-        """Return what holds for a peer's requests; a name nobody knows counts as generic."""
-        return self.profiles.get(entry.profile) or self.profiles[GENERIC.name]
 
 
 class DiameterService:
@@ -110,6 +89,7 @@ class DiameterService:
         observer: EdgeObserver,
         client_connected: Callable[[str, int], None],
         terminate_session: Callable[[str, int, Callable[[Outcome], None]], None],
+        note_client: Callable[[ClientNote], None],
     ) -> None:
         self._edge = edge
         self._directory = directory
@@ -122,10 +102,15 @@ class DiameterService:
         self._links: dict[DiameterProtocol, Link] = {}
         self.requests_read = CcrReader(edge.limits)
         self.information_read = InformationReader()
-        self._attributes = {
-            one.strict: attribute_reader(one, edge.country_code, self.information_read.read)
-            for one in (LENIENT, STRICT)
-        }
+        self._clients = Clients(
+            edge.profiles,
+            directory,
+            lambda lenient: attribute_reader(
+                lenient, edge.country_code, self.information_read.read
+            ),
+            clock,
+            note_client,
+        )
 
     # ------------------------------------------------------------------------------- peers
 
@@ -139,7 +124,7 @@ class DiameterService:
         for link in tuple(self._links.values()):
             if self._directory.is_welcome(link.origin_host):
                 entry = self._directory.entry_for(link.origin_host)
-                link.update(entry, self._edge.profile(entry))
+                self._clients.update(link, entry)
             elif link.conn.is_open:
                 _log.warning("peer is no longer allowed", origin_host=link.origin_host)
                 link.conn.disconnect(DisconnectCause.DO_NOT_WANT_TO_TALK_TO_YOU)
@@ -150,18 +135,17 @@ class DiameterService:
         if said is None:
             return
         entry = self._directory.entry_for(said.origin_host)
-        self._links[conn] = Link(conn, entry, self._edge.profile(entry))
+        link = self._links[conn] = self._clients.connected(conn, entry, said)
         self._directory.opened(said.origin_host, conn)
-        relay = entry.relay or RELAY_APPLICATION in said.applications
         _log.info(
             "peer connected",
             origin_host=entry.origin_host,
             address=conn.remote_address,
             profile=entry.profile,
-            relay=relay,
+            relay=link.relay,
             product=said.product_name,
         )
-        if not relay:
+        if not link.relay:
             # An agent's restart says nothing about the sessions of the clients behind it (D19).
             self._client_connected(entry.origin_host, said.origin_state_id or 0)
 
@@ -191,6 +175,10 @@ class DiameterService:
     # ---------------------------------------------------------------------------- requests
 
     def requests(self, conn: DiameterProtocol, batch: Sequence[tuple[Header, bytes]]) -> None:
+    def profile_counts(self) -> dict[str, int]:
+        """Return how many clients of each profile are on the open connections."""
+        return count_profiles(self._links.values())
+
         """Read what arrived together; each gets one answer, now or after its batch."""
         link = self._links.get(conn)
         if link is None:
@@ -229,7 +217,8 @@ class DiameterService:
         if routing is not None:
             self._refuse(link, header, message, routing, "routing")
             return
-        profile, lenient = self._client(link, ccr)
+        client = link.clients.get(ccr.origin_host) or self._clients.meet(link, ccr, message)
+        profile = client.profile
         try:
             request = to_charging_request(
                 ccr,
@@ -240,7 +229,7 @@ class DiameterService:
                     monotonic_ns,
                     header.end_to_end,
                     header.is_retransmitted,
-                    self._attributes[lenient.strict],
+                    client.read_attributes,
                 ),
             )
         except RemoteProtocolError as fault:
@@ -251,14 +240,6 @@ class DiameterService:
             self._batcher.submit(request, waiting)
         else:
             waiting(request, late=False)
-
-    def _client(self, link: Link, ccr: CreditControlRequest) -> tuple[ClientProfile, Leniency]:
-        """The profile of who made the request: behind a relay that is not the peer itself."""
-        if link.entry.relay:
-            entry = self._directory.known(ccr.origin_host)
-            if entry is not None:
-                return self._edge.profile(entry), leniency(entry.profile)
-        return link.profile, link.leniency
 
     def _other_command(self, link: Link, header: Header, message: bytes) -> None:
         fault = route_check(message, header, self._edge.identity)

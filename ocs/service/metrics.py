@@ -79,6 +79,7 @@ class Metrics(Collector):
         self.batch_size = Histogram(BATCH_BOUNDS)
         self.peer_events: Callable[[], Iterable[tuple[str, int]]] = tuple
         self.request_reads: Callable[[], Iterable[tuple[str, int]]] = tuple
+        self.clients: Callable[[], Iterable[tuple[str, int]]] = tuple
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -143,6 +144,12 @@ class Metrics(Collector):
             ("ocs_buckets_expired", "Buckets emptied by expiry.", self.buckets_expired),
         ):
             yield CounterMetricFamily(name, text, value=float(value))
+        clients = GaugeMetricFamily(
+            "ocs_clients", "Clients on open connections by their profile.", labels=["profile"]
+        )
+        for profile, count in sorted(self.clients()):
+            clients.add_metric([profile], float(count))
+        yield clients
         for name, (text, read) in self.gauges.items():
             yield GaugeMetricFamily(name, text, value=float(read()))
         latency = HistogramMetricFamily(

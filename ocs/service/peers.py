@@ -14,7 +14,7 @@ from typing import Protocol
 
 import structlog
 
-from ocs.charging.profile import GENERIC, PROFILES
+from ocs.profiles import AUTO
 from ocs.store.interface import PeerEntry
 from protocol.answers import ResultCode
 from protocol.grammar import identity_key
@@ -37,7 +37,7 @@ class PeerRules:
     """What holds for peers that nobody has named."""
 
     accept_unknown: bool = False
-    unknown_profile: str = GENERIC.name
+    unknown_profile: str = AUTO
     refuse_silently: bool = False
     """Close the connection of an unknown peer without an answer (B-044)."""
     allow_options: str = ""
@@ -126,12 +126,6 @@ class PeerDirectory:
                 f" to make it known: {self._allow_command(host)}",
                 origin_host=host,
                 address=address,
-            )
-        elif entry.profile not in PROFILES:
-            _log.warning(
-                "peer has an unknown client profile; generic is used",
-                origin_host=host,
-                profile=entry.profile,
             )
         return PeerDecision(accept=True, after_down=host in self._gave_up)
 

@@ -13,19 +13,20 @@ import structlog
 from ocs.catalog.model import Catalog
 from ocs.charging.decision import DecisionPolicy
 from ocs.charging.messages import Outcome
-from ocs.charging.profile import GENERIC
-from ocs.clock import Clock, IdSource
+from ocs.clock import NS_PER_SECOND, Clock, IdSource
 from ocs.errors import StoreUnavailableError
+from ocs.profiles import Profile
 from ocs.service.answers import AnswerDefaults
 from ocs.service.batcher import Batcher, BatchLimits
 from ocs.service.catalogues import CatalogueCache
 from ocs.service.charging import BatchDecider
+from ocs.service.client_notes import ClientNotes
 from ocs.service.diameter import COMMANDS, DiameterService, Edge
 from ocs.service.endings import SessionEndings
 from ocs.service.lookups import DEFAULT_PRIORITY, AccountLookup
 from ocs.service.metrics import Metrics
 from ocs.service.peers import PeerDirectory, PeerRules
-from ocs.service.profiles import profiles_within
+from ocs.service.profiles import book_with
 from ocs.service.supervisor import Supervisor
 from ocs.service.worker import Loop, Worker
 from ocs.store.interface import PeerEntry, Store
@@ -55,9 +56,11 @@ class ServerOptions:
     direct_debiting_failure_handling: int | None = None
     low_balance_indication: bool = False
     limits: Limits = DEFAULT_LIMITS
-    answer_within_ns: int = GENERIC.answer_within_ns
-    """For clients whose profile names no deadline (D20)."""
+    answer_within_ns: int = 2 * NS_PER_SECOND
+    """For clients whose profile names no shorter deadline (D20)."""
     country_code: str = ""
+    profiles: tuple[Profile, ...] = ()
+    """The operator's own client profiles."""
 
 
 class ChargingServer:
@@ -109,10 +112,12 @@ class ChargingServer:
             self.metrics,
             self.supervisor.client_connected,
             self.terminate_session,
+            ClientNotes(loop, worker, store).add,
         )
         layouts = self.diameter.requests_read.layouts
         metrics = self.metrics
         metrics.request_reads = lambda: (("known", layouts.hits), ("new", layouts.misses))
+        metrics.clients = lambda: self.diameter.profile_counts().items()
         metrics.gauge("ocs_layouts", "Known layouts of requests.", lambda: len(layouts))
         metrics.gauge("ocs_queue_requests", "Waiting requests.", lambda: self.batcher.queued)
         metrics.gauge(
@@ -165,6 +170,6 @@ class ChargingServer:
                 options.low_balance_indication,
             ),
             options.limits,
-            profiles_within(options.answer_within_ns),
+            book_with(options.profiles, options.answer_within_ns),
             options.country_code,
         )

@@ -18,6 +18,8 @@ from ocs.ledger.account import Account, Identifier, OperatorAction
 
 T = TypeVar("T")
 
+CLIENT_NOTES_MAX = 10_000
+"""Notes about clients that are kept; a relay could stand for any number."""
 RETRIES_MAX = 5
 """How often a transaction is run again after it lost a race, before it is given up."""
 
@@ -44,6 +46,31 @@ class PeerEntry:
     source_networks: tuple[str, ...] = ()
     """CIDR blocks it may come from; empty = any."""
     comment: str = ""
+    require_tls: bool = False
+    """Refused on a connection in clear."""
+    tls_names: tuple[str, ...] = ()
+    """DNS names of which its certificate must have one; empty = its Origin-Host."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientNote:
+    """What a server has found out about a client, for operators to read."""
+
+    origin_host: str
+    """Lower case DiameterIdentity."""
+    peer: str
+    """Whose connection it was met on: its own, or that of a relay."""
+    relay: bool
+    product_name: str
+    """What its CER called it; empty for a client behind a relay."""
+    profile: str
+    """The profile that its requests are treated by."""
+    recognised: str
+    """The profile whose signs it shows."""
+    reason: str
+    """By what it was recognised."""
+    met_ns: int
+    """When it connected, or when its first request on that connection came (ns UTC)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +210,15 @@ class Store(Protocol):
 
     def client_state(self, origin_host: str, origin_state_id: int) -> int:
         """Remember a client's Origin-State-Id and return the one known before (0 = none)."""
+
+    def note_clients(self, notes: Sequence[ClientNote]) -> None:
+        """Write down what was found out about clients, each over what was noted of it before.
+
+        At most CLIENT_NOTES_MAX are kept, those met last.
+        """
+
+    def clients(self) -> list[ClientNote]:
+        """Return the notes about clients, by Origin-Host and peer."""
 
     def own_state_id(self, now_s: int) -> int:
         """Return our persisted Origin-State-Id, made from ``now_s`` at the first call ever."""

@@ -29,6 +29,8 @@ from ocs.errors import ConflictError, IntegrityError, StoreConflictError
 from ocs.ledger.account import Account, Bucket, Identifier, Movement, OperatorAction
 from ocs.store import records
 from ocs.store.interface import (
+    CLIENT_NOTES_MAX,
+    ClientNote,
     DueBucket,
     DueSession,
     Generations,
@@ -78,6 +80,7 @@ class MemoryStore:
         self._catalogues: list[PublishedCatalogue] = []
         self._peers: dict[str, PeerEntry] = {}
         self._client_states: dict[str, int] = {}
+        self._client_notes: dict[tuple[str, str], ClientNote] = {}
         self._identifier_generation = 0
         self._peer_generation = 0
         self._own_state_id = 0
@@ -413,6 +416,18 @@ class MemoryStore:
             if origin_state_id:
                 self._client_states[origin_host] = origin_state_id
             return known
+
+    def note_clients(self, notes: Sequence[ClientNote]) -> None:
+        """See interface.Store.note_clients."""
+        with self._lock:
+            known = self._client_notes | {(one.origin_host, one.peer): one for one in notes}
+            latest = sorted(known.items(), key=lambda item: (item[1].met_ns, item[0]))
+            self._client_notes = dict(latest[-CLIENT_NOTES_MAX:])
+
+    def clients(self) -> list[ClientNote]:
+        """See interface.Store.clients."""
+        with self._lock:
+            return [self._client_notes[key] for key in sorted(self._client_notes)]
 
     def own_state_id(self, now_s: int) -> int:
         """See interface.Store.own_state_id."""

@@ -301,6 +301,20 @@ generation = Table(
     _number("identifiers"),
     _number("catalogue"),
     _number("peers"),
+client_note = Table(
+    "client_note",
+    metadata,
+    Column("origin_host", String(255), primary_key=True),
+    Column("peer", String(255), primary_key=True),
+    Column("relay", Boolean, nullable=False),
+    Column("product_name", Text, nullable=False),
+    Column("profile", Text, nullable=False),
+    Column("recognised", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    _number("met_ns"),
+)
+"""What a server has found out about a client, store.interface.ClientNote."""
+
     CheckConstraint("generation_id = 1", name="single_row"),
 )
 """The one row of counters that rise with each change of what is cached outside the store."""

@@ -18,8 +18,18 @@ from ocs.charging.working_set import RequestKey, WorkingSet
 from ocs.clock import IdSource
 from ocs.errors import StoreUnusableError
 from ocs.ledger.account import Account, Identifier, OperatorAction
-from ocs.store import cold, dialects, hot, migrations, records, schema, server_requests
+from ocs.store import (
+    client_notes,
+    cold,
+    dialects,
+    hot,
+    migrations,
+    records,
+    schema,
+    server_requests,
+)
 from ocs.store.interface import (
+    ClientNote,
     DueBucket,
     DueSession,
     Generations,
@@ -324,6 +334,17 @@ class SqlStore:
             cold.write_actions(connection, [action])
 
         self._transactions.run(work, "recording an operator's action")
+    def note_clients(self, notes: Sequence[ClientNote]) -> None:
+        """See interface.Store.note_clients."""
+        if notes:
+            self._transactions.run(
+                lambda connection, _: client_notes.write(connection, notes), "notes about clients"
+            )
+
+    def clients(self) -> list[ClientNote]:
+        """See interface.Store.clients."""
+        return [ClientNote(*row) for row in self._rows(client_notes.SELECT_NOTES)]
+
 
     # ----------------------------------------------------------------------------- the rest
 

@@ -8,7 +8,7 @@ from ocs.charging.messages import ChargingReply, ChargingRequest, Identity, Unit
 from ocs.charging.profile import GENERIC, PROFILES
 from ocs.clock import NS_PER_SECOND
 from ocs.service.mapping import Arrival, attribute_reader, to_charging_request
-from ocs.service.profiles import leniency, profiles_within
+from ocs.service.profiles import book_with
 from protocol.codec import encode_grouped, encode_i32, encode_utf8
 from protocol.credit_control import (
     MultipleServices,
@@ -191,12 +191,15 @@ def test_no_called_party_breaks_the_reading(called):
 
 
 def test_every_profile_gets_the_servers_deadline_and_a_leniency():
-    profiles = profiles_within(500_000_000)
-    assert set(profiles) == set(PROFILES)
-    assert profiles["generic"].answer_within_ns == 500_000_000
-    assert leniency("strict").strict
-    assert not leniency("open5gs").strict
-    assert not leniency("nobody knows").strict
+    book = book_with((), 500_000_000)
+    assert set(book.charging) == set(PROFILES)
+    assert {profile.answer_within_ns for profile in book.charging.values()} == {500_000_000}
+    assert book.leniency("strict").strict
+    assert not book.leniency("open5gs").strict
+    patient = book_with((), 10_000_000_000).charging
+    assert patient["generic"].answer_within_ns == 10_000_000_000
+    assert patient["magma"].answer_within_ns < 3_000_000_000
+    assert patient["open5gs"].answer_within_ns < 7_000_000_000
 
 
 @pytest.mark.parametrize(
