@@ -135,12 +135,13 @@ class MessageBuffer:
     where the next message starts is unknown.
     """
 
-    __slots__ = ("_buffer", "_max_message", "_position")
+    __slots__ = ("_buffer", "_position", "max_message")
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self._buffer = bytearray()
         self._position = 0
-        self._max_message = min(limits.max_message, MAX_LENGTH)
+        self.max_message = min(limits.max_message, MAX_LENGTH)
+        """Octets; may be changed between messages."""
 
     @property
     def pending_octets(self) -> int:
@@ -167,7 +168,7 @@ class MessageBuffer:
                 raise RemoteProtocolError(
                     UNSUPPORTED_VERSION, f"version {word >> 24} is not supported", b"", True
                 )
-            if length < HEADER_SIZE or length & 3 or length > self._max_message:
+            if length < HEADER_SIZE or length & 3 or length > self.max_message:
                 raise RemoteProtocolError(
                     INVALID_MESSAGE_LENGTH, f"message length {length} cannot be", b"", True
                 )

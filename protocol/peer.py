@@ -9,17 +9,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
-from protocol import capabilities
 from protocol.base import (
     BASE_COMMANDS,
     COMMON_APPLICATION,
-    CapabilitiesExchangeRequest,
     CommandCode,
     DeviceWatchdogRequest,
     DisconnectCause,
     DisconnectPeerRequest,
     ResultCode,
-    identity_key,
 )
 from protocol.codec import (
     FLAG_ERROR,
@@ -32,6 +29,7 @@ from protocol.codec import (
     read_header,
 )
 from protocol.errors import LocalProtocolError, RemoteProtocolError
+from protocol.opening import E_BIT_IN_REQUEST, Opening, Step, Verdict
 from protocol.own_messages import OwnMessages
 from protocol.peer_events import (
     CLOSED,
@@ -51,6 +49,7 @@ from protocol.peer_events import (
     RequestReceived,
 )
 from protocol.peer_settings import (
+    AnswerPolicy,
     EndToEndIds,
     ErrorKind,
     PeerCounters,
@@ -87,8 +86,9 @@ __all__ = [
 
 Role = Literal["responder", "initiator"]
 
+UNBOUNDED = 1 << 62
+"""A budget that nobody uses up."""
 
-_E_BIT_IN_REQUEST = RemoteProtocolError(ResultCode.INVALID_HDR_BITS, "the E bit in a request")
 _BEING_CLOSED = RemoteProtocolError(ResultCode.TOO_BUSY, "this connection is being closed")
 
 
@@ -97,8 +97,9 @@ class PeerConnection:
 
     Feed it with `tick(now)` and `receive_data`, then take `next_event` until it returns None; write
     `data_to_send`; call `tick` again at `next_timeout`. When `wants_close` is set, close the
-    transport after writing what is left; when `abort` is set too, reset it. `jitter` draws the
-    watchdog's jitter, uniform in +-2 seconds; `end_to_end_ids` serve all connections of a process.
+    transport after writing what is left; when `abort` is set too, reset it. `policy` decides on the
+    CER of who calls us, `answer_policy` on the CEA of whom we call. `jitter` draws the watchdog's
+    jitter, uniform in +-2 seconds; `end_to_end_ids` serve all connections of a process.
     """
 
     def __init__(
@@ -110,6 +111,7 @@ class PeerConnection:
         now: float,
         jitter: Callable[[], float],
         end_to_end_ids: Callable[[], int],
+        answer_policy: AnswerPolicy = accept_all,
     ) -> None:
         self.settings = settings
         self.role = role
@@ -117,23 +119,32 @@ class PeerConnection:
         self.capabilities: Capabilities | None = None
         self.unanswered = 0
         """Requests given to the owner and not answered yet."""
+        self.unanswered_octets = 0
+        """About what those requests measure: exact while all of them are alike."""
+        self.budget = UNBOUNDED
+        """Messages that `next_event` may still take out of the buffer; whoever sets it sees by a
+        budget of 0 that there may be more."""
+        self.fruitless = 0
+        """Messages that brought nothing to decide: refused ones, watchdogs, strange answers. Their
+        reader sets it back."""
         self.pending_output_octets = 0
         self.input_paused = False
         """Set by an owner that has stopped reading: the peer's silence is then our own doing."""
         self.wants_close = False
         self.abort = False
-        self._policy = policy
         self._own = OwnMessages(settings)
+        self._opening = Opening(settings, self._own, policy, answer_policy)
         self._identity = LocalIdentity(
             settings.origin_host,
             (settings.origin_realm, *settings.realms),
             {COMMON_APPLICATION: frozenset(map(int, BASE_COMMANDS))},
         )
-        self._now = now
+        self.now = now
+        """Seconds; as last told."""
         self._jitter = jitter
         self._end_to_end_ids = end_to_end_ids
         self._pending = PendingRequests(end_to_end_ids(), settings.max_pending_requests)
-        self._buffer = MessageBuffer(settings.limits)
+        self._buffer = MessageBuffer(settings.opening_limits)
         self._events: deque[Event] = deque()
         self._output: list[bytes] = []
         self._timer = WatchdogTimer(settings.watchdog_seconds, jitter)
@@ -160,7 +171,7 @@ class PeerConnection:
     def next_event(self) -> Event | None:
         """The next event, or None until more is fed. Never raises on what a peer sent."""
         while not self._events:
-            if self.state is CLOSED:
+            if self.state is CLOSED or self.budget <= 0:
                 return None
             try:
                 message = self._buffer.next_message()
@@ -169,6 +180,7 @@ class PeerConnection:
                 continue
             if message is None:
                 return None
+            self.budget -= 1
             event = self._receive(message)
             if event is not None and not self.wants_close:
                 if not self._events:
@@ -194,6 +206,7 @@ class PeerConnection:
     def release_request(self) -> None:
         """Take one request as done, because its owner decided not to answer it."""
         if self.unanswered:
+            self.unanswered_octets -= self.unanswered_octets // self.unanswered
             self.unanswered -= 1
         if self.state is CLOSING:
             self._advance_closing()
@@ -228,7 +241,7 @@ class PeerConnection:
 
     def tick(self, now: float) -> None:
         """Tell the time; runs the timeout that is due, if any."""
-        self._now = now
+        self.now = now
         deadline = self.next_timeout()
         if deadline is None or now < deadline:
             return
@@ -247,7 +260,7 @@ class PeerConnection:
     def probe(self) -> None:
         """Send a watchdog request now, because another connection claims to be this peer."""
         if self.state is OPEN:
-            self._run(self._timer.probe(self._now))
+            self._run(self._timer.probe(self.now))
 
     def start_disconnect(self, cause: DisconnectCause = DisconnectCause.REBOOTING) -> None:
         """Leave in good order: answer what is in flight, DPR, wait for the DPA, close."""
@@ -269,7 +282,7 @@ class PeerConnection:
         header = read_header(message)
         self.counters.messages_in += 1
         if self.state is WAIT_CER:
-            self._receive_first(header, message)
+            self._obey(self._opening.first_request(header, message))
             return None
         if self.state is WAIT_CEA:
             self._receive_cea(header, message)
@@ -278,7 +291,7 @@ class PeerConnection:
             return self._receive_answer(header, message)
         self._heard()
         if header.flags & FLAG_ERROR:
-            self._refuse(header, message, _E_BIT_IN_REQUEST, ErrorKind.HEADER_BITS)
+            self._refuse(header, message, E_BIT_IN_REQUEST, ErrorKind.HEADER_BITS)
             return None
         if header.application_id == COMMON_APPLICATION:
             return self._receive_base(header, message)
@@ -286,11 +299,13 @@ class PeerConnection:
             self._refuse(header, message, _BEING_CLOSED, ErrorKind.CLOSING)
             return None
         self.unanswered += 1
+        self.unanswered_octets += header.length
         return RequestReceived(header, message)
 
     def _receive_answer(self, header: Header, message: bytes) -> Event | None:
         if not self._pending.take(header.hop_by_hop, message):
             self._heard()
+            self.fruitless += 1
             self.counters.error(ErrorKind.UNKNOWN_ANSWER)
             return None
         if header.application_id != COMMON_APPLICATION:
@@ -299,58 +314,32 @@ class PeerConnection:
         if header.command_code == CommandCode.DISCONNECT_PEER:
             self._close("disconnected by us")
         elif self.state is OPEN:
-            self._run(self._timer.on(WatchdogEvent.RECEIVE_DWA, self._now))
+            self._run(self._timer.on(WatchdogEvent.RECEIVE_DWA, self.now))
         return None
 
-    def _receive_first(self, header: Header, message: bytes) -> None:
-        if not _is_capabilities(header) or not header.is_request:
-            self.counters.error(ErrorKind.NOT_OPEN)
-            self._close("the first message is not a CER")
-            return
-        if header.is_error:
-            self._refuse(header, message, _E_BIT_IN_REQUEST, ErrorKind.HEADER_BITS)
-            self._close(_E_BIT_IN_REQUEST.message)
-            return
-        request = self._read_cer(header, message)
-        if isinstance(request, RemoteProtocolError):
-            self._close(f"CER refused with {request.result_code}: {request.message}")
-            return
-        decision = self._policy(request)
-        if decision.accept:
-            self._queue(self._own.cea(header, ResultCode.SUCCESS))
-            self._open(request, after_down=decision.after_down)
-            return
-        self.counters.error(ErrorKind.REFUSED)
-        reason = decision.reason or f"{request.origin_host} is not allowed"
-        if not decision.silent:
-            self._queue(self._own.cea(header, decision.result_code, reason))
-        self._close(reason)
-
-    def _read_cer(
-        self, header: Header, message: bytes
-    ) -> CapabilitiesExchangeRequest | RemoteProtocolError:
-        """The CER if it can be accepted; otherwise why not, which a CEA has then said."""
-        request = capabilities.read_request(self.settings, message)
-        if isinstance(request, RemoteProtocolError):
-            code, text, failed_avp = request.result_code, request.message, request.failed_avp
-            self.counters.error(ErrorKind.BAD_BASE_MESSAGE)
-            self._queue(self._own.cea(header, code, text, failed_avp))
-        return request
-
     def _receive_cea(self, header: Header, message: bytes) -> None:
-        if header.is_request or not self._pending.take(header.hop_by_hop, message):
+        awaited = not header.is_request and self._pending.take(header.hop_by_hop, message)
+        if awaited:
+            self._obey(self._opening.first_answer(message))
+        else:
             self.counters.error(ErrorKind.NOT_OPEN)
             self._close("the first message is not the CEA")
-            return
-        answer = capabilities.read_answer(self.settings, message)
-        if isinstance(answer, RemoteProtocolError):
-            self.counters.error(ErrorKind.REFUSED)
-            self._close(answer.message)
-        else:
-            self._open(answer)
+
+    def _obey(self, verdict: Verdict) -> None:
+        if verdict.fault is not None:
+            self.counters.error(verdict.fault)
+        if verdict.answer:
+            self._queue(verdict.answer)
+        if verdict.step is Step.CLOSE:
+            self._close(verdict.reason)
+        elif verdict.step is Step.KEEP:
+            self.capabilities = verdict.theirs or self.capabilities
+        elif verdict.theirs is not None:
+            self._open(verdict.theirs, after_down=verdict.after_down)
 
     def _receive_base(self, header: Header, message: bytes) -> Event | None:
         code = header.command_code
+        self.fruitless += 1
         try:
             check_avp_count(message, HEADER_SIZE, len(message), self.settings.limits)
             if code == CommandCode.DEVICE_WATCHDOG:
@@ -358,8 +347,8 @@ class PeerConnection:
                 self._queue(self._own.dwa(header))
             elif code == CommandCode.DISCONNECT_PEER:
                 return self._receive_dpr(header, DisconnectPeerRequest.read(message))
-            elif code == CommandCode.CAPABILITIES_EXCHANGE:
-                self._receive_second_cer(header, message)
+            elif code == CommandCode.CAPABILITIES_EXCHANGE and self.capabilities is not None:
+                self._obey(self._opening.later_request(header, message, self.capabilities))
             else:
                 fault = route_check(message, header, self._identity)
                 if fault is not None:
@@ -367,19 +356,6 @@ class PeerConnection:
         except RemoteProtocolError as fault:
             self._refuse(header, message, fault, ErrorKind.BAD_BASE_MESSAGE)
         return None
-
-    def _receive_second_cer(self, header: Header, message: bytes) -> None:
-        """A CER on an open connection is answered again and never closes it."""
-        request = self._read_cer(header, message)
-        known = self.capabilities
-        if isinstance(request, RemoteProtocolError) or known is None:
-            return
-        if identity_key(request.origin_host) != identity_key(known.origin_host):
-            self.counters.error(ErrorKind.REFUSED)
-            self._queue(self._own.cea(header, ResultCode.UNKNOWN_PEER, "Origin-Host changed"))
-            return
-        self.capabilities = request
-        self._queue(self._own.cea(header, ResultCode.SUCCESS))
 
     def _receive_dpr(self, header: Header, request: DisconnectPeerRequest) -> Event | None:
         if self._peer_is_leaving:
@@ -398,6 +374,7 @@ class PeerConnection:
         self, header: Header, message: bytes, fault: RemoteProtocolError, kind: ErrorKind
     ) -> None:
         self.counters.error(kind)
+        self.fruitless += 1
         self._queue(self._own.refusal(header, message, fault))
 
     def _stream_lost(self, fault: RemoteProtocolError) -> None:
@@ -419,13 +396,14 @@ class PeerConnection:
         self.state = OPEN
         self.capabilities = theirs
         settings = self.settings
+        self._buffer.max_message = settings.limits.max_message
         self._timer = WatchdogTimer(settings.watchdog_seconds, self._jitter, after_down=after_down)
         self._events.append(PeerUp(theirs))
-        self._run(self._timer.on(WatchdogEvent.CONNECTION_UP, self._now))
+        self._run(self._timer.on(WatchdogEvent.CONNECTION_UP, self.now))
 
     def _start_closing(self) -> None:
         self.state = CLOSING
-        self._deadline = self._now + self.settings.drain_timeout
+        self._deadline = self.now + self.settings.drain_timeout
         self._advance_closing()
 
     def _advance_closing(self, *, force: bool = False) -> None:
@@ -440,23 +418,24 @@ class PeerConnection:
             self._send_own(self._own.dpr(cause, self._end_to_end_ids()))
         else:
             return
-        self._deadline = self._now + self.settings.dpa_timeout
+        self._deadline = self.now + self.settings.dpa_timeout
 
     def _close(self, reason: str, *, abort: bool = False, by_watchdog: bool = False) -> None:
         if self.state is CLOSED:
             return
+        in_doubt = self.capabilities is not None and not self._timer.is_okay
         self.state = CLOSED
         self.wants_close = True
         self.abort = abort
-        self.unanswered = 0
-        self._timer.on(WatchdogEvent.CONNECTION_DOWN, self._now)
+        self.unanswered = self.unanswered_octets = 0
+        self._timer.on(WatchdogEvent.CONNECTION_DOWN, self.now)
         unanswered = self._pending.application_requests()
-        self._events.append(PeerClosed(reason, unanswered, by_watchdog))
+        self._events.append(PeerClosed(reason, unanswered, by_watchdog or in_doubt))
         self._pending.clear()
         self._buffer = MessageBuffer(self.settings.limits)
 
     def _heard(self) -> None:
-        actions = self._timer.heard(self._now)
+        actions = self._timer.heard(self.now)
         if actions and self.state is OPEN:
             self._run(actions)
 
@@ -488,10 +467,3 @@ class PeerConnection:
             self.pending_output_octets = 0
             self.counters.error(ErrorKind.OUTPUT_BACKLOG)
             self._close("the peer does not read what it is sent", abort=True)
-
-
-def _is_capabilities(header: Header) -> bool:
-    return (
-        header.command_code == CommandCode.CAPABILITIES_EXCHANGE
-        and header.application_id == COMMON_APPLICATION
-    )

@@ -74,7 +74,7 @@ class PeerRecovered:
 class PeerClosed:
     """The last event: the connection is over; `unanswered` are our requests left without answer.
 
-    `by_watchdog` says that the peer had stopped answering.
+    `by_watchdog` says that the peer had stopped answering, or had not yet proved itself again.
     """
 
     reason: str

@@ -4,10 +4,15 @@ Given to `peer` and `transport` by whoever owns the connection: the server or th
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from protocol.base import CapabilitiesExchangeRequest, Origin, ResultCode
+from protocol.base import (
+    CapabilitiesExchangeAnswer,
+    CapabilitiesExchangeRequest,
+    Origin,
+    ResultCode,
+)
 from protocol.codec import Limits
 from protocol.errors import LocalProtocolError
 from protocol.watchdog import MIN_TW_SECONDS
@@ -19,7 +24,8 @@ class PeerSettings:
 
     `realms` are served besides `origin_realm`. `vendor_specific_applications` are pairs of vendor
     and authentication application offered in addition. `drain_timeout` is how long a disconnect
-    waits for requests in flight; `dpa_timeout` how long it then waits for the peer.
+    waits for requests in flight; `dpa_timeout` how long it then waits for the peer. Until the
+    connection is open no message may be longer than `max_opening_octets`.
     """
 
     origin_host: str
@@ -40,6 +46,7 @@ class PeerSettings:
     drain_timeout: float = 3.0
     max_pending_output_octets: int = 4 << 20
     max_pending_requests: int = 65_536
+    max_opening_octets: int = 65_536
 
     def __post_init__(self) -> None:
         if self.watchdog_seconds < MIN_TW_SECONDS:
@@ -47,6 +54,12 @@ class PeerSettings:
                 f"watchdog_seconds is {self.watchdog_seconds},"
                 f" but RFC 3539 allows no less than {MIN_TW_SECONDS}"
             )
+
+    @property
+    def opening_limits(self) -> Limits:
+        """What a message may cost that comes from somebody who is still unknown."""
+        octets = min(self.limits.max_message, self.max_opening_octets)
+        return replace(self.limits, max_message=octets)
 
     @property
     def origin(self) -> Origin:
@@ -71,9 +84,12 @@ class PeerDecision:
 
 
 PeerPolicy = Callable[[CapabilitiesExchangeRequest], PeerDecision]
+AnswerPolicy = Callable[[CapabilitiesExchangeAnswer], PeerDecision]
 
 
-def accept_all(_: CapabilitiesExchangeRequest) -> PeerDecision:
+def accept_all(
+    _: CapabilitiesExchangeRequest | CapabilitiesExchangeAnswer,
+) -> PeerDecision:
     """The policy of who lets everybody in."""
     return PeerDecision()
 
@@ -114,6 +130,11 @@ class ErrorKind(StrEnum):
     WATCHDOG = "watchdog"
     OUTPUT_BACKLOG = "output_backlog"
     TOO_MANY_CONNECTIONS = "too_many_connections"
+    TOO_MANY_OF_ADDRESS = "too_many_of_address"
+    TOO_MANY_UNIDENTIFIED = "too_many_unidentified"
+    CONNECTION_RATE = "connection_rate"
+    TOO_MANY_UNANSWERED = "too_many_unanswered"
+    FRUITLESS = "fruitless"
 
 
 class PeerCounters:
