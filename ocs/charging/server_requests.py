@@ -235,13 +235,14 @@ _CONCERNS: dict[Trigger, Callable[[Session, Situation], bool]] = {
 def spread(
     request: ServerRequest, sessions: Sequence[tuple[bytes, Session]],
     waiting: Collection[tuple[bytes, int]], situation: Situation, new_id: Callable[[], int], *,
-    last: bool,
+    last: bool, per_second: int = CATALOGUE_SESSIONS_PER_SECOND,
 ) -> list[ServerRequest]:
     """Return the rows for the next sessions that a row concerns; note in it how far it came.
 
     ``sessions`` are the next open ones after ``reached_account``, ``reached_session``, in that
     order; ``waiting`` the (session key, command) of rows not yet sent, which need no second one;
-    ``last``: no more sessions follow. The rows and ``request`` are to be stored together.
+    ``last``: no more sessions follow; ``per_second`` holds for a new catalogue, which concerns
+    nearly all. The rows and ``request`` are to be stored together.
     """
     now_ns, trigger = situation.now_ns, Trigger(request.trigger)
     made: list[ServerRequest] = []
@@ -252,7 +253,7 @@ def spread(
             continue
         row = for_session(new_id, key, session, command, trigger, now_ns, request.operator)
         if trigger is Trigger.CATALOGUE:
-            pace_ns = request.spread * NS_PER_SECOND // CATALOGUE_SESSIONS_PER_SECOND
+            pace_ns = request.spread * NS_PER_SECOND // per_second
             row.due_ns = max(now_ns, request.created_ns + pace_ns)
         request.spread += 1
         made.append(row)

@@ -184,6 +184,12 @@ class Store(Protocol):
     ) -> set[tuple[bytes, int]]:
         """Return (session key, command) of pending requests to these (account, session key)."""
 
+    def wake_server_requests(self, host: str, now_ns: int, limit: int) -> int:
+        """Make due at once what is put off of the pending requests to this client or by this peer.
+
+        Returns how many were, at most ``limit``.
+        """
+
     def has_answer(self, key: RequestKey) -> bool:
         """Tell whether the request of this key is stored (after an unknown commit)."""
 
@@ -205,12 +211,6 @@ class Store(Protocol):
     def remove_peer(self, origin_host: str, action: OperatorAction) -> bool:
         """Remove a peer; False when there is none of this name."""
 
-    def record_action(self, action: OperatorAction) -> None:
-        """Record an operator's action that changed nothing else in the store."""
-
-    def client_state(self, origin_host: str, origin_state_id: int) -> int:
-        """Remember a client's Origin-State-Id and return the one known before (0 = none)."""
-
     def note_clients(self, notes: Sequence[ClientNote]) -> None:
         """Write down what was found out about clients, each over what was noted of it before.
 
@@ -219,6 +219,12 @@ class Store(Protocol):
 
     def clients(self) -> list[ClientNote]:
         """Return the notes about clients, by Origin-Host and peer."""
+
+    def record_action(self, action: OperatorAction) -> None:
+        """Record an operator's action that changed nothing else in the store."""
+
+    def client_state(self, origin_host: str, origin_state_id: int) -> int:
+        """Remember a client's Origin-State-Id and return the one known before (0 = none)."""
 
     def own_state_id(self, now_s: int) -> int:
         """Return our persisted Origin-State-Id, made from ``now_s`` at the first call ever."""

@@ -352,6 +352,21 @@ class MemoryStore:
                 and request.state == RequestState.PENDING
             }
 
+    def wake_server_requests(self, host: str, now_ns: int, limit: int) -> int:
+        """See interface.Store.wake_server_requests."""
+        with self._lock:
+            waiting = [
+                request
+                for request in self._server_requests.values()
+                if request.due_ns > now_ns
+                and request.state == RequestState.PENDING
+                and host in (request.origin_host, request.peer)
+            ][:limit]
+            for request in waiting:
+                request.due_ns = now_ns
+                request.version += 1
+            return len(waiting)
+
     def has_answer(self, key: RequestKey) -> bool:
         """See interface.Store.has_answer."""
         with self._lock:
@@ -402,6 +417,18 @@ class MemoryStore:
             self._actions.append(copy(action))
             return True
 
+    def note_clients(self, notes: Sequence[ClientNote]) -> None:
+        """See interface.Store.note_clients."""
+        with self._lock:
+            known = self._client_notes | {(one.origin_host, one.peer): one for one in notes}
+            latest = sorted(known.items(), key=lambda item: (item[1].met_ns, item[0]))
+            self._client_notes = dict(latest[-CLIENT_NOTES_MAX:])
+
+    def clients(self) -> list[ClientNote]:
+        """See interface.Store.clients."""
+        with self._lock:
+            return [self._client_notes[key] for key in sorted(self._client_notes)]
+
     def record_action(self, action: OperatorAction) -> None:
         """See interface.Store.record_action."""
         with self._lock:
@@ -416,18 +443,6 @@ class MemoryStore:
             if origin_state_id:
                 self._client_states[origin_host] = origin_state_id
             return known
-
-    def note_clients(self, notes: Sequence[ClientNote]) -> None:
-        """See interface.Store.note_clients."""
-        with self._lock:
-            known = self._client_notes | {(one.origin_host, one.peer): one for one in notes}
-            latest = sorted(known.items(), key=lambda item: (item[1].met_ns, item[0]))
-            self._client_notes = dict(latest[-CLIENT_NOTES_MAX:])
-
-    def clients(self) -> list[ClientNote]:
-        """See interface.Store.clients."""
-        with self._lock:
-            return [self._client_notes[key] for key in sorted(self._client_notes)]
 
     def own_state_id(self, now_s: int) -> int:
         """See interface.Store.own_state_id."""

@@ -208,6 +208,13 @@ Index(
     postgresql_where=server_request.c.due_ns > 0,
     sqlite_where=server_request.c.due_ns > 0,
 )
+for _column in (server_request.c.origin_host, server_request.c.peer):
+    Index(
+        f"ix_server_request_{_column.name}",
+        _column,
+        postgresql_where=server_request.c.due_ns > 0,
+        sqlite_where=server_request.c.due_ns > 0,
+    )
 
 identifier = Table(
     "identifier",
@@ -294,13 +301,6 @@ client_state = Table(
 )
 """The Origin-State-Id each client had last (RFC 6733 8.16)."""
 
-generation = Table(
-    "generation",
-    metadata,
-    Column("generation_id", SmallInteger, primary_key=True, autoincrement=False),
-    _number("identifiers"),
-    _number("catalogue"),
-    _number("peers"),
 client_note = Table(
     "client_note",
     metadata,
@@ -315,6 +315,13 @@ client_note = Table(
 )
 """What a server has found out about a client, store.interface.ClientNote."""
 
+generation = Table(
+    "generation",
+    metadata,
+    Column("generation_id", SmallInteger, primary_key=True, autoincrement=False),
+    _number("identifiers"),
+    _number("catalogue"),
+    _number("peers"),
     CheckConstraint("generation_id = 1", name="single_row"),
 )
 """The one row of counters that rise with each change of what is cached outside the store."""

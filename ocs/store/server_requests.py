@@ -52,6 +52,17 @@ _DUE = (
     .order_by(_request.due_ns, _request.server_request_id)
     .limit(bindparam("count"))
 )
+_WAITING_FOR = (
+    select(_request.account_id, _request.server_request_id)
+    .where(_request.due_ns > text("0"), _request.due_ns > bindparam("now_ns"), _PENDING)
+    .where((_request.origin_host == bindparam("host")) | (_request.peer == bindparam("host")))
+    .limit(bindparam("count"))
+)
+_WAKE = (
+    update(schema.server_request)
+    .where(tuple_(_request.account_id, _request.server_request_id).in_(_WAITING_FOR))
+    .values(due_ns=bindparam("due"), version=_request.version + 1)
+)
 _THIS = and_(
     _request.account_id == bindparam("k_account_id"),
     _request.server_request_id == bindparam("k_server_request_id"),
@@ -153,3 +164,9 @@ def waiting(connection: Connection, names: Sequence[tuple[int, bytes]]) -> set[t
         _request.session_key.in_([key for _, key in names]),
     )
     return {(bytes(key), command) for key, command in connection.execute(statement)}
+
+
+def wake(connection: Connection, host: str, now_ns: int, limit: int) -> int:
+    """Make due what waits for a peer to come back; return how many rows that were."""
+    values = {"now_ns": now_ns, "host": host, "count": limit, "due": now_ns}
+    return connection.execute(_WAKE, values).rowcount

@@ -253,6 +253,13 @@ class SqlStore:
             lambda connection: server_requests.waiting(connection, names), ""
         )
 
+    def wake_server_requests(self, host: str, now_ns: int, limit: int) -> int:
+        """See interface.Store.wake_server_requests."""
+        return self._transactions.run(
+            lambda connection, _attempt: server_requests.wake(connection, host, now_ns, limit),
+            "requests to a client that is back",
+        )
+
     # ----------------------------------------------------------------- what operators provide
 
     def publish_catalogue(self, source: str, name: str, action: OperatorAction) -> int:
@@ -327,13 +334,6 @@ class SqlStore:
 
         return self._transactions.run(work, "removing a peer")
 
-    def record_action(self, action: OperatorAction) -> None:
-        """See interface.Store.record_action."""
-
-        def work(connection: Connection, _attempt: int) -> None:
-            cold.write_actions(connection, [action])
-
-        self._transactions.run(work, "recording an operator's action")
     def note_clients(self, notes: Sequence[ClientNote]) -> None:
         """See interface.Store.note_clients."""
         if notes:
@@ -345,6 +345,13 @@ class SqlStore:
         """See interface.Store.clients."""
         return [ClientNote(*row) for row in self._rows(client_notes.SELECT_NOTES)]
 
+    def record_action(self, action: OperatorAction) -> None:
+        """See interface.Store.record_action."""
+
+        def work(connection: Connection, _attempt: int) -> None:
+            cold.write_actions(connection, [action])
+
+        self._transactions.run(work, "recording an operator's action")
 
     # ----------------------------------------------------------------------------- the rest
 

@@ -3,10 +3,24 @@
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, text
 
+from ocs.charging.messages import RequestKind
+from ocs.charging.session import make_session_key
+from ocs.charging.working_set import RequestKey, WorkingSet
 from ocs.errors import StoreUnavailableError, StoreUnusableError, UsageError
 from ocs.store import dialects, migrations, schema
+from tests.support.ledger_rows import (
+    add_account,
+    add_session,
+    charge,
+    key_of,
+    make_session,
+    read_session,
+    session_id,
+)
 
 
 def _engine(url: str) -> Engine:
@@ -56,6 +70,43 @@ def test_upgrading_twice_changes_nothing(empty_url: str) -> None:
     assert migrations.upgrade(empty_url) == head
     assert migrations.upgrade(empty_url) == head
     assert migrations.current_version(empty_url) == head
+
+
+def test_sub_sessions_of_an_older_database_are_found_beside_their_session(
+    sql_url: str, open_store
+) -> None:
+    store = open_store(sql_url)
+    add_account(store, 5)
+    add_session(store, 5)
+    name = session_id(5)
+    new, old = make_session_key(name, 7), bytes(range(16))
+
+    def open_sub_session(working_set: WorkingSet) -> None:
+        session = make_session(5)
+        session.sub_session_id = 7
+        working_set.add_session(new, session)
+
+    store.transact([key_of(5)], open_sub_session)
+    charge(store, RequestKey(5, new, RequestKind.UPDATE, 1))
+    keyed = ("session", "session_directory", "request")
+    engine = _engine(sql_url)
+    with engine.begin() as connection:
+        for table in keyed:
+            statement = text(f"UPDATE {table} SET session_key = :old WHERE session_key = :new")
+            assert connection.execute(statement, {"old": old, "new": new}).rowcount == 1
+        context = MigrationContext.configure(connection)
+        script = ScriptDirectory.from_config(migrations._config()).get_revision("0002").module
+        with Operations.context(context):
+            script.name_sub_sessions()
+        for table in keyed:
+            statement = text(f"SELECT count(*) FROM {table} WHERE session_key = :key")
+            assert connection.execute(statement, {"key": old}).scalar_one() == 0
+    engine.dispose()
+    assert store.find_sessions([new]) == {new: 5}
+    assert {item.session_key for item in store.sessions_named(new, 9)} == {
+        new, make_session_key(name, None),
+    }  # fmt: skip
+    assert read_session(store, RequestKey(5, new, RequestKind.UPDATE, 2)).sub_session_id == 7
 
 
 def test_a_database_without_tables_is_refused_with_the_command_that_makes_them(

@@ -267,3 +267,26 @@ def test_a_row_that_concerned_nobody_is_removed_when_it_is_finished(store: Store
     assert _due(store) == []
     stale.state, stale.due_ns = RequestState.PENDING, NOW_NS
     assert not store.update_server_request(stale), "it is gone"
+
+
+def test_what_waits_for_a_client_or_an_agent_is_due_when_it_comes_back(store: Store) -> None:
+    later = NOW_NS + NS_PER_SECOND
+    rows = [_whole(number, later) for number in range(1, 8)]
+    for row in rows:
+        row.state = RequestState.PENDING
+    rows[1].origin_host = rows[2].peer = "pgw9.example"
+    rows[2].origin_host = "pgw8.example"
+    rows[3].origin_host = rows[3].peer = "pgw9.example"
+    rows[4].origin_host, rows[4].state = "pgw9.example", RequestState.SENT
+    rows[5].origin_host, rows[5].due_ns = "pgw9.example", 0
+    rows[6].origin_host, rows[6].due_ns = "pgw9.example", NOW_NS - 1
+    _insert(store, *rows)
+    assert store.wake_server_requests("pgw9.example", NOW_NS, 2) == 2
+    assert store.wake_server_requests("pgw9.example", NOW_NS, 2) == 1
+    assert store.wake_server_requests("pgw9.example", NOW_NS, 2) == 0
+    due = _due(store)
+    assert [(row.server_request_id, row.due_ns) for row in due] == [
+        (7, NOW_NS - 1), (2, NOW_NS), (3, NOW_NS), (4, NOW_NS),
+    ]  # fmt: skip
+    assert not store.update_server_request(rows[1])
+    assert store.update_server_request(due[1])

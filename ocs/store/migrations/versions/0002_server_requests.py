@@ -1,10 +1,12 @@
-"""Requests that the server makes of clients.
+"""Requests that the server makes of clients; sub-sessions that are found beside their session.
 
 Revision ID: 0002
 """
 
+from hashlib import blake2b
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from alembic import op
 
@@ -16,8 +18,12 @@ depends_on = None
 UPDATED: dict[str, Any] = {"postgresql_with": {"fillfactor": 70}}
 
 
+SESSION = sa.table("session", sa.column("session_key"), sa.column("body"))
+KEYED = ("session", "session_directory", "request")
+
+
 def upgrade() -> None:
-    """Make the table of what the server has to ask, and the index of what is due."""
+    """Make the table of what the server has to ask with its indexes; name sub-sessions anew."""
     op.create_table(
         "server_request",
         sa.Column("account_id", sa.BigInteger, nullable=False, autoincrement=False),
@@ -56,3 +62,33 @@ def upgrade() -> None:
         postgresql_where=sa.text("due_ns > 0"),
         sqlite_where=sa.text("due_ns > 0"),
     )
+    for column in ("origin_host", "peer"):
+        op.create_index(
+            f"ix_server_request_{column}",
+            "server_request",
+            [column],
+            postgresql_where=sa.text("due_ns > 0"),
+            sqlite_where=sa.text("due_ns > 0"),
+        )
+    name_sub_sessions()
+
+
+def name_sub_sessions() -> None:
+    """Give sub-sessions keys that begin like that of their main session."""
+    connection = op.get_bind()
+    decode = msgspec.msgpack.Decoder(list[Any]).decode
+    renamed: list[tuple[bytes, bytes]] = []
+    for key, body in connection.execute(sa.select(SESSION.c.session_key, SESSION.c.body)):
+        # A blob is one octet of format, then the fields: Session-Id, CC-Sub-Session-Id, ...
+        session_id, sub_session_id = decode(memoryview(body)[1:])[:2]
+        if sub_session_id is None:
+            continue
+        main = blake2b(session_id.encode(), digest_size=16).digest()
+        rest = blake2b(f"{session_id}\x00{sub_session_id}".encode(), digest_size=8).digest()
+        renamed.append((bytes(key), main[:8] + rest))
+    for name in KEYED:
+        table = sa.table(name, sa.column("session_key"))
+        for old, new in renamed:
+            connection.execute(
+                sa.update(table).where(table.c.session_key == old).values(session_key=new)
+            )
