@@ -19,7 +19,7 @@ for each request of a batch, in order of arrival, inside one transaction.
 
 from __future__ import annotations
 
-from ocs.charging import events, usage
+from ocs.charging import events, parking
 from ocs.charging.decision import NS_PER_SECOND, Decision, DecisionContext, DecisionPolicy
 from ocs.charging.messages import (
     EVENT,
@@ -98,11 +98,13 @@ def decide(
 def _initial(decision: Decision) -> ChargingReply:
     request, context = decision.request, decision.context
     if decision.session is not None:
+        parking.park_orphans(decision)
         return ChargingReply(
             Outcome.UNABLE_TO_COMPLY, reason="a session of this Session-Id exists already"
         )
     refusal = _refuse_account(decision) or _refuse_context(decision)
     if refusal is not None:
+        parking.park_orphans(decision)
         return refusal
     session = Session(
         session_id=request.session_id,
@@ -176,7 +178,7 @@ def _closed(decision: Decision, session: Session) -> ChargingReply:
 
 def _unknown_session(decision: Decision) -> ChargingReply:
     """Answer 5002 and keep what was reported for a person to look at."""
-    usage.keep_orphans(decision)
+    parking.park_orphans(decision)
     return ChargingReply(Outcome.UNKNOWN_SESSION, reason="no such session is open")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ocs.amounts import Unit
 from ocs.catalog.model import ChargeMode, PriceRule, Service, ServiceTerms
+from ocs.charging.contexts import units_of
 from ocs.charging.decision import Decision
 from ocs.charging.messages import (
     ChargedLine,
@@ -21,7 +22,6 @@ from ocs.charging.messages import (
     Units,
 )
 from ocs.charging.session import make_session_key
-from ocs.charging.usage import units_of
 from ocs.charging.working_set import NewRecord, RequestKey
 from ocs.ledger import entries
 from ocs.ledger.account import AccountStatus, Contra, Hold

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from ocs.amounts import EVENTS, OCTETS, SECONDS, Unit
 from ocs.catalog.model import PRICED, FinalUnitAction, FinalUnitPolicy, QuotaPolicy
+from ocs.charging.contexts import units_of
 from ocs.charging.decision import NS_PER_SECOND, Decision, Part
 from ocs.charging.messages import FinalUnit, Outcome, Units
 from ocs.charging.sizing import Size, open_quota, size_priced
-from ocs.charging.usage import units_of
 from ocs.ledger import entries
 
 _SERVER_CHOOSES = Units()
@@ -80,6 +80,10 @@ def _write_grant(
     quota.granted = size.units
     quota.granted_ns = request.received_ns
     quota.final = size.final
+    granted = reply.granted
+    quota.limited = (
+        granted.octets if part.service.unit is SECONDS else granted.seconds
+    ) is not None
     if not quota.reported_ns:
         quota.reported_ns = request.received_ns
 

@@ -6,7 +6,7 @@ C-005, C-021, C-022 and D01, D18, D24. Called by engine for every request of a s
 from __future__ import annotations
 
 from ocs.catalog.model import PRICED, UNCONTROLLED, Service, ServiceTerms
-from ocs.charging import adoption, granting, usage
+from ocs.charging import adoption, granting, parking, usage
 from ocs.charging.decision import Decision, Part
 from ocs.charging.messages import (
     ChargedLine,
@@ -46,6 +46,8 @@ def serve(decision: Decision, session: Session, *, may_grant: bool) -> list[Serv
         asked, quota = part.asked, part.quota
         if asked.used:
             quota.reported_ns = decision.request.received_ns
+        if asked.rate_octets_per_second:
+            session.rate_octets_per_second = asked.rate_octets_per_second
         if may_grant:
             _answer(decision, part, first=id(quota) not in granted)
         if asked.requested is not None:
@@ -66,6 +68,8 @@ def _recognise(
     terms = plan.terms.get(service.code) if plan is not None and service is not None else None
     if service is None or terms is None or asked.invalid or foreign:
         reply.outcome, reply.reason = _refusal(decision, session, asked, service, foreign=foreign)
+        if asked.used:
+            parking.park_unrated(decision, asked, service, reply.reason)
         return None
     quota = _find_quota(decision, session, asked, service, terms)
     if quota is None:

@@ -98,6 +98,10 @@ class QuotaState(msgspec.Struct, array_like=True):
     """Event time of the last report (or of the first grant), for plausibility (D05)."""
     refused: bool = False
     """The last request for units was refused because nothing could pay for them."""
+    limited: bool = False
+    """A limit in another kind of unit was granted beside what is charged (G-001)."""
+    pool: int = 0
+    """Identifier of the credit pool that the grant belongs to; 0 = none."""
 
 
 class Session(msgspec.Struct, array_like=True):
@@ -135,6 +139,8 @@ class Session(msgspec.Struct, array_like=True):
     called_party: str = ""
     aborted: bool = False
     """An operator has ended it: it is granted nothing more, its next report closes it."""
+    rate_octets_per_second: int = 0
+    """The bearer's rate as the client last said it, both directions; 0 = never (D05)."""
 
     @property
     def key(self) -> bytes:

@@ -11,8 +11,8 @@ import msgspec
 from ocs.amounts import SECONDS
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Price, PriceRule, QuotaPolicy, TariffSlot
+from ocs.charging.contexts import cost_in_context, find_context
 from ocs.charging.decision import NS_PER_SECOND, Decision, Part
-from ocs.charging.usage import cost_in_context, find_context
 from ocs.ledger import entries
 from ocs.ledger.account import Bucket, Hold
 from ocs.rating import pricing, timeline

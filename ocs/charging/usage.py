@@ -5,32 +5,14 @@ Called by serving for each service of an update, a termination or a late report.
 
 from __future__ import annotations
 
-from ocs.amounts import EVENTS, OCTETS, SECONDS, Unit
-from ocs.catalog.matching import CatalogIndex
-from ocs.catalog.model import PRICED, Price, Service, ServiceTerms, TariffSlot
+from ocs.amounts import AMOUNT_MAX_MICRO, INT64_MAX, OCTETS, SECONDS
+from ocs.catalog.model import PRICED
+from ocs.charging import parking
+from ocs.charging.contexts import cost_in_context, find_context, price_context, units_of
 from ocs.charging.decision import NS_PER_SECOND, Decision, Part
-from ocs.charging.messages import INITIAL, ChargedLine, TariffSide, Units
-from ocs.charging.session import ChargeContext, QuotaState
-from ocs.charging.working_set import ReviewItem
+from ocs.charging.messages import INITIAL, ChargedLine, TariffSide
+from ocs.charging.session import ChargeContext
 from ocs.ledger import entries
-from ocs.ledger.account import AccountFlag
-from ocs.rating import pricing, timeline
-
-
-def units_of(units: Units, unit: Unit) -> int | None:
-    """Return the dimension of ``units`` that a service of ``unit`` charges (G-001, G-002)."""
-    if unit is OCTETS:
-        octets = units.octets
-        if octets is not None:
-            return octets
-        if units.input_octets is None and units.output_octets is None:
-            return None
-        return (units.input_octets or 0) + (units.output_octets or 0)
-    if unit is SECONDS:
-        return units.seconds
-    if unit is EVENTS:
-        return units.events
-    return units.money_micro
 
 
 def settle(decision: Decision, part: Part, already: int = 0) -> ChargedLine:
@@ -55,69 +37,14 @@ def settle(decision: Decision, part: Part, already: int = 0) -> ChargedLine:
         money_micro = used.units.money_micro
         if money_micro:
             decision.posting.about(service.code)
-            _take_money(decision, part, money_micro, line)
+            _take_reported_money(decision, part, money_micro, line)
+    if not (before or after or line.charged_micro) and part.asked.used:
+        _notice_other_units(decision, part)
     quota.used_units += line.used
     quota.bucket_units += line.from_buckets
     if decision.session is not None:
         decision.session.charged_micro += line.charged_micro
     return line
-
-
-def keep_orphans(decision: Decision) -> None:
-    """Keep usage of a session that is not open for a person to look at (D11, G06)."""
-    request, index = decision.request, decision.index
-    for asked in request.services:
-        service = decision.match(asked)
-        if service is None:
-            continue
-        units = sum(units_of(used.units, service.unit) or 0 for used in asked.used)
-        if not units:
-            continue
-        amount, rule, zone, slot_ns = 0, "", "", 0
-        terms = decision.plan.terms.get(service.code) if decision.plan else None
-        if terms is not None and index is not None:
-            zone = decision.zone_for(service)
-            slot = index.tariff_at(terms, zone, request.event_ns)
-            if slot.rule is not None and terms.mode is PRICED:
-                rule, slot_ns = slot.rule.code, slot.start_ns
-                amount = pricing.cost_micro(slot.rule.price, units)
-        _review(
-            decision, "orphan-usage", "usage was reported for a session that is not open",
-            service, units, amount, rule, zone, slot_ns,
-        )
-
-
-def price_context(decision: Decision, part: Part, after: bool) -> tuple[str, str, int]:
-    """Return (rule, zone, slot_ns) that usage on this side of a tariff switch belongs to."""
-    quota, index = part.quota, decision.index
-    if after and index is not None:
-        slot = index.tariff_at(part.terms, quota.zone, quota.tariff_change_ns)
-        return slot.rule.code if slot.rule else "", quota.zone, slot.start_ns
-    if part.service.unit is SECONDS:
-        return quota.rule, quota.zone, quota.started_ns
-    return quota.rule, quota.zone, quota.slot_ns
-
-
-def find_context(quota: QuotaState, rule: str, zone: str, slot_ns: int) -> ChargeContext | None:
-    """Return the charge context of these conditions, if anything was charged in it."""
-    for context in quota.contexts:
-        if context.rule == rule and context.zone == zone and context.slot_ns == slot_ns:
-            return context
-    return None
-
-
-def cost_in_context(
-    index: CatalogIndex, terms: ServiceTerms, unit: Unit, price: Price, zone: str, slot_ns: int,
-    units: int,
-) -> int | None:
-    """Return the cost of cumulative units in one context: by clock for time, else by price."""
-    if unit is not SECONDS:
-        return pricing.cost_micro(price, units)
-
-    def tariff_at(instant_ns: int) -> TariffSlot:
-        return index.tariff_at(terms, zone, instant_ns)
-
-    return timeline.cost_micro(tariff_at, slot_ns, units)
 
 
 def _by_side(decision: Decision, part: Part) -> tuple[int, int]:
@@ -148,73 +75,48 @@ def _debit_possible(
     if possible:
         _debit_units(decision, part, possible, line, after=after)
     if possible < units:
-        _park(decision, part, units - possible, after)
+        parking.park_impossible(decision, part, units - possible, after)
 
 
 def _bound(decision: Decision, part: Part, units: int, already: int) -> int:
     """Return how much of the reported usage can be true, after ``already`` more of it (D05)."""
-    request, unit = decision.request, part.service.unit
+    request, session, unit = decision.request, decision.session, part.service.unit
     profile, since_ns = request.profile, part.quota.reported_ns
-    if not since_ns and decision.session is not None and request.kind != INITIAL:
-        since_ns = decision.session.started_ns
+    if not since_ns and session is not None and request.kind != INITIAL:
+        since_ns = session.started_ns
     if not profile.bound_usage or not since_ns:
         return units
     elapsed_ns = request.received_ns - since_ns
     elapsed = elapsed_ns // NS_PER_SECOND + 1 if elapsed_ns > 0 else 1
     if unit is SECONDS:
         possible = elapsed + profile.usage_tolerance_seconds
-    elif unit is OCTETS and part.asked.rate_octets_per_second:
-        possible = elapsed * part.asked.rate_octets_per_second + profile.usage_tolerance_octets
+    elif unit is OCTETS and (rate := _rate(decision, part)):
+        possible = elapsed * rate + profile.usage_tolerance_octets
     else:
         return units
     return max(0, min(units, possible - already))
 
 
-def _park(decision: Decision, part: Part, units: int, after: bool) -> None:
-    index, plan = decision.index, decision.plan
-    quota, service = part.quota, part.service
-    rule, zone, slot_ns = price_context(decision, part, after)
-    context = find_context(quota, rule, zone, slot_ns)
-    before = context.paid_units if context else 0
-    amount = 0
-    if index is not None and plan is not None and rule:
-        price = index.rule(plan.code, service.code, rule).price
-        amount = pricing.charge_micro(price, before, units)
-    _review(
-        decision, "parked-usage",
-        "more usage was reported than can have happened since the last report",
-        service, units, amount, rule, zone, slot_ns, before,
-    )
-    account = decision.state.account
-    if not account.flags & AccountFlag.PARKED_USAGE:
-        account.flags |= AccountFlag.PARKED_USAGE
-        decision.working_set.mark_account(account)
+def _rate(decision: Decision, part: Part) -> int:
+    """Return the highest rate that the bearer had since the last report; 0 = unknown."""
+    session, rate = decision.session, part.asked.rate_octets_per_second
+    return max(rate, session.rate_octets_per_second) if session is not None else rate
 
 
-def _review(
-    decision: Decision, kind: str, reason: str, service: Service, units: int, amount_micro: int,
-    rule: str, zone: str, slot_ns: int, units_before: int = 0,
-) -> None:
-    """Keep usage that was not debited for a person to accept or dismiss."""
-    decision.working_set.reviews.append(
-        ReviewItem(
-            review_id=decision.working_set.new_request_id(),
-            account_id=decision.state.account.account_id,
-            request_id=decision.request_id,
-            kind=kind,
-            service=service.code,
-            units=units,
-            unit=service.unit,
-            amount_micro=amount_micro,
-            reason=reason,
-            rule=rule,
-            zone=zone,
-            slot_ns=slot_ns,
-            units_before=units_before,
-            catalogue_version=decision.posting.catalogue_version,
-            event_ns=decision.request.event_ns,
-            session_id=decision.request.session_id,
-        )
+def _notice_other_units(decision: Decision, part: Part) -> None:
+    """Keep a report that has nothing of what the service is charged in (C-027).
+
+    A dimension that was granted as a limit costs nothing (M-015).
+    """
+    service, quota = part.service, part.quota
+    if quota.limited or part.mode is not PRICED or any(
+        units_of(used.units, service.unit) is not None or used.units.money_micro is not None
+        for used in part.asked.used
+    ):
+        return
+    parking.park_unrated(
+        decision, part.asked, service, f"service '{service.code}' is charged in "
+        f"{service.unit.label} only",
     )
 
 
@@ -261,22 +163,46 @@ def _debit_paid(
     assert plan is not None
     rule, zone, slot_ns = price_context(decision, part, after)
     if not rule:
+        _leave(decision, part, units, line, parking.NO_PRICE)
         return
     price = index.rule(plan.code, service.code, rule).price
-    context = find_context(quota, rule, zone, slot_ns)
-    if context is None:
-        context = ChargeContext(rule, slot_ns, zone)
-        quota.contexts.append(context)
+    context = find_context(quota, rule, zone, slot_ns) or ChargeContext(rule, slot_ns, zone)
     before = context.paid_units
     cost = cost_in_context(index, part.terms, service.unit, price, zone, slot_ns, before + units)
-    # A band without a price can only be met by usage far beyond the grant; it costs nothing.
-    amount = cost - context.charged_micro if cost is not None else 0
+    if cost is None:
+        _leave(decision, part, units, line, parking.NO_PRICE)
+        return
+    amount = cost - context.charged_micro
+    if amount > AMOUNT_MAX_MICRO:
+        _leave(decision, part, units, line, "it costs more than the largest amount kept")
+        return
+    if not before:
+        quota.contexts.append(context)
     context.paid_units = before + units
     if not amount:
         return
     context.charged_micro += amount
     decision.posting.about(service.code, rule, zone, slot_ns, before, before + units)
     _take_money(decision, part, amount, line)
+
+
+def _leave(
+    decision: Decision, part: Part, units: int, line: ChargedLine, reason: str
+) -> None:
+    """Leave units that cannot be paid for to a person."""
+    line.used -= units
+    parking.park_unpriced(decision, part, units, reason)
+
+
+def _take_reported_money(
+    decision: Decision, part: Part, amount_micro: int, line: ChargedLine
+) -> None:
+    """Debit an amount that the client has rated itself, unless it would leave what can be kept."""
+    main = entries.main_bucket(decision.state)
+    if main.available - amount_micro < -INT64_MAX // 2:
+        parking.park_money(decision, part, amount_micro)
+        return
+    _take_money(decision, part, amount_micro, line)
 
 
 def _take_money(

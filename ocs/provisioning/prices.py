@@ -9,7 +9,7 @@ from typing import Any
 from ocs.amounts import Unit, parse_quantity
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import ChargeMode, Service, ServiceTerms, TariffSlot
-from ocs.charging.usage import cost_in_context
+from ocs.charging.contexts import cost_in_context
 from ocs.errors import NotFoundError, RefusedError, UsageError
 from ocs.provisioning.instants import format_instant
 from ocs.provisioning.subscribers import find_plan

@@ -21,7 +21,7 @@ from ocs.charging.messages import (
     RequestKind,
 )
 from ocs.charging.session import ChargeContext, Session, make_session_key
-from ocs.charging.usage import cost_in_context, find_context
+from ocs.charging.contexts import cost_in_context, find_context
 from ocs.charging.working_set import (
     AccountState,
     NewRecord,

@@ -52,6 +52,7 @@ UNITS_MAX = 2**53
 EVENTS_MAX = 10**9
 """More octets, or more events, than this in one request are no quantity but an error: what they
 cost would be no amount that can be kept."""
+COUNT_MAX = (1 << 64) - 1
 
 _KINDS = ("msisdn", "imsi", "sip", "nai", "private")
 """Identity kind by Subscription-Id-Type (RFC 8506 8.47)."""
@@ -267,8 +268,9 @@ def _units(given: ServiceUnits, problems: list[str], *, grant: bool = False) -> 
                 )
             )  # fmt: skip
         else:
+            # They are kept as they were said, for a person to look at; 64 bits can be stored.
             problems.append("more units than can be")
-            total = up = down = events = None
+            total = None if total is None else min(total, COUNT_MAX)
     units = Units(seconds, total, up, down, events)
     if given.money is not None:
         _put_money(units, given.money, problems)

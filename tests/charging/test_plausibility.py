@@ -48,10 +48,12 @@ def test_more_octets_than_the_bearer_carries() -> None:
         wait 10
         U 2  100 rate=1000000 used=111000001  => 100 ok          | B=-1.10 R=0
         wait 10
-        T 3  100 used=200000000               => 100 ok          | B=-11.10 R=0
+        T 3  100 used=200000000               => 100 ok          | B=-6.65 R=0
     """)
-    (parked,) = scenario.store.reviews()
-    assert (parked.units, parked.units_before, parked.amount_micro) == (1, 222_000_000, 50_000)
+    first, second = scenario.store.reviews()
+    assert (first.units, first.units_before, first.amount_micro) == (1, 222_000_000, 50_000)
+    # The bearer's rate was said once and holds until another is said.
+    assert (second.units, second.units_before) == (89_000_000, 333_000_000)
     flags = scenario.load()[0].flags
     assert flags == AccountFlag.PARKED_USAGE | AccountFlag.OVER_USAGE
 

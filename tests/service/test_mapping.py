@@ -1,5 +1,6 @@
 """Requests in neutral words: identities, units, event times, parties."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -215,6 +216,20 @@ def test_more_units_than_can_be_are_no_report_and_no_event_but_a_grant_of_the_mo
     (wanted,) = mapped(ccr(1, 0, asked)).services
     assert not wanted.invalid
     assert wanted.requested in (Units(octets=2**53), Units(events=10**9))
+
+
+@pytest.mark.rule("D26")
+def test_what_is_no_quantity_is_kept_as_it_was_said():
+    most = 2**64 - 1
+    reported = UsedServiceUnit(most, most, most, most, most)
+    made = mapped(ccr(2, 1, MultipleServices(rating_group=1, used=[reported])))
+    (service,) = made.services
+    assert service.invalid
+    assert service.used[0].units == Units(most, most, most, most, most)
+    both = UsedServiceUnit(input_octets=most, output_octets=most)
+    made = mapped(ccr(2, 1, MultipleServices(rating_group=1, used=[both])))
+    assert made.services[0].used[0].units.octets == most
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(made.services), type=list)
 
 
 def test_long_service_information_is_not_remembered():

@@ -10,14 +10,15 @@ One line is one step. A request and what must come of it:
 Left of ``=>``: type, CC-Request-Number, then services divided by ``;``: rating group (``-`` for
 none, ``si5`` for a service identifier), ``rsu`` or ``rsu=N``, ``used=N``, ``before=N``,
 ``after=N``, ``straddling=N``, ``money=1.25``, ``usedmoney=0.80``, ``reason=NAME``, ``rate=N``
-octets a second. ``N`` counts the scenario's unit; ``octets:5+seconds:7`` names kinds, and
-``!NAME`` behind it the reason of one report. A word with ``@name`` picks another session; words
-such as ``context=``, ``called=``, ``profile=``, ``client=``, ``action=`` set parts of the request.
-Right of it: ``2001`` and the like for the command (``cost=``, ``enough=``, ``low=`` behind it),
-and per service its rating group, ``ok`` or a code, the units granted (none stated: none may be
-granted), ``fui=...`` (none stated: none may be there), ``vt=``, ``thr=``, ``qht=``, ``ttc``. After
-``|``: balance and reserved money. Other steps: ``again`` (the last request once more), ``wait
-SECONDS`` (time passes, timers run), ``top-up AMOUNT``, ``block``, ``unblock``. After every step the
+octets a second, ``invalid=TEXT`` (what the front found wrong). ``N`` counts the scenario's unit;
+``octets:5+seconds:7`` names kinds, and ``!NAME`` behind it the reason of one report. A word with
+``@name`` picks another session; words such as ``context=``, ``called=``, ``profile=``, ``client=``,
+``action=`` set parts of the request. Right of it: ``2001`` and the like for the command (``cost=``,
+``enough=``, ``low=`` behind it), and per service its rating group, ``ok`` or a code, the units
+granted (none stated: none may be granted), ``fui=...`` (none stated: none may be there), ``vt=``,
+``thr=``, ``qht=``, ``ttc``. After ``|``: balance, reserved money, and ``P=`` reviews in all. Other
+steps: ``again`` (the last request once more), ``wait SECONDS`` (time passes, timers run), ``top-up
+AMOUNT``, ``block``, ``unblock``, ``plan CODE``, ``abort`` (all sessions). After every step the
 invariants must hold.
 """
 
@@ -34,6 +35,7 @@ from ocs.amounts import Unit, parse_amount
 from ocs.catalog.matching import CatalogIndex, normalise_context
 from ocs.catalog.model import Catalog, ChargeMode
 from ocs.charging import engine, lifecycle
+from ocs.charging.contexts import cost_in_context
 from ocs.charging.messages import (
     ChargingReply,
     ChargingRequest,
@@ -50,7 +52,6 @@ from ocs.charging.messages import (
 )
 from ocs.charging.profile import PROFILES
 from ocs.charging.session import Session, SessionState, make_session_key
-from ocs.charging.usage import cost_in_context
 from ocs.charging.working_set import RequestKey, WorkingSet
 from ocs.clock import NS_PER_SECOND, IdSource, ManualClock
 from ocs.ledger import entries, invariants
@@ -97,7 +98,8 @@ class Scenario:
         self.clock = ManualClock(NOON_NS)
         self.ids = IdSource(self.clock, 1)
         self.store = MemoryStore(self.ids)
-        self.index = CatalogIndex(replace(catalog, version=1))
+        self.catalogues: dict[int, CatalogIndex] = {}
+        self.publish(catalog)
         self.last: ChargingRequest | None = None
         self.reply = ChargingReply(Outcome.SUCCESS)
         self.sessions: dict[bytes, str] = {}
@@ -108,8 +110,13 @@ class Scenario:
     def context(self) -> engine.DecisionContext:
         """Return what decisions at this moment share."""
         return engine.DecisionContext(
-            self.clock.now_ns(), 1, {1: self.index}, 1, self.policy
+            self.clock.now_ns(), 1, self.catalogues, len(self.catalogues), self.policy
         )
+
+    def publish(self, catalog: Catalog) -> None:
+        """Put a catalogue in force, as the next version."""
+        version = len(self.catalogues) + 1
+        self.index = self.catalogues[version] = CatalogIndex(replace(catalog, version=version))
 
     def play(self, text: str) -> None:
         """Play the steps of a text table, checking each."""
@@ -137,6 +144,10 @@ class Scenario:
             self.top_up(parse_amount(rest))
         elif word in ("block", "unblock"):
             self._set_status(AccountStatus.BLOCKED if word == "block" else AccountStatus.ACTIVE)
+        elif word == "plan":
+            self._change_plan(rest.strip())
+        elif word == "abort":
+            self._abort()
         else:
             raise AssertionError(f"no such step: {step}")
 
@@ -227,13 +238,14 @@ class Scenario:
             keys = [(one.service, one.service_identifiers or one.rating_group)
                     for one in session.quotas]
             assert len(keys) == len(set(keys)), where
-            terms = self.index.catalog.plans[session.plan].terms
+            index = self.catalogues[session.catalogue_version]
+            terms = index.catalog.plans[session.plan].terms
             for quota in session.quotas:
-                unit = self.index.catalog.services[quota.service].unit
+                unit = index.catalog.services[quota.service].unit
                 for context in quota.contexts:
-                    price = self.index.rule(session.plan, quota.service, context.rule).price
+                    price = index.rule(session.plan, quota.service, context.rule).price
                     cost = cost_in_context(
-                        self.index, terms[quota.service], unit, price, context.zone,
+                        index, terms[quota.service], unit, price, context.zone,
                         context.slot_ns, context.paid_units,
                     )
                     assert context.charged_micro == cost, where
@@ -275,6 +287,23 @@ class Scenario:
             working_set.mark_account(account)
 
         self.store.transact([self._operator_key()], decide)
+
+    def _change_plan(self, plan: str) -> None:
+        def decide(working_set: WorkingSet) -> None:
+            account = working_set.accounts[ACCOUNT].account
+            account.plan = plan
+            working_set.mark_account(account)
+
+        self.store.transact([self._operator_key()], decide)
+
+    def _abort(self) -> None:
+        def decide(working_set: WorkingSet) -> None:
+            for key, session in working_set.sessions.items():
+                session.aborted = True
+                working_set.mark_session(key)
+
+        keys = [RequestKey(ACCOUNT, key, RequestKind.OPERATOR, 0) for key in self.sessions]
+        self.store.transact(keys, decide)
 
     def request(self, text: str) -> ChargingRequest:
         """Return the request that the left side of a line means."""
@@ -351,6 +380,8 @@ class Scenario:
                     key, TariffSide.INDETERMINATE
                 )
                 used.append(UsedUnits(self._units(value), side, side_given=True))
+            elif key == "invalid":
+                request.invalid = value
             elif key == "reason":
                 request.reason = ReportingReason[value]
             else:
@@ -386,6 +417,10 @@ class Scenario:
         for word in money.split():
             key, _, value = word.partition("=")
             balance, held = self.money()
+            if key == "P":
+                parked = self.store.reviews()
+                assert len(parked) == int(value), (where, parked)
+                continue
             actual = {"B": balance, "R": held}[key]
             assert actual == parse_amount(value), (where, f"{key} is {actual} micro")
 
