@@ -78,6 +78,7 @@ def _start_afresh(quota: QuotaState) -> None:
     quota.contexts = []
     quota.rule = quota.zone = ""
     quota.slot_ns = quota.started_ns = quota.tariff_change_ns = 0
+    quota.used_units = quota.bucket_units = 0
 
 
 def _renew(

@@ -250,7 +250,7 @@ class Scenario:
                     )
                     assert context.charged_micro == cost, where
                 paid_units = sum(context.paid_units for context in quota.contexts)
-                if terms[quota.service].mode is ChargeMode.PRICED and quota.contexts:
+                if quota.contexts and terms[quota.service].mode is ChargeMode.PRICED:
                     assert quota.used_units == paid_units + quota.bucket_units, where
 
     def _open_account(

@@ -1,0 +1,201 @@
+"""Open sessions come to a new plan or catalogue with a report, and usage keeps its old price."""
+
+from dataclasses import replace
+
+import pytest
+
+from ocs.amounts import Unit
+from ocs.catalog.model import Catalog, Plan, Price, PriceRule
+from ocs.charging.session import Session
+from tests.support.charging import Scenario
+from tests.support.tariffs import make_catalog
+
+CATALOG = make_catalog()
+DEARER = Price(100_000, per=1_000_000, increment=1_000_000)
+"""Twice the price of data."""
+
+
+def _with_price(catalog: Catalog, service: str, price: Price, plan: str = "basic") -> Catalog:
+    old = catalog.plans[plan]
+    terms = replace(old.terms[service], rules=(PriceRule(service, price),))
+    plans = {**catalog.plans, plan: replace(old, terms={**old.terms, service: terms})}
+    return replace(catalog, plans=plans)
+
+
+def _with_plan(catalog: Catalog, code: str, *services: str) -> Catalog:
+    basic = catalog.plans["basic"]
+    plan = Plan(code, code, {name: basic.terms[name] for name in services})
+    return replace(catalog, plans={**catalog.plans, code: plan})
+
+
+def _session(scenario: Scenario) -> Session:
+    return scenario.load()[2][0]
+
+
+@pytest.mark.rule("C-091")
+def test_usage_is_charged_as_granted_and_the_next_grant_by_the_catalogue_in_force() -> None:
+    scenario = Scenario(CATALOG)
+    scenario.play("I 0  100 rsu => 100 ok 10000000 thr=2000000 | B=10.00 R=0.50")
+    scenario.publish(_with_price(CATALOG, "data", DEARER))
+    scenario.play("""
+        U 1  100 used=10000000 rsu => 100 ok 10000000 thr=2000000 | B=9.50 R=1.00
+        U 2  100 used=10000000 rsu => 100 ok 10000000 thr=2000000 | B=8.50 R=1.00
+        T 3  100 used=1000000      => 2001                        | B=8.40 R=0
+    """)
+    assert _session(scenario).catalogue_version == 2
+    versions = [line.catalogue_version for line in scenario.store.movements(1001)]
+    assert versions == [0, 1, 2, 2]
+    records = scenario.store.stored_records(1001)
+    assert [one.record.catalogue_version for one in records] == [1, 1, 2, 2]
+
+
+@pytest.mark.rule("C-091")
+def test_what_is_outstanding_under_the_old_catalogue_keeps_the_session_there() -> None:
+    scenario = Scenario(CATALOG)
+    scenario.play("I 0  100 rsu ; 200 rsu => 100 ok 10000000 ; 200 ok 10000000 | R=2.50")
+    scenario.publish(_with_price(CATALOG, "data", DEARER))
+    scenario.play("U 1  100 used=10000000 rsu => 100 ok 10000000 | B=9.50 R=2.50")
+    assert _session(scenario).catalogue_version == 1
+    scenario.play("""
+        U 2  100 used=10000000 rsu ; 200 used=0 => 100 ok 10000000 ; 200 ok | B=9.00 R=1.00
+    """)
+    assert _session(scenario).catalogue_version == 2
+
+
+@pytest.mark.rule("C-091")
+def test_a_price_that_stays_goes_on_counting_where_it_was() -> None:
+    """A setup fee, or a first block of units, is not taken a second time."""
+    scenario = Scenario(CATALOG, unit=Unit.SECONDS)
+    scenario.play("I 0 context=32260@3gpp.org 12 rsu=60 => 12 ok 60 | R=0.13")
+    scenario.publish(_with_price(CATALOG, "data", DEARER))
+    scenario.play("wait 20")
+    scenario.play("U 1 context=32260@3gpp.org 12 used=20 rsu=60 => 12 ok 60 | B=9.936667")
+    assert _session(scenario).catalogue_version == 2
+    scenario.play("wait 40")
+    scenario.play("T 2 context=32260@3gpp.org 12 used=40 => 2001 | B=9.87 R=0")
+
+
+@pytest.mark.rule("C-091")
+def test_a_call_whose_price_changes_is_counted_anew_from_the_report_on() -> None:
+    scenario = Scenario(CATALOG, unit=Unit.SECONDS)
+    scenario.play("I 0 context=32260@3gpp.org 10 rsu=60 => 10 ok 60 | R=0.12")
+    scenario.publish(_with_price(CATALOG, "call", Price(240_000, per=60)))
+    scenario.play("""
+        wait 30
+        U 1 context=32260@3gpp.org 10 used=30 rsu=60 => 10 ok 60 | B=9.94 R=0.24
+        wait 30
+        T 2 context=32260@3gpp.org 10 used=30        => 2001     | B=9.82 R=0
+    """)
+
+
+@pytest.mark.rule("C-091")
+def test_a_new_plan_is_used_from_the_next_report_on() -> None:
+    gold = replace(CATALOG.plans["basic"], code="gold")
+    with_gold = replace(CATALOG, plans={**CATALOG.plans, "gold": gold})
+    catalog = _with_price(with_gold, "data", DEARER, "gold")
+    scenario = Scenario(catalog)
+    scenario.play("""
+        I 0  100 rsu               => 100 ok 10000000 | B=10.00 R=0.50
+        plan gold
+        U 1  100 used=10000000 rsu => 100 ok 10000000 | B=9.50 R=1.00
+        T 2  100 used=10000000     => 2001            | B=8.50 R=0
+    """)
+    records = scenario.store.stored_records(1001)
+    assert [one.record.plan for one in records] == ["basic", "basic", "gold"]
+
+
+@pytest.mark.rule("C-091", "D22")
+def test_a_service_that_the_new_plan_does_not_include_is_debited_and_refused() -> None:
+    scenario = Scenario(_with_plan(CATALOG, "lite", "data"))
+    scenario.play("""
+        I 0  100 rsu ; 200 rsu => 100 ok 10000000 ; 200 ok 10000000         | R=2.50
+        plan lite
+        U 1  100 used=0 rsu ; 200 used=1000000 rsu => 100 ok 10000000 ; 200 5003 | B=9.80 R=0.50
+        U 2  200 rsu => 200 5003 | B=9.80 R=0.50
+    """)
+
+
+@pytest.mark.rule("C-091")
+def test_a_service_that_only_the_new_plan_includes_is_granted_from_then_on() -> None:
+    scenario = Scenario(_with_plan(CATALOG, "lite", "data"), plan="lite")
+    scenario.play("""
+        I 0  100 rsu ; 200 rsu     => 100 ok 10000000 ; 200 5003     | R=0.50
+        plan basic
+        U 1  100 used=0 rsu        => 100 ok 10000000                | R=0.50
+        U 2  200 rsu               => 200 ok 10000000                | R=2.50
+    """)
+
+
+@pytest.mark.rule("C-091")
+def test_an_older_catalogue_never_comes_back() -> None:
+    """A server that has not noticed the new version yet decides a report between two others."""
+    scenario = Scenario(CATALOG)
+    scenario.play("I 0  100 rsu => 100 ok 10000000")
+    scenario.publish(_with_price(CATALOG, "data", DEARER))
+    scenario.play("U 1  100 used=0 rsu => 100 ok 10000000 | R=1.00")
+    newest, newer = scenario.catalogues.pop(2), scenario.index
+    context = scenario.context()
+    assert context.current_version == 1
+    scenario.catalogues[2] = newest
+    behind = replace(scenario.context(), current_version=1)
+    scenario.context = lambda: behind  # type: ignore[method-assign]
+    scenario.play("U 2  100 used=0 rsu => 100 ok 10000000 | R=1.00")
+    assert _session(scenario).catalogue_version == 2
+    assert newer is newest
+
+
+@pytest.mark.rule("C-091")
+def test_units_that_are_added_up_come_along_to_the_new_price() -> None:
+    scenario = Scenario(CATALOG)
+    scenario.play("I 0 profile=magma 100 rsu => 100 ok 10000000 | R=0.50")
+    scenario.publish(_with_price(CATALOG, "data", DEARER))
+    scenario.play("""
+        U 1 profile=magma 100 used=4000000 rsu => 100 ok 10000000 | B=9.80 R=1.60
+        T 2 profile=magma 100 used=16000000    => 2001            | B=8.20 R=0
+    """)
+
+
+@pytest.mark.rule("T239", "D22")
+def test_an_aborted_session_is_debited_and_granted_nothing_more() -> None:
+    scenario = Scenario(CATALOG)
+    scenario.play("""
+        I 0  100 rsu              => 100 ok 10000000 | B=10.00 R=0.50
+        abort
+        U 1  100 used=1000000 rsu => 4010            | B=9.95 R=0
+        U 2  100 used=1000000 rsu => 5002            | B=9.95 R=0
+        T 3  100 used=1000000     => 2001            | B=9.90 R=0
+    """)
+
+
+@pytest.mark.rule("T239")
+def test_an_aborted_session_ends_with_its_own_last_report() -> None:
+    scenario = Scenario(CATALOG)
+    scenario.play("""
+        I 0  100 rsu          => 100 ok 10000000 | B=10.00 R=0.50
+        abort
+        T 1  100 used=1000000 => 2001 cost=0.05  | B=9.95 R=0
+    """)
+
+
+@pytest.mark.rule("T239")
+def test_an_abort_ends_one_session_and_not_the_account() -> None:
+    scenario = Scenario(CATALOG)
+    scenario.play("""
+        I 0  100 rsu     => 100 ok 10000000 | R=0.50
+        abort
+        I 0 @s2  100 rsu => 100 ok 10000000 | R=1.00
+        U 1  100 rsu     => 4010            | R=0.50
+    """)
+
+
+@pytest.mark.rule("D22")
+def test_a_block_is_over_with_its_removal_for_sessions_that_did_not_report_meanwhile() -> None:
+    scenario = Scenario(CATALOG)
+    scenario.play("""
+        I 0  100 rsu              => 100 ok 10000000 | R=0.50
+        block
+        unblock
+        U 1  100 used=1000000 rsu => 100 ok 10000000 | B=9.95 R=0.50
+        block
+        U 2  100 used=1000000 rsu => 4010            | B=9.90 R=0
+    """)
