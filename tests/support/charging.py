@@ -116,7 +116,16 @@ class Scenario:
     def publish(self, catalog: Catalog) -> None:
         """Put a catalogue in force, as the next version."""
         version = len(self.catalogues) + 1
-        self.index = self.catalogues[version] = CatalogIndex(replace(catalog, version=version))
+        self.catalogues[version] = CatalogIndex(replace(catalog, version=version))
+
+    @property
+    def index(self) -> CatalogIndex:
+        """The catalogue in force."""
+        return self.catalogues[len(self.catalogues)]
+
+    @index.setter
+    def index(self, index: CatalogIndex) -> None:
+        self.catalogues[len(self.catalogues)] = index
 
     def play(self, text: str) -> None:
         """Play the steps of a text table, checking each."""
