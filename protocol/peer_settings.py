@@ -15,6 +15,7 @@ from protocol.base import (
 )
 from protocol.codec import Limits
 from protocol.errors import LocalProtocolError
+from protocol.tls import PeerCertificate
 from protocol.watchdog import MIN_TW_SECONDS
 
 
@@ -83,6 +84,18 @@ class PeerDecision:
     after_down: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What a connection shows of the other side, whatever it says about itself.
+
+    `address` is its IP address, without zone, IPv4 where it came mapped into IPv6; `certificate`
+    what it has proved to own, None on a connection in clear.
+    """
+
+    address: str
+    certificate: PeerCertificate | None = None
+
+
 PeerPolicy = Callable[[CapabilitiesExchangeRequest], PeerDecision]
 AnswerPolicy = Callable[[CapabilitiesExchangeAnswer], PeerDecision]
 
@@ -135,6 +148,8 @@ class ErrorKind(StrEnum):
     CONNECTION_RATE = "connection_rate"
     TOO_MANY_UNANSWERED = "too_many_unanswered"
     FRUITLESS = "fruitless"
+    FOREIGN_ADDRESS = "foreign_address"
+    TLS = "tls"
 
 
 class PeerCounters:

@@ -1,7 +1,8 @@
 """Twisted over PeerConnection: Diameter on TCP, listening and calling (RFC 6733 section 2.1).
 
-Used by the server and by the simulator, which both hand in a `PeerHandler`. All of it runs on the
-reactor's thread. Nothing is logged here: the handler is told, and the counters count.
+Used by the server and by the simulator, which both hand in a `PeerHandler`; `transport_tls` secures
+the connections of a factory. All of it runs on the reactor's thread. Nothing is logged here: the
+handler is told, and the counters count.
 """
 
 import socket
@@ -40,6 +41,8 @@ from protocol.peer import (
     RequestReceived,
     Role,
 )
+from protocol.peer_settings import Caller
+from protocol.transport_tls import SecuredTransport, reason_of
 from protocol.watchdog import JITTER_SECONDS
 
 LINGER_SECONDS = 5.0
@@ -83,13 +86,18 @@ class PeerHandler(Protocol):
         """Requests of ours may not, or may again, be sent to this peer."""
 
 
-AddressPolicy = Callable[[CapabilitiesExchangeRequest, str], PeerDecision]
-"""The owner's decision on a peer: its CER, and the address it connects from."""
+CallerPolicy = Callable[[CapabilitiesExchangeRequest, Caller], PeerDecision]
+"""The owner's decision on a peer: its CER, and what the connection shows of it."""
 
 
-def accept_everybody(_request: CapabilitiesExchangeRequest, _address: str) -> PeerDecision:
+def accept_everybody(_request: CapabilitiesExchangeRequest, _caller: Caller) -> PeerDecision:
     """The policy of who lets everybody in."""
     return PeerDecision()
+
+
+def admit_everybody(_address: str) -> bool:
+    """Whether this address may connect at all, for who asks no further."""
+    return True
 
 
 class _OutputValve:
@@ -148,6 +156,14 @@ class DiameterProtocol(twisted_protocol.Protocol):
         """Whether `send_request` may be called."""
         return self.connection.can_send_requests
 
+    @property
+    def caller(self) -> Caller:
+        """What the connection shows of the other side."""
+        transport = self.transport
+        if isinstance(transport, SecuredTransport):
+            return Caller(self.remote_address, transport.peer_certificate())
+        return Caller(self.remote_address)
+
     # For the handler.
 
     def send_answer(self, message: bytes) -> None:
@@ -193,7 +209,7 @@ class DiameterProtocol(twisted_protocol.Protocol):
     def connectionMade(self) -> None:  # noqa: N802
         """Start the connection: an initiator sends its CER, a responder waits for one."""
         transport = cast(Any, self.transport)
-        if ITCPTransport.providedBy(transport):
+        if isinstance(transport, SecuredTransport) or ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(True)
         transport.registerProducer(_OutputValve(self), True)
@@ -222,7 +238,10 @@ class DiameterProtocol(twisted_protocol.Protocol):
     def connectionLost(self, reason: Failure = twisted_protocol.connectionDone) -> None:  # noqa: N802
         """Tell the handler, unless it knows, and drop every timer."""
         self._closing = True
-        self.connection.connection_lost(reason.getErrorMessage())
+        insecure = reason_of(reason.value, self.transport)
+        if insecure:
+            self.connection.counters.error(ErrorKind.TLS)
+        self.connection.connection_lost(insecure or reason.getErrorMessage())
         self._hand_over_events()
         for call in (self._soon, self._timer, self._linger):
             if call is not None and call.active():
@@ -326,13 +345,14 @@ class DiameterProtocol(twisted_protocol.Protocol):
         self._linger = self._reactor.callLater(seconds, transport.abortConnection)
 
     def _decide(self, request: CapabilitiesExchangeRequest) -> PeerDecision:
-        return self._owner.policy(request, self.remote_address)
+        return self._owner.policy(request, self.caller)
 
 
 class DiameterFactory(twisted_protocol.Factory):
     """The connections of one listener or caller, with what they have in common.
 
-    `settings.host_ip_addresses` left empty means each connection's own local address. `reactor`
+    `settings.host_ip_addresses` left empty means each connection's own local address. Who comes
+    from an address that `admits` does not like is not listened to. `reactor`
     also is the clock; `jitter` and `end_to_end_ids` have sensible defaults.
     """
 
@@ -343,8 +363,9 @@ class DiameterFactory(twisted_protocol.Factory):
         reactor: Any,
         settings: PeerSettings,
         handler: PeerHandler,
-        policy: AddressPolicy = accept_everybody,
+        policy: CallerPolicy = accept_everybody,
         *,
+        admits: Callable[[str], bool] = admit_everybody,
         role: Role = "responder",
         limits: TransportLimits | None = None,
         end_to_end_ids: EndToEndIds | None = None,
@@ -353,6 +374,7 @@ class DiameterFactory(twisted_protocol.Factory):
         self.settings = settings
         self.handler = handler
         self.policy = policy
+        self.admits = admits
         self.role = role
         self.limits = limits or TransportLimits()
         self.end_to_end_ids = end_to_end_ids or EndToEndIds(
@@ -362,8 +384,11 @@ class DiameterFactory(twisted_protocol.Factory):
         self._past = PeerCounters()
         self._idle: list[Deferred[None]] = []
 
-    def buildProtocol(self, addr: Any) -> DiameterProtocol | None:  # noqa: ARG002, N802
-        """A new connection, or None (which closes it) beyond `max_connections`."""
+    def buildProtocol(self, addr: Any) -> DiameterProtocol | None:  # noqa: N802
+        """A new connection; None closes it: beyond `max_connections`, or it may not come."""
+        if not self.admits(_plain_address(addr)):
+            self._past.error(ErrorKind.FOREIGN_ADDRESS)
+            return None
         if len(self.connections) >= self.limits.max_connections:
             self._past.error(ErrorKind.TOO_MANY_CONNECTIONS)
             return None

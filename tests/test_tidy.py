@@ -14,7 +14,10 @@ FUNCTION_LINES_MAX = 60
 
 PURE = ("ocs.catalog", "ocs.rating", "ocs.ledger", "ocs.charging", "ocs.amounts")
 MONEY = (*PURE, "ocs.currencies", "ocs.provisioning")
-TWISTED = ("protocol.transport", "ocs.service", "ocs.app", "simulators.gateway")
+TWISTED = (
+    *("protocol.transport", "protocol.transport_tls"),
+    *("ocs.service", "ocs.app", "simulators.gateway"),
+)
 WALL_CLOCK = ("time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "date.today")
 
 IMPURE_MODULES = {

@@ -38,7 +38,7 @@ from protocol.credit_control_writer import write_cca
 from protocol.errors import LocalProtocolError, RemoteProtocolError
 from protocol.layout_cache import CcrReader, InformationReader
 from protocol.peer_events import DisconnectRequested, PeerClosed, PeerRecovered, PeerSuspect
-from protocol.peer_settings import PeerDecision
+from protocol.peer_settings import Caller, PeerDecision
 from protocol.routing import LocalIdentity, route_check, route_check_values
 from protocol.session_commands import (
     SessionAnswer,
@@ -114,19 +114,21 @@ class DiameterService:
 
     # ------------------------------------------------------------------------------- peers
 
-    def decide_peer(self, request: CapabilitiesExchangeRequest, address: str) -> PeerDecision:
-        """Say whether the sender of a CER may connect; the transport's AddressPolicy."""
-        return self._directory.decide(request.origin_host, address)
+    def decide_peer(self, request: CapabilitiesExchangeRequest, caller: Caller) -> PeerDecision:
+        """Say whether the sender of a CER may connect; the transport's CallerPolicy."""
+        return self._directory.decide(request.origin_host, caller)
 
     def peers_changed(self, entries: Iterable[PeerEntry]) -> None:
         """Take over a new peer list: effective at once, for those who are connected too."""
         self._directory.replace_stored(entries)
         for link in tuple(self._links.values()):
-            if self._directory.is_welcome(link.origin_host):
+            objection = self._directory.objection(link.origin_host, link.conn.caller)
+            if objection is None:
                 entry = self._directory.entry_for(link.origin_host)
                 self._clients.update(link, entry)
             elif link.conn.is_open:
-                _log.warning("peer is no longer allowed", origin_host=link.origin_host)
+                reason = objection.reason
+                _log.warning("peer may not stay", origin_host=link.origin_host, reason=reason)
                 link.conn.disconnect(DisconnectCause.DO_NOT_WANT_TO_TALK_TO_YOU)
 
     def peer_up(self, conn: DiameterProtocol) -> None:
@@ -141,6 +143,7 @@ class DiameterService:
             "peer connected",
             origin_host=entry.origin_host,
             address=conn.remote_address,
+            tls=conn.caller.certificate is not None,
             profile=entry.profile,
             relay=link.relay,
             product=said.product_name,

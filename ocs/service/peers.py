@@ -1,15 +1,16 @@
 """Who may connect and who is connected: the peer list, its rules, and the open connections.
 
-Asked by ``diameter`` when a CER arrives (RFC 6733 5.3, decisions D15 and D19). The list joins the
-configuration's peers with those of the store, which the supervisor reads again when it changed.
+Asked when a connection comes (its address), and by ``diameter`` when a CER arrives (RFC 6733 5.3
+and 13.1, decisions D15 and D19). The list joins the configuration's peers with those of the store,
+which the supervisor reads again when it changed.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import shlex
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
@@ -18,11 +19,14 @@ from ocs.profiles import AUTO
 from ocs.store.interface import PeerEntry
 from protocol.answers import ResultCode
 from protocol.grammar import identity_key
-from protocol.peer_settings import PeerDecision
+from protocol.peer_settings import Caller, PeerDecision
 
 DOWN_REMEMBERED_MAX = 10_000
 
 _log = structlog.get_logger(__name__)
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class OpenPeer(Protocol):
@@ -44,6 +48,16 @@ class PeerRules:
     """What `ocs peer allow` needs besides the name to find this server's database."""
 
 
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """Why a connection may not be a peer's: what the peer is told, and what the log says."""
+
+    reason: str
+    event: str
+    facts: Mapping[str, object] = field(default_factory=dict)
+    result_code: ResultCode = ResultCode.UNKNOWN_PEER
+
+
 class PeerDirectory:
     """The known peers and the open ones, by Origin-Host; used on the reactor's thread only."""
 
@@ -51,6 +65,7 @@ class PeerDirectory:
         self._rules = rules
         self._configured = {identity_key(entry.origin_host): entry for entry in configured}
         self._entries = dict(self._configured)
+        self._networks = self._all_networks()
         self._open: dict[str, OpenPeer] = {}
         self._gave_up: dict[str, None] = {}
 
@@ -58,6 +73,22 @@ class PeerDirectory:
         """Take over the peers of the store; one of the configuration goes before its namesake."""
         stored = {identity_key(entry.origin_host): entry for entry in entries}
         self._entries = stored | self._configured
+        self._networks = self._all_networks()
+
+    def _all_networks(self) -> tuple[Network, ...] | None:
+        """Where peers may come from; None when one may come from anywhere."""
+        if self._rules.accept_unknown:
+            return None
+        texts: set[str] = set()
+        for entry in self._entries.values():
+            if not entry.source_networks:
+                return None
+            texts.update(entry.source_networks)
+        return _parsed(tuple(sorted(texts)))
+
+    def admits(self, address: str) -> bool:
+        """Tell whether a peer may come from ``address``: asked before any octet is read."""
+        return self._networks is None or _is_in(self._networks, address)
 
     @property
     def open_hosts(self) -> list[str]:
@@ -74,38 +105,56 @@ class PeerDirectory:
         """Return the entry of a peer or of a client behind a relay, if there is one."""
         return self._entries.get(identity_key(origin_host))
 
-    def is_welcome(self, origin_host: str) -> bool:
-        """Tell whether a connected peer may stay."""
-        return self._rules.accept_unknown or identity_key(origin_host) in self._entries
+    def objection(self, origin_host: str, caller: Caller) -> Objection | None:
+        """Return why this connection may not be this peer's; None when it may.
 
-    def decide(self, origin_host: str, address: str) -> PeerDecision:
-        """Say whether the peer of a CER may open a connection from ``address``."""
+        Asked when it says who it is, and again of a connected one when the list has changed.
+        """
         host = identity_key(origin_host)
         entry = self._entries.get(host)
         if entry is None and not self._rules.accept_unknown:
-            _log.warning(
-                f"unknown peer refused; to allow it: {self._allow_command(host)}",
-                origin_host=host,
-                address=address,
-            )
-            return PeerDecision(
-                accept=False,
-                result_code=ResultCode.UNKNOWN_PEER,
-                silent=self._rules.refuse_silently,
-                reason=f"{host} is not an allowed peer",
-            )
-        if entry is not None and not _comes_from(entry.source_networks, address):
-            _log.warning(
+            advice = f"; to allow it: {self._allow_command(host)}"
+            return Objection(f"{host} is not an allowed peer", "unknown peer refused" + advice)
+        if entry is None:
+            entry = PeerEntry(host)
+        if entry.source_networks and not _is_in(_parsed(entry.source_networks), caller.address):
+            return Objection(
+                f"{host} must not connect from {caller.address}",
                 "peer refused: it comes from a network it must not come from",
-                origin_host=host,
-                address=address,
-                allowed=list(entry.source_networks),
+                {"allowed": list(entry.source_networks)},
+            )
+        certificate = caller.certificate
+        if certificate is None:
+            if not entry.require_tls:
+                return None
+            return Objection(
+                f"{host} must connect with TLS",
+                "peer refused: it must connect with TLS, and came in clear",
+                result_code=ResultCode.NO_COMMON_SECURITY,
+            )
+        names = entry.tls_names or (host,)
+        if any(certificate.is_for(name) for name in names):
+            return None
+        return Objection(
+            f"the certificate is not that of {host}",
+            "peer refused: its certificate has another name",
+            {"needed": list(names), "certificate": list(certificate.names)},
+        )
+
+    def decide(self, origin_host: str, caller: Caller) -> PeerDecision:
+        """Say whether the peer of a CER may open this connection."""
+        host, address = identity_key(origin_host), caller.address
+        entry = self._entries.get(host)
+        objection = self.objection(origin_host, caller)
+        if objection is not None:
+            _log.warning(
+                objection.event, origin_host=host, address=address, **objection.facts
             )
             return PeerDecision(
                 accept=False,
-                result_code=ResultCode.UNKNOWN_PEER,
+                result_code=objection.result_code,
                 silent=self._rules.refuse_silently,
-                reason=f"{host} must not connect from {address}",
+                reason=objection.reason,
             )
         older = self._open.get(host)
         if older is not None:
@@ -150,14 +199,14 @@ class PeerDirectory:
                     del self._gave_up[next(iter(self._gave_up))]
 
 
-def _comes_from(networks: tuple[str, ...], address: str) -> bool:
-    if not networks:
-        return True
+def _parsed(networks: tuple[str, ...]) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(text, strict=False) for text in networks)
+
+
+def _is_in(networks: tuple[Network, ...], address: str) -> bool:
     try:
         source = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    mapped = getattr(source, "ipv4_mapped", None)
-    if mapped is not None:
-        source = mapped
-    return any(source in ipaddress.ip_network(network, strict=False) for network in networks)
+    source = getattr(source, "ipv4_mapped", None) or source
+    return any(source in network for network in networks)

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from protocol import base
 from protocol.peer import DisconnectRequested, ErrorKind, PeerDecision
+from protocol.peer_settings import Caller
 from protocol.transport import (
     LINGER_SECONDS,
     DiameterFactory,
@@ -236,14 +237,24 @@ def test_a_lost_connection_leaves_no_timer_and_keeps_its_counts():
 def test_the_policy_sees_the_request_and_the_address():
     seen = []
 
-    def policy(cer, address):
-        seen.append((cer.origin_host, address))
+    def policy(cer, caller):
+        seen.append((cer.origin_host, caller))
         return PeerDecision()
 
     memory = Memory(policy=policy)
     conn, _ = memory.connect("::ffff:198.51.100.9")
     conn.dataReceived(capabilities_request())
-    assert seen == [("pgw1.net.example", "198.51.100.9")]
+    assert seen == [("pgw1.net.example", Caller("198.51.100.9"))]
+
+
+def test_who_comes_from_a_foreign_address_is_not_listened_to():
+    factory = DiameterFactory(
+        Clock(), SERVER, Recorder(), admits=lambda address: address == "192.0.2.1"
+    )
+    assert factory.buildProtocol(IPv4Address("TCP", "198.51.100.9", 1)) is None
+    assert factory.buildProtocol(IPv6Address("TCP", "::ffff:198.51.100.9", 1)) is None
+    assert factory.buildProtocol(IPv6Address("TCP", "::ffff:192.0.2.1", 1)) is not None
+    assert factory.counters().errors[ErrorKind.FOREIGN_ADDRESS] == 2
 
 
 @pytest.mark.rule("T025")

@@ -1,5 +1,6 @@
 """Who may connect, seen from the wire and in the log."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,9 @@ from ocs.service.peers import PeerDirectory, PeerRules
 from ocs.store.interface import PeerEntry
 from protocol.base import CapabilitiesExchangeRequest, DisconnectPeerRequest
 from protocol.codec import FLAG_ERROR
+from protocol.peer_settings import Caller
+from protocol.tls import PeerCertificate
+from tests.support.certificates import Authority
 from tests.support.service import NOON_NS, P1, Harness, ccr, mscc
 
 CER: dict[str, Any] = {
@@ -16,6 +20,18 @@ CER: dict[str, Any] = {
     "vendor_id": 0,
     "product_name": "gateway",
 }
+
+
+BEHIND = PeerEntry("a.example", source_networks=("192.0.2.0/24", "2001:db8::/48"))
+
+
+class Probed:
+    """An open connection that counts how often it was probed."""
+
+    probes = 0
+
+    def probe(self):
+        self.probes += 1
 
 
 def action(harness):
@@ -110,7 +126,107 @@ def test_the_configuration_goes_before_the_store():
 )
 def test_a_peer_must_come_from_its_networks(networks, address, accepted):
     directory = PeerDirectory(PeerRules(), [PeerEntry("a.example", source_networks=networks)])
-    assert directory.decide("a.example", address).accept == accepted
+    assert directory.decide("a.example", Caller(address)).accept == accepted
+
+
+@pytest.mark.parametrize(
+    "peers,accept_unknown,address,admitted",
+    [
+        ((), False, "192.0.2.20", False),
+        ((PeerEntry("a.example"),), False, "203.0.113.9", True),
+        ((BEHIND,), False, "192.0.2.20", True),
+        ((BEHIND,), False, "203.0.113.9", False),
+        ((BEHIND,), False, "2001:db8:1::9", False),
+        ((BEHIND,), False, "", False),
+        ((BEHIND,), True, "203.0.113.9", True),
+        ((BEHIND, PeerEntry("b.example")), False, "203.0.113.9", True),
+        ((BEHIND, PeerEntry("b.example", source_networks=("::1/128",))), False, "::1", True),
+    ],
+)
+def test_who_comes_from_where_no_peer_may_come_from_is_not_listened_to(
+    peers, accept_unknown, address, admitted
+):
+    directory = PeerDirectory(PeerRules(accept_unknown=accept_unknown), peers)
+    assert directory.admits(address) is admitted
+    directory = PeerDirectory(PeerRules(accept_unknown=accept_unknown))
+    directory.replace_stored(peers)
+    assert directory.admits(address) is admitted
+
+
+@pytest.fixture
+def authority(tmp_path):
+    return Authority(tmp_path)
+
+
+def caller(authority, *names: str, address="192.0.2.20"):
+    """What a connection shows on which a certificate with these names was proved."""
+    return Caller(address, PeerCertificate(authority.issue(*names).certificate))
+
+
+@pytest.mark.rule("B-002", "T016")
+@pytest.mark.parametrize(
+    "entry,names,accepted",
+    [
+        (PeerEntry("a.example"), ("a.example",), True),
+        (PeerEntry("a.example"), ("b.example", "A.example"), True),
+        (PeerEntry("a.example"), ("b.example",), False),
+        (PeerEntry("a.example"), (), False),
+        (PeerEntry("a.example", tls_names=("pool.example",)), ("pool.example",), True),
+        (PeerEntry("a.example", tls_names=("x.example", "y.example")), ("y.example",), True),
+        (PeerEntry("a.example", tls_names=("pool.example",)), ("a.example",), False),
+    ],
+)
+def test_a_certificate_must_have_the_name_of_the_peer(authority, entry, names, accepted, capsys):
+    decision = PeerDirectory(PeerRules(), [entry]).decide("a.example", caller(authority, *names))
+    assert decision.accept is accepted
+    said = capsys.readouterr().out
+    assert ("certificate has another name" in said) is not accepted
+    assert accepted or decision.result_code == 3010
+
+
+@pytest.mark.rule("B-002")
+def test_a_peer_that_nobody_knows_must_have_its_own_name_too(authority):
+    directory = PeerDirectory(PeerRules(accept_unknown=True))
+    assert directory.decide("a.example", caller(authority, "a.example")).accept
+    assert not directory.decide("a.example", caller(authority, "b.example")).accept
+
+
+@pytest.mark.rule("B-002", "B-003")
+def test_a_peer_that_must_use_tls_is_refused_in_clear():
+    entry = PeerEntry(P1, require_tls=True)
+    wire = Harness(options={"peers": (entry,)}).wire()
+    answer = wire.open()
+    assert answer.result_code == 5017
+    assert "must connect with TLS" in answer.error_message
+    assert wire.transport.disconnecting
+
+
+def test_the_network_is_looked_at_before_the_connection_that_is_there_is_touched(authority):
+    directory = PeerDirectory(PeerRules(), [replace(BEHIND, require_tls=True)])
+    first = Probed()
+    directory.opened("a.example", first)
+    for stranger in (
+        caller(authority, "a.example", address="203.0.113.9"),
+        caller(authority, "b.example"),
+        Caller("192.0.2.20"),
+    ):
+        assert not directory.decide("a.example", stranger).accept
+    assert first.probes == 0
+    assert directory.decide("a.example", caller(authority, "a.example")).result_code == 5012
+    assert first.probes == 1
+
+
+def test_a_connected_peer_that_may_not_come_like_this_any_more_is_sent_away():
+    harness = Harness(options={"peers": ()})
+    harness.store.allow_peer(PeerEntry(P1), action(harness))
+    harness.server.supervisor.start()
+    harness.pass_time(1)
+    wire = harness.open()
+    harness.store.allow_peer(PeerEntry(P1, require_tls=True), action(harness))
+    harness.pass_time(2)
+    ((header, goodbye),) = wire.received()
+    assert (header.command_code, header.is_request) == (282, True)
+    assert DisconnectPeerRequest.read(goodbye).disconnect_cause == 2
 
 
 @pytest.mark.rule("D15", "B-047")
