@@ -7,7 +7,7 @@ handler is told, and the counters count.
 
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import ip_address
 from random import SystemRandom
 from typing import Any, Protocol, cast
@@ -20,7 +20,11 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, ITCPTransport
 from twisted.python.failure import Failure
 
-from protocol.base import CapabilitiesExchangeRequest, DisconnectCause
+from protocol.base import (
+    CapabilitiesExchangeAnswer,
+    CapabilitiesExchangeRequest,
+    DisconnectCause,
+)
 from protocol.codec import Header
 from protocol.peer import (
     AnswerReceived,
@@ -42,7 +46,9 @@ from protocol.peer import (
     Role,
 )
 from protocol.peer_settings import Caller
+from protocol.transport_limits import Admission, TransportLimits
 from protocol.transport_tls import SecuredTransport, reason_of
+from protocol.transport_valves import InputValve, OutputValve
 from protocol.watchdog import JITTER_SECONDS
 
 LINGER_SECONDS = 5.0
@@ -52,17 +58,6 @@ ABORT_LINGER_SECONDS = 0.5
 """The same where the connection is reset anyway and only the reason is still being delivered."""
 
 _random = SystemRandom()
-
-
-@dataclass(frozen=True, slots=True)
-class TransportLimits:
-    """What peers may cost: connections of a factory, and requests in work of one connection.
-
-    Reading pauses above `max_unanswered_requests` and goes on below half of it.
-    """
-
-    max_connections: int = 1024
-    max_unanswered_requests: int = 1024
 
 
 class PeerHandler(Protocol):
@@ -90,7 +85,13 @@ CallerPolicy = Callable[[CapabilitiesExchangeRequest, Caller], PeerDecision]
 """The owner's decision on a peer: its CER, and what the connection shows of it."""
 
 
-def accept_everybody(_request: CapabilitiesExchangeRequest, _caller: Caller) -> PeerDecision:
+AnswererPolicy = Callable[[CapabilitiesExchangeAnswer, Caller], PeerDecision]
+"""The same on whom we called: its CEA, and what the connection shows of it."""
+
+
+def accept_everybody(
+    _said: CapabilitiesExchangeRequest | CapabilitiesExchangeAnswer, _caller: Caller
+) -> PeerDecision:
     """The policy of who lets everybody in."""
     return PeerDecision()
 
@@ -100,46 +101,27 @@ def admit_everybody(_address: str) -> bool:
     return True
 
 
-class _OutputValve:
-    """A push producer: told by the transport when its buffer is full, and when there is room."""
-
-    def __init__(self, owner: "DiameterProtocol") -> None:
-        self._owner = owner
-
-    def pauseProducing(self) -> None:  # noqa: N802
-        self._owner.output_blocked = True
-
-    def resumeProducing(self) -> None:  # noqa: N802
-        self._owner.output_blocked = False
-        self._owner.settle()
-
-    def stopProducing(self) -> None:  # noqa: N802
-        self._owner.output_blocked = True
-
-
 class DiameterProtocol(twisted_protocol.Protocol):
     """One peer on one transport: moves octets and time, and hands events to the handler.
 
     What the peer does not read stays queued in the connection, which gives it up beyond its limit.
-    `output_blocked` says that the transport's own buffer is full.
     """
 
     connection: PeerConnection
+    _input: InputValve
 
     def __init__(self, factory: "DiameterFactory") -> None:
         self._owner = factory
         self._reactor = factory.reactor
         self._handler = factory.handler
-        self._max_unanswered = factory.limits.max_unanswered_requests
-        self.output_blocked = False
         self.remote_address = ""
         self._in_turn = False
-        self._reading_paused = False
         self._closing = False
         self._soon: DelayedCall | None = None
         self._timer: DelayedCall | None = None
         self._timer_due = 0.0
         self._linger: DelayedCall | None = None
+        self._output = OutputValve(self.settle)
 
     @property
     def capabilities(self) -> Capabilities | None:
@@ -182,6 +164,10 @@ class DiameterProtocol(twisted_protocol.Protocol):
         self.connection.release_request()
         self._settle_soon()
 
+    def note_fruitless(self) -> None:
+        """Say that a request brought nothing to decide: whoever sends many is read less."""
+        self.connection.fruitless += 1
+
     def send_request(self, message: bytes) -> int:
         """Queue a request; returns its hop-by-hop id. Raises LocalProtocolError if it may not."""
         hop_by_hop = self.connection.send_request(message)
@@ -212,7 +198,7 @@ class DiameterProtocol(twisted_protocol.Protocol):
         if isinstance(transport, SecuredTransport) or ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(True)
-        transport.registerProducer(_OutputValve(self), True)
+        transport.registerProducer(self._output, True)
         self.remote_address = _plain_address(transport.getPeer())
         settings = self._owner.settings
         if not settings.host_ip_addresses:
@@ -225,13 +211,18 @@ class DiameterProtocol(twisted_protocol.Protocol):
             now=self._reactor.seconds(),
             jitter=self._owner.jitter,
             end_to_end_ids=self._owner.end_to_end_ids,
+            answer_policy=self._decide_answer,
         )
-        self._owner.connections.add(self)
+        self._input = InputValve(
+            self._reactor, self.connection, transport, self._owner.limits, self._settle_timely
+        )
+        self._owner.entered(self)
         self.settle()
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
-        """Take what arrived and everything that follows from it, in one turn."""
+        """Take what arrived and what follows from it, as far as one turn goes."""
         self._tell_time()
+        self._input.data_arrived()
         self.connection.receive_data(data)
         self.settle()
 
@@ -243,6 +234,7 @@ class DiameterProtocol(twisted_protocol.Protocol):
             self.connection.counters.error(ErrorKind.TLS)
         self.connection.connection_lost(insecure or reason.getErrorMessage())
         self._hand_over_events()
+        self._input.close()
         for call in (self._soon, self._timer, self._linger):
             if call is not None and call.active():
                 call.cancel()
@@ -260,9 +252,9 @@ class DiameterProtocol(twisted_protocol.Protocol):
         if connection.wants_close:
             self._close(transport)
             return
-        if connection.pending_output_octets and not self.output_blocked:
+        if connection.pending_output_octets and not self._output.is_shut:
             transport.write(connection.data_to_send())
-        self._throttle(transport)
+        self._input.adjust()
         due = connection.next_timeout()
         if due is not None and (self._timer is None or due < self._timer_due):
             self._set_timer(due)
@@ -289,6 +281,7 @@ class DiameterProtocol(twisted_protocol.Protocol):
         if isinstance(event, AnswerReceived):
             self._handler.answer(self, event.header, event.message)
         elif isinstance(event, PeerUp):
+            self._owner.admission.identified(self)
             self._handler.peer_up(self)
         elif isinstance(event, PeerClosed):
             self._handler.peer_down(self, event)
@@ -303,15 +296,9 @@ class DiameterProtocol(twisted_protocol.Protocol):
         self._soon = None
         self.settle()
 
-    def _throttle(self, transport: Any) -> None:
-        unanswered = self.connection.unanswered
-        if self._reading_paused:
-            if unanswered <= self._max_unanswered // 2:
-                self._reading_paused = False
-                transport.resumeProducing()
-        elif unanswered > self._max_unanswered:
-            self._reading_paused = self.connection.input_paused = True
-            transport.pauseProducing()
+    def _settle_timely(self) -> None:
+        self._tell_time()
+        self.settle()
 
     def _set_timer(self, due: float) -> None:
         if self._timer is not None:
@@ -325,7 +312,7 @@ class DiameterProtocol(twisted_protocol.Protocol):
         self._timer = None
         self._tell_time()
         # A peer we did not read is excused once more after that, so that it can be heard.
-        self.connection.input_paused = self._reading_paused
+        self.connection.input_paused = not self._input.is_open
         self.settle()
 
     def _tell_time(self) -> None:
@@ -343,6 +330,9 @@ class DiameterProtocol(twisted_protocol.Protocol):
         transport.loseConnection()
         seconds = ABORT_LINGER_SECONDS if self.connection.abort else LINGER_SECONDS
         self._linger = self._reactor.callLater(seconds, transport.abortConnection)
+
+    def _decide_answer(self, answer: CapabilitiesExchangeAnswer) -> PeerDecision:
+        return self._owner.answer_policy(answer, self.caller)
 
     def _decide(self, request: CapabilitiesExchangeRequest) -> PeerDecision:
         return self._owner.policy(request, self.caller)
@@ -369,30 +359,43 @@ class DiameterFactory(twisted_protocol.Factory):
         role: Role = "responder",
         limits: TransportLimits | None = None,
         end_to_end_ids: EndToEndIds | None = None,
+        answer_policy: AnswererPolicy = accept_everybody,
     ) -> None:
         self.reactor = reactor
         self.settings = settings
         self.handler = handler
         self.policy = policy
         self.admits = admits
+        self.answer_policy = answer_policy
         self.role = role
         self.limits = limits or TransportLimits()
         self.end_to_end_ids = end_to_end_ids or EndToEndIds(
             int(reactor.seconds()), _random.getrandbits(20)
         )
         self.connections: set[DiameterProtocol] = set()
+        self.admission: Admission[DiameterProtocol] = Admission(self.limits)
         self._past = PeerCounters()
         self._idle: list[Deferred[None]] = []
 
     def buildProtocol(self, addr: Any) -> DiameterProtocol | None:  # noqa: N802
-        """A new connection; None closes it: beyond `max_connections`, or it may not come."""
+        """A new connection; None closes it: beyond a limit, or it may not come."""
         if not self.admits(_plain_address(addr)):
             self._past.error(ErrorKind.FOREIGN_ADDRESS)
             return None
-        if len(self.connections) >= self.limits.max_connections:
-            self._past.error(ErrorKind.TOO_MANY_CONNECTIONS)
-            return None
+        if self.role == "responder":
+            refusal = self.admission.refusal(_plain_address(addr), self.reactor.seconds())
+            if refusal is not None:
+                self._past.error(refusal)
+                return None
         return DiameterProtocol(self)
+
+    def entered(self, conn: DiameterProtocol) -> None:
+        """Take a new connection in; one that has not said who it is may have to go for it."""
+        self.connections.add(conn)
+        victim = self.admission.entered(conn, conn.remote_address, self.reactor.seconds())
+        if victim is not None:
+            victim.connection.counters.error(ErrorKind.TOO_MANY_UNIDENTIFIED)
+            cast(Any, victim.transport).abortConnection()
 
     def jitter(self) -> float:
         """Seconds to add to a watchdog timer (RFC 3539 section 3.4.1)."""
@@ -420,6 +423,7 @@ class DiameterFactory(twisted_protocol.Factory):
     def lost(self, conn: DiameterProtocol) -> None:
         """Keep the totals of a connection that is gone."""
         self.connections.discard(conn)
+        self.admission.left(conn, conn.remote_address)
         self._past.add(conn.connection.counters)
         conn.connection.counters = self._past  # for answers that come too late
         if not self.connections:

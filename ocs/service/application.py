@@ -31,7 +31,8 @@ from ocs.store import dialects
 from ocs.store.interface import Store
 from protocol.codec import Limits
 from protocol.peer_settings import EndToEndIds, PeerSettings
-from protocol.transport import DiameterFactory, TransportLimits, listen
+from protocol.transport import DiameterFactory, listen
+from protocol.transport_limits import TransportLimits
 
 STOP_SECONDS = 2.0
 """Allowed for stopping besides the drain and DPA timeouts of the settings."""

@@ -11,13 +11,14 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from protocol import base
+from protocol.codec import encode_avp
 from protocol.peer import DisconnectRequested, ErrorKind, PeerDecision
 from protocol.peer_settings import Caller
 from protocol.transport import (
     LINGER_SECONDS,
     DiameterFactory,
-    TransportLimits,
 )
+from protocol.transport_limits import TransportLimits
 from tests.support.connection_pair import (
     DPR,
     DWR,
@@ -181,13 +182,121 @@ def test_output_waits_while_the_transport_is_full_and_ends_at_the_limit():
 @pytest.mark.rule("B-009")
 def test_connections_have_a_limit():
     memory = Memory(limits=TransportLimits(max_connections=2))
-    conn, transport = memory.connect()
-    memory.connect()
+    conn, transport = memory.open()
+    memory.open()
     assert memory.factory.buildProtocol(None) is None
     assert memory.factory.counters().errors[ErrorKind.TOO_MANY_CONNECTIONS] == 1
     transport.loseConnection()
     conn.connectionLost(Failure(ConnectionDone()))
     assert memory.factory.buildProtocol(None) is not None
+
+
+@pytest.mark.rule("B-009")
+def test_a_connection_that_says_nothing_makes_room_for_one_that_may_say_more():
+    memory = Memory(limits=TransportLimits(max_unidentified_connections=1))
+    _, known = memory.open()
+    silent, room = memory.connect()
+    memory.open()
+    assert room.disconnected
+    assert not known.disconnected
+    silent.connectionLost(Failure(ConnectionDone()))
+    assert memory.factory.counters().errors[ErrorKind.TOO_MANY_UNIDENTIFIED] == 1
+    assert memory.factory.admission.unidentified == 0
+
+
+@pytest.mark.rule("B-009")
+def test_nobody_connects_more_often_than_the_rate():
+    memory = Memory(limits=TransportLimits(max_new_connections_per_address=2))
+    nearby = IPv4Address("TCP", "198.51.100.7", 40000)
+    assert all(memory.factory.buildProtocol(nearby) for _ in range(2))
+    assert memory.factory.buildProtocol(nearby) is None
+    assert memory.factory.counters().errors[ErrorKind.CONNECTION_RATE] == 1
+    memory.clock.advance(1)
+    assert memory.factory.buildProtocol(nearby) is not None
+
+
+@pytest.mark.rule("B-009")
+def test_one_segment_full_of_messages_takes_several_turns():
+    memory = Memory(hold=True, limits=TransportLimits(max_messages_per_turn=10))
+    conn, transport = memory.open()
+    conn.dataReceived(b"".join(request(hop_by_hop=n) for n in range(25)))
+    assert [len(batch) for _, batch in memory.handler.batches] == [10]
+    assert transport.producerState == "paused"
+    memory.clock.advance(0)
+    memory.clock.advance(0)
+    assert [len(batch) for _, batch in memory.handler.batches] == [10, 10, 5]
+    assert transport.producerState == "producing"
+    conn.dataReceived(request(hop_by_hop=25))
+    numbers = [header.hop_by_hop for _, batch in memory.handler.batches for header, _ in batch]
+    assert numbers == list(range(26))
+
+
+@pytest.mark.rule("B-009")
+def test_what_was_received_waits_too_while_too_much_is_unanswered():
+    limits = TransportLimits(max_unanswered_requests=5, max_messages_per_turn=10)
+    memory = Memory(hold=True, limits=limits)
+    conn, transport = memory.open()
+    conn.dataReceived(b"".join(request(hop_by_hop=n) for n in range(25)))
+    memory.clock.pump([0.0] * 5)
+    assert [len(batch) for _, batch in memory.handler.batches] == [10]
+    taken = 10
+    while taken < 25:
+        memory.handler.answer_held()
+        memory.clock.pump([0.0] * 5)
+        ((_, batch),) = memory.handler.batches
+        taken += len(batch)
+    assert transport.producerState == "producing"
+
+
+@pytest.mark.rule("B-009")
+def test_large_requests_are_counted_by_their_octets():
+    memory = Memory(hold=True, limits=TransportLimits(max_unanswered_octets=100_000))
+    conn, transport = memory.open()
+    large = request(encode_avp(65000, bytes(60_000), flags=0))
+    conn.dataReceived(large)
+    assert transport.producerState == "producing"
+    conn.dataReceived(large)
+    assert transport.producerState == "paused"
+    memory.handler.answer_held()
+    memory.clock.advance(0)
+    assert transport.producerState == "producing"
+    assert conn.connection.unanswered_octets == 0
+
+
+@pytest.mark.rule("B-009")
+def test_who_only_chatters_is_not_read_until_the_second_is_over():
+    memory = Memory(limits=TransportLimits(max_fruitless_messages_per_second=50))
+    conn, transport = memory.open()
+    conn.dataReceived(DWR * 60)
+    assert transport.producerState == "paused"
+    assert len(heard(transport)) == 60
+    memory.clock.advance(0.9)
+    assert transport.producerState == "paused"
+    memory.clock.advance(0.2)
+    assert transport.producerState == "producing"
+    assert memory.factory.counters().errors[ErrorKind.FRUITLESS] == 1
+
+
+@pytest.mark.rule("B-009")
+def test_requests_that_the_owner_refuses_are_chatter_too():
+    memory = Memory(limits=TransportLimits(max_fruitless_messages_per_second=50))
+    conn, transport = memory.open()
+    for _ in range(51):
+        conn.note_fruitless()
+    conn.dataReceived(request())
+    assert transport.producerState == "paused"
+
+
+@pytest.mark.rule("B-009")
+def test_a_stranger_may_not_begin_with_a_large_message():
+    memory = Memory(replace(SERVER, max_opening_octets=4096))
+    conn, transport = memory.connect()
+    conn.dataReceived((1 << 24 | 8192).to_bytes(4, "big") + bytes(2000))
+    assert transport.disconnected
+    conn, transport = memory.open()
+    large = request(encode_avp(65000, bytes(60_000), flags=0))
+    conn.dataReceived(large)
+    assert len(heard(transport)) == 1
 
 
 @pytest.mark.rule("B-006")

@@ -158,7 +158,7 @@ def test_a_peer_that_stops_reading_is_reset_and_another_goes_on(thread):
     with server.opened() as bad, server.opened("pgw2.net.example") as good:
         bad.settimeout(10)
         with pytest.raises(ConnectionError):
-            send_for_ever(bad, DWR * 1000)
+            send_for_ever(bad, request() * 1000)
         good.sendall(DWR)
         assert result_code(read_message(good)) == 2001
         counters = thread.call(server.factory.counters)
