@@ -290,8 +290,11 @@ peer = Table(
     Column("relay", Boolean, nullable=False),
     Column("source_networks", Text, nullable=False),
     Column("comment", Text, nullable=False),
+    Column("require_tls", Boolean, nullable=False),
+    Column("tls_names", Text, nullable=False),
 )
-"""A Diameter peer that may connect. ``source_networks``: CIDR blocks joined by spaces."""
+"""A Diameter peer that may connect. ``source_networks``: CIDR blocks joined by spaces;
+``tls_names``: DNS names joined by spaces."""
 
 client_state = Table(
     "client_state",

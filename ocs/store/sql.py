@@ -295,11 +295,10 @@ class SqlStore:
 
     def peers(self) -> list[PeerEntry]:
         """See interface.Store.peers."""
-        columns = (_peer.origin_host, _peer.profile, _peer.relay, _peer.source_networks)
-        statement = select(*columns, _peer.comment).order_by(_peer.origin_host)
+        statement = select(schema.peer).order_by(_peer.origin_host)
         return [
-            PeerEntry(host, profile, relay, tuple(networks.split()), comment)
-            for host, profile, relay, networks, comment in self._rows(statement)
+            PeerEntry(host, profile, relay, _words(networks), comment, tls, _words(names))
+            for host, profile, relay, networks, comment, tls, names in self._rows(statement)
         ]
 
     def allow_peer(self, peer: PeerEntry, action: OperatorAction) -> None:
@@ -314,6 +313,8 @@ class SqlStore:
                     relay=peer.relay,
                     source_networks=" ".join(peer.source_networks),
                     comment=peer.comment,
+                    require_tls=peer.require_tls,
+                    tls_names=" ".join(peer.tls_names),
                 )
             )
             cold.raise_generation(connection, "peers")
@@ -409,3 +410,7 @@ class SqlStore:
         if self._checkpointer is not None:
             self._checkpointer.stop()
         self._transactions.close()
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())

@@ -348,8 +348,11 @@ def test_peers_are_added_replaced_and_removed(store: Store) -> None:
     store.allow_peer(first, make_action(1))
     store.allow_peer(PeerEntry("pgw1.example"), make_action(2))
     assert store.peers() == [PeerEntry("pgw1.example"), first]
-    store.allow_peer(PeerEntry("pgw2.example", comment="new"), make_action(3))
-    assert store.peers() == [PeerEntry("pgw1.example"), PeerEntry("pgw2.example", comment="new")]
+    second = PeerEntry(
+        "pgw2.example", comment="new", require_tls=True, tls_names=("a.example", "b.example")
+    )
+    store.allow_peer(second, make_action(3))
+    assert store.peers() == [PeerEntry("pgw1.example"), second]
     assert store.generations().peers == 3
     assert store.remove_peer("pgw2.example", make_action(4))
     assert not store.remove_peer("pgw2.example", make_action(5))

@@ -1,6 +1,7 @@
 """The schema: made by migrations exactly as schema.py says, and only the right one is used."""
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
@@ -12,6 +13,7 @@ from ocs.charging.session import make_session_key
 from ocs.charging.working_set import RequestKey, WorkingSet
 from ocs.errors import StoreUnavailableError, StoreUnusableError, UsageError
 from ocs.store import dialects, migrations, schema
+from ocs.store.interface import PeerEntry
 from tests.support.ledger_rows import (
     add_account,
     add_session,
@@ -70,6 +72,25 @@ def test_upgrading_twice_changes_nothing(empty_url: str) -> None:
     assert migrations.upgrade(empty_url) == head
     assert migrations.upgrade(empty_url) == head
     assert migrations.current_version(empty_url) == head
+
+
+def test_peers_of_an_older_database_stay_and_need_no_tls(empty_url: str, open_store) -> None:
+    engine = _engine(empty_url)
+    with engine.begin() as connection:
+        config = migrations._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        connection.execute(
+            text(
+                "INSERT INTO peer (origin_host, profile, relay, source_networks, comment)"
+                " VALUES ('pgw1.example', 'open5gs', :yes, '10.0.0.0/8', 'north')"
+            ),
+            {"yes": True},
+        )
+    engine.dispose()
+    migrations.upgrade(empty_url)
+    store = open_store(empty_url)
+    assert store.peers() == [PeerEntry("pgw1.example", "open5gs", True, ("10.0.0.0/8",), "north")]
 
 
 def test_sub_sessions_of_an_older_database_are_found_beside_their_session(
