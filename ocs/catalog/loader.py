@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from ocs.amounts import Unit
 from ocs.catalog.calendar import DAY_MINUTES, week_of
 from ocs.catalog.loader_plans import Offer, read_plans
+from ocs.catalog.loader_pools import check_partners, partners, pool_of, read_pools
 from ocs.catalog.loader_values import check_code, read_quota
 from ocs.catalog.matching import normalise_context
-from ocs.catalog.model import BandSpan, Catalog, QuotaPolicy, Service, TimeBand
+from ocs.catalog.model import BandSpan, Catalog, Pool, QuotaPolicy, Service, TimeBand
 from ocs.currencies import NUMERIC_BY_CODE
 from ocs.marked import Document, Mapping, Node, Scalar, unknown_word
 
@@ -42,11 +43,13 @@ def load_catalog(document: Document, source_name: str = "") -> Catalog:
     time_zone = root.parsed("time_zone", _time_zone, "UTC")
     bands = _read_bands(root)
     zones = _read_zones(root)
-    services = _read_services(root)
+    pools = read_pools(root)
+    services = _read_services(root, pools)
     week = set(week_of(bands))
     offer = Offer(
         services=services,
         zones=zones,
+        pools=pools,
         bands={band.name: band.name in week or not band.spans for band in bands},
         gap_band="" in week,
     )
@@ -64,6 +67,7 @@ def load_catalog(document: Document, source_name: str = "") -> Catalog:
         plans=plans,
         zones=zones,
         bands=bands,
+        pools=pools,
         source=document.text,
     )
 
@@ -146,8 +150,9 @@ def _read_zones(root: Mapping) -> dict[str, tuple[str, ...]]:
     return zones
 
 
-def _read_services(root: Mapping) -> dict[str, Service]:
+def _read_services(root: Mapping, pools: dict[str, Pool]) -> dict[str, Service]:
     group = root.mapping("services", required=True)
+    meant = partners(group)
     services: dict[str, Service] = {}
     claims: dict[tuple[str, str, int], str] = {}
     for key, node in group.members():
@@ -156,11 +161,12 @@ def _read_services(root: Mapping) -> dict[str, Service]:
             key.problem(f"there are more than {MAX_SERVICES} services")
             break
         if isinstance(node, Mapping):
-            services[code] = _ServiceReader(code, node, claims).read()
+            services[code] = _ServiceReader(code, node, claims).read(pools, meant)
         else:
             node.problem(f"service '{code}' needs a group of keys")
     if root.has("services") and not group.entries:
         group.problem("there is no service")
+    check_partners(root, services)
     return services
 
 
@@ -173,8 +179,11 @@ class _ServiceReader:
         self._claims = claims
         self._contexts = self._read_contexts()
 
-    def read(self) -> Service:
-        """Return the service, whatever is wrong with it."""
+    def read(self, pools: dict[str, Pool], meant: set[str]) -> Service:
+        """Return the service, whatever is wrong with it.
+
+        ``meant`` are those that other services are granted together with.
+        """
         group = self._group
         unit = group.choice("unit", _UNITS)
         rating_groups = self._numbers("rating_groups", "rating group")
@@ -182,7 +191,9 @@ class _ServiceReader:
         default = group.boolean("default", default=False)
         if default:
             self._claim(group.entries["default"], "default", 0)
-        elif not (group.has("rating_groups") or group.has("service_identifiers")):
+        elif self._code not in meant and not (
+            group.has("rating_groups") or group.has("service_identifiers")
+        ):
             group.title.problem(
                 "no request means this service: give rating_groups, service_identifiers or "
                 "default: true"
@@ -196,6 +207,8 @@ class _ServiceReader:
             service_identifiers=identifiers,
             default=default,
             destination_rated=group.boolean("destination_rated", default=False),
+            together_with=group.text("together_with", ""),
+            pool=pool_of(group, pools),
         )
         group.finish()
         return service

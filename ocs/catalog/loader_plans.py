@@ -8,6 +8,7 @@ from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass, field, replace
 
 from ocs.amounts import AMOUNT_MAX_MICRO, Unit, parse_amount
+from ocs.catalog.loader_pools import check_pooled
 from ocs.catalog.loader_values import (
     amount_from_zero,
     at_least,
@@ -24,6 +25,7 @@ from ocs.catalog.model import (
     ChargeMode,
     FinalUnitPolicy,
     Plan,
+    Pool,
     PriceRule,
     Service,
     ServiceTerms,
@@ -52,6 +54,7 @@ class Offer:
     """Whether each band ever holds."""
     gap_band: bool
     """Whether there are times in which no band holds."""
+    pools: dict[str, Pool] = field(default_factory=dict)
     used: set[tuple[str, str]] = field(default_factory=set)
     """(kind, name) of every service, destination and time band that a plan names."""
 
@@ -138,6 +141,8 @@ def _read_terms(service: Service, node: Node, offer: Offer, codes: dict[str, Nod
         rules = price_list.read(node, ways[0])
         for rule, place in zip(rules, price_list.places, strict=True):
             check_price(rule.price, service.unit, quota or service.quota, place)
+            if service.pool:
+                check_pooled(offer.pools[service.pool], rule, place)
     node.finish()
     return ServiceTerms(service.code, mode, rules, quota, final_unit)
 

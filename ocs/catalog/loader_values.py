@@ -18,6 +18,7 @@ from ocs.amounts import (
     parse_decimal,
     parse_quantity,
 )
+from ocs.catalog.filter_rules import parse_filter_rule
 from ocs.catalog.model import FinalUnitAction, FinalUnitPolicy, Price, QuotaPolicy
 from ocs.marked import Mapping, Node, Scalar, unknown_word
 
@@ -206,6 +207,7 @@ def read_final_unit(group: Mapping, key: str, default: FinalUnitPolicy) -> Final
     rules = tuple(scalar.parsed(_filter_rule, "") for scalar in policy.scalars("filter_rules"))
     filter_ids = tuple(scalar.text for scalar in policy.scalars("filter_ids"))
     zero_grant = policy.boolean("zero_grant", default.zero_grant)
+    qos = policy.boolean("qos", default.qos)
     policy.finish()
     if action is FinalUnitAction.REDIRECT:
         if len(addresses) != 1:
@@ -216,12 +218,15 @@ def read_final_unit(group: Mapping, key: str, default: FinalUnitPolicy) -> Final
         policy.problem("filter_rules and filter_ids are not for the action terminate")
     if zero_grant and action is not FinalUnitAction.TERMINATE:
         policy.problem("zero_grant is only for the action terminate")
+    if qos:
+        _check_qos(policy, action)
     if not addresses:
         return FinalUnitPolicy(
             action,
             restriction_filter_rules=rules,
             filter_ids=filter_ids,
             zero_grant=zero_grant,
+            qos=qos,
         )
     kind, address = addresses[0]
     return FinalUnitPolicy(
@@ -230,7 +235,16 @@ def read_final_unit(group: Mapping, key: str, default: FinalUnitPolicy) -> Final
         address.parsed(_ADDRESS_PARSERS[kind], ""),
         rules,
         filter_ids,
+        qos=qos,
     )
+
+
+def _check_qos(policy: Mapping, action: FinalUnitAction) -> None:
+    """Note what cannot be said as QoS-Final-Unit-Indication (RFC 8506 8.68)."""
+    if action is FinalUnitAction.TERMINATE:
+        policy.problem("qos is not for the action terminate, which leaves nothing to describe")
+    for rule in policy.scalars("filter_rules"):
+        rule.parsed(parse_filter_rule, None)
 
 
 def _ipv4(text: str) -> str:

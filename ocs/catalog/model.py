@@ -118,6 +118,23 @@ class FinalUnitPolicy:
     filter_ids: tuple[str, ...] = ()
     zero_grant: bool = False
     """Answer an exhausted account with zero units and TERMINATE instead of 4012 (C-047)."""
+    qos: bool = False
+    """Say it as QoS-Final-Unit-Indication too, to clients that understand it (C-049)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A credit pool (RFC 8506 5.1.2): services of one session whose quotas are drawn on together.
+
+    One unit of the pool is worth ``rate_micro / per`` micro units of money, so that a service's
+    multiplier is its price in such units.
+    """
+
+    code: str
+    number: int
+    """G-S-U-Pool-Identifier, from 1 on."""
+    rate_micro: int
+    per: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +156,11 @@ class Service:
     """Meant when a request of this context names neither rating group nor service identifier."""
     destination_rated: bool = False
     """Whether price rules look at the called party or recipient."""
+    together_with: str = ""
+    """The service that counts the same requests in another unit: both are granted together, and
+    what they cost is the sum (G-001, M-015)."""
+    pool: str = ""
+    """The credit pool its quotas belong to, for clients that understand pools."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +230,7 @@ class Catalog:
     zones: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Number prefixes (digits, international format without +) by zone name."""
     bands: tuple[TimeBand, ...] = ()
+    pools: dict[str, Pool] = field(default_factory=dict)
     version: int = 0
     source: str = ""
     """The document's text as it was published."""
