@@ -12,7 +12,6 @@ from collections.abc import Mapping as AbstractMapping
 from pathlib import Path
 
 from ocs import yamldoc
-from ocs.charging.profile import PROFILES
 from ocs.clock import NODE_MAX
 from ocs.errors import DocumentError, Problem
 from ocs.profiles import AUTO, Profile, with_own

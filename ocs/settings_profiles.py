@@ -33,12 +33,20 @@ def read_profiles(group: Mapping) -> tuple[Profile, ...]:
         name = entry.parsed("name", _name, "", required=True)
         if name in found:
             entry.entries["name"].problem(f"profile '{name}' is given twice")
-        # A profile named like a built-in one is that one with changes.
-        usual = name if name in PROFILES_BY_NAME else GENERIC.name
-        known = {**PROFILES_BY_NAME, **found}
-        like = entry.choice("like", {one: one for one in known}, usual)
-        found[name] = _read_profile(entry, name, known[like], keeps_signs=like == name)
+        like = _read_model(entry, name, {**PROFILES_BY_NAME, **found})
+        found[name] = _read_profile(entry, name, like, keeps_signs=like.name == name)
     return tuple(found.values())
+
+
+def _read_model(entry: Mapping, name: str, known: dict[str, Profile]) -> Profile:
+    """Return what a profile is derived from; one named like a built-in is that with changes."""
+    usual = PROFILES_BY_NAME.get(name, PROFILES_BY_NAME[GENERIC.name])
+    like = entry.scalar("like")
+    if like is None:
+        return usual
+    if like.text not in known:
+        like.problem(unknown_word(like.text, "no client profile", known))
+    return known.get(like.text, usual)
 
 
 def _read_profile(entry: Mapping, name: str, like: Profile, *, keeps_signs: bool) -> Profile:
@@ -95,8 +103,8 @@ def _read_signs(entry: Mapping, default: Signs) -> Signs:
         without=_texts(group, "without", _avp_name),
     )
     group.finish()
-    if not signs.product_names and not signs.has_shape:
-        group.title.problem("there is no product name, context or AVP to recognise a client by")
+    if not any(group.has(key) for key in ("product_names", "contexts", "order", "contains")):
+        group.title.problem("nothing to recognise a client by: no product name, context or AVP")
     return signs
 
 

@@ -14,12 +14,18 @@ def peer() -> None:
     """Peers: the gateways and relays that may connect; a change holds at once."""
 
 
-@peer.ocs_command("list", example="ocs peer list")
+@peer.ocs_command("list", example="ocs peer list --config ocs.yaml")
 def list_(run: Run) -> None:
-    """List the peers that the database allows; the configuration may allow more."""
-    from ocs.provisioning.views import peer_view
+    """List who may connect, and which client profile is used for whom and why.
 
-    run.out.rows("peers", (peer_view(one) for one in run.desk.store.peers()), _show_list)
+    With --config also the peers that the configuration allows. What a server has found out about
+    peers and about clients behind relays is listed too, as of when it last met them.
+    """
+    from ocs.provisioning import peers
+    from ocs.provisioning.views import known_peer_view
+
+    known = peers.listing(run.desk, run.settings.diameter.peers)
+    run.out.rows("peers", (known_peer_view(one) for one in known), _show_list)
 
 
 @peer.ocs_command(
@@ -29,8 +35,9 @@ def list_(run: Run) -> None:
 )
 @click.argument("origin_host", metavar="ORIGIN-HOST")
 @click.option(
-    "--profile", default="generic", show_default=True,
-    help="How this client reads answers: generic, strict, open5gs, magma, kamailio, siphon.",
+    "--profile", default="auto", show_default=True,
+    help="What this client needs: generic, strict, open5gs, magma, kamailio, siphon, pyhss, one of"
+    " the configuration's own; auto finds it out.",
 )  # fmt: skip
 @click.option("--relay", is_flag=True, help="An agent that forwards for others.")
 @click.option(
@@ -45,7 +52,8 @@ def allow(
     from ocs.provisioning.views import peer_view
     from ocs.store.interface import PeerEntry
 
-    entry = peers.allow(run.desk, PeerEntry(origin_host, profile, relay, networks, comment))
+    own = run.settings.diameter.profiles
+    entry = peers.allow(run.desk, PeerEntry(origin_host, profile, relay, networks, comment), own)
     run.out.show(peer_view(entry), _show_one)
 
 
@@ -71,8 +79,12 @@ def _show_list(target: Console, rows: list[Any]) -> None:
         {
             "origin_host": "Origin-Host",
             "profile": "Profile",
+            "in_use": "In use",
+            "reason": "Why",
+            "via": "Via",
             "relay": "Relay",
             "source_networks": "From",
+            "allowed_by": "Allowed by",
             "comment": "Comment",
         },
         empty="no peers; `ocs peer allow ORIGIN-HOST` allows one",

@@ -5,19 +5,58 @@ Called by the command line; the running server notices the change by the store's
 
 import ipaddress
 import re
+from collections.abc import Iterable
+from typing import NamedTuple
 
-from ocs.charging.profile import PROFILES
 from ocs.errors import NotFoundError, UsageError
+from ocs.profiles import AUTO, Profile, with_own
 from ocs.provisioning.desk import Desk
-from ocs.store.interface import PeerEntry
+from ocs.store.interface import ClientNote, PeerEntry
 
 HOST_MAX = 255
 COMMENT_MAX = 200
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?")
 
 
-def allow(desk: Desk, peer: PeerEntry) -> PeerEntry:
-    """Add a peer or replace its entry; returns it as it is stored. Raises UsageError."""
+class KnownPeer(NamedTuple):
+    """A line of the peer list: who may connect, who has, and what it was recognised as."""
+
+    entry: PeerEntry | None
+    """None: nobody has allowed it by name; it is behind a relay, or unknown peers are let in."""
+    configured: bool
+    """Its entry is in the configuration file, not in the database."""
+    note: ClientNote | None
+    """None: no server has met it."""
+
+    @property
+    def origin_host(self) -> str:
+        """Who it is."""
+        return self.entry.origin_host if self.entry else self.note.origin_host if self.note else ""
+
+
+def listing(desk: Desk, configured: Iterable[PeerEntry] = ()) -> list[KnownPeer]:
+    """Return every known peer and client, by Origin-Host; ``configured`` are the settings'."""
+    stored = {one.origin_host: (one, False) for one in desk.store.peers()}
+    entries = stored | {one.origin_host: (one, True) for one in configured}
+    found: list[KnownPeer] = []
+    met: set[str] = set()
+    for note in desk.store.clients():
+        entry, is_configured = entries.get(note.origin_host, (None, False))
+        found.append(KnownPeer(entry, is_configured, note))
+        met.add(note.origin_host)
+    found += [
+        KnownPeer(entry, is_configured, None)
+        for host, (entry, is_configured) in entries.items()
+        if host not in met
+    ]
+    return sorted(found, key=lambda one: (one.origin_host, one.note.peer if one.note else ""))
+
+
+def allow(desk: Desk, peer: PeerEntry, own_profiles: Iterable[Profile] = ()) -> PeerEntry:
+    """Add a peer or replace its entry; returns it as it is stored. Raises UsageError.
+
+    ``own_profiles`` are those of the settings, which an entry may name besides the built-in ones.
+    """
     entry = PeerEntry(
         origin_host=normalise_host(peer.origin_host),
         profile=peer.profile,
@@ -25,9 +64,12 @@ def allow(desk: Desk, peer: PeerEntry) -> PeerEntry:
         source_networks=tuple(_network(text) for text in peer.source_networks),
         comment=peer.comment,
     )
-    if entry.profile not in PROFILES:
-        known = ", ".join(sorted(PROFILES))
-        raise UsageError(f"there is no client profile '{entry.profile}'; use one of {known}")
+    known = {AUTO, *with_own(own_profiles)}
+    if entry.profile not in known:
+        raise UsageError(
+            f"there is no client profile '{entry.profile}'; use one of {', '.join(sorted(known))}"
+            " (profiles of your own are known with --config)"
+        )
     if len(entry.comment) > COMMENT_MAX or not entry.comment.isprintable():
         raise UsageError(f"a comment is at most {COMMENT_MAX} printable characters")
     action = desk.action(

@@ -25,6 +25,7 @@ from ocs.ledger.account import (
     OperatorAction,
 )
 from ocs.provisioning.instants import format_instant
+from ocs.provisioning.peers import KnownPeer
 from ocs.store.interface import PeerEntry, PublishedCatalogue
 from ocs.store.ledger_reports import LedgerLine, StoredRequest
 from ocs.store.reports import SubscriberRow
@@ -206,6 +207,23 @@ def peer_view(peer: PeerEntry) -> View:
         "relay": peer.relay,
         "source_networks": list(peer.source_networks),
         "comment": peer.comment,
+    }
+
+
+def known_peer_view(known: KnownPeer) -> View:
+    """Return one line of the peer list: its entry, and what a server found out about it."""
+    note = known.note
+    entry = known.entry or PeerEntry(known.origin_host)
+    allowed_by = "configuration" if known.configured else "database"
+    return {
+        **peer_view(entry),
+        "allowed_by": allowed_by if known.entry else "",
+        "via": note.peer if note and note.peer != note.origin_host else "",
+        "in_use": note.profile if note else "",
+        "recognised": note.recognised if note else "",
+        "reason": note.reason if note else "",
+        "product_name": note.product_name if note else "",
+        "met": format_instant(note.met_ns if note else 0),
     }
 
 

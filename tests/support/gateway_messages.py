@@ -358,20 +358,20 @@ def kamailio_termination(
 # ----------------------------------------------------------------------------- siphon, PyHSS
 
 
-def _head(session_id: str, context: str, kind: int, number: int, host: str) -> bytes:
-    avps = encode_utf8(263, session_id)
-    avps += encode_utf8(264, host) + encode_utf8(296, "net.example") + encode_utf8(283, OCS_REALM)
-    avps += encode_u32(258, 4) + encode_utf8(461, context)
-    return avps + encode_i32(416, kind) + encode_u32(415, number)
+def _siphon(session_id: str, kind: int, number: int, context: str, identity: bytes) -> bytes:
+    avps = encode_utf8(263, session_id) + encode_u32(258, 4)
+    avps += encode_utf8(264, "sip.net.example") + encode_utf8(296, "net.example")
+    avps += encode_utf8(283, OCS_REALM) + encode_utf8(461, context)
+    return avps + encode_i32(416, kind) + encode_u32(415, number) + identity
 
 
 def siphon_event_sms(
     session_id: str, number: int = 0, msisdn: str = DEFAULT_MSISDN, messages: int = 1
 ) -> bytes:
     """SIP server: direct debiting of a short message, one MSCC with service-specific units."""
-    avps = _head(session_id, "32274@3gpp.org", EVENT, number, "sip.net.example")
-    avps += encode_time(55, DEFAULT_TIME_NS) + subscription_id(0, msisdn) + encode_i32(436, 0)
-    avps += encode_i32(455, 1)
+    identity = subscription_id(0, msisdn)
+    avps = _siphon(session_id, EVENT, number, "32274@3gpp.org", identity) + encode_i32(436, 0)
+    avps += encode_time(55, DEFAULT_TIME_NS) + encode_i32(455, 1)
     requested = encode_grouped(437, encode_u64(417, messages))
     avps += encode_grouped(456, requested + encode_u32(432, 1))
     sms = encode_i32(2016, 3, TGPP) + encode_address(2017, "15559999", TGPP)
@@ -385,19 +385,41 @@ def siphon_initial_without_services(
     session_id: str, number: int = 0, uri: str = "sip:alice@net.example"
 ) -> bytes:
     """SIP server without a rating group: an empty Requested-Service-Unit at command level."""
-    avps = _head(session_id, "32260@3gpp.org", INITIAL, number, "sip.net.example")
-    avps += subscription_id(2, uri) + encode_avp(437, b"")
-    return ccr(avps)
+    identity = subscription_id(2, uri)
+    avps = _siphon(session_id, INITIAL, number, "32260@3gpp.org", identity)
+    return ccr(avps + encode_avp(437, b""))
+
+
+def siphon_update_without_services(
+    session_id: str, number: int = 1, uri: str = "sip:alice@net.example", used: int = 30
+) -> bytes:
+    """SIP server during a call: seconds asked and used at command level."""
+    identity = subscription_id(2, uri)
+    avps = _siphon(session_id, UPDATE, number, "32260@3gpp.org", identity)
+    avps += encode_grouped(437, encode_u32(420, 30))
+    return ccr(avps + encode_grouped(446, encode_u32(420, used)))
+
+
+def siphon_termination_without_services(
+    session_id: str, number: int = 2, uri: str = "sip:alice@net.example", used: int = 12
+) -> bytes:
+    """SIP server at the end of a call."""
+    identity = subscription_id(2, uri)
+    avps = _siphon(session_id, TERMINATION, number, "32260@3gpp.org", identity)
+    avps += encode_i32(295, 1)
+    return ccr(avps + encode_grouped(446, encode_u32(420, used)))
 
 
 def pyhss_initial(
-    session_id: str, number: int = 1, imsi: str = DEFAULT_IMSI, msisdn: str = DEFAULT_MSISDN
+    session_id: str, number: int = 0, imsi: str = DEFAULT_IMSI, msisdn: str = DEFAULT_MSISDN
 ) -> bytes:
-    """A test generator: zero units asked and reported at once, Session-Id after Origin-*."""
+    """A test generator: zero units asked and reported at once, Session-Id after Origin-*, an
+    Event-Timestamp of zero.
+    """
     avps = encode_utf8(264, "hss.net.example") + encode_utf8(296, "net.example")
     avps += encode_utf8(283, OCS_REALM) + encode_utf8(263, session_id) + encode_u32(258, 4)
     avps += encode_i32(416, INITIAL) + encode_u32(415, number)
-    avps += encode_utf8(461, "32251@3gpp.org") + encode_time(55, DEFAULT_TIME_NS)
+    avps += encode_utf8(461, "open5gs-smfd@open5gs.org") + encode_avp(55, bytes(4))
     avps += subscription_id(0, msisdn) + subscription_id(1, imsi)
     requested = encode_grouped(437, encode_u32(420, 0) + encode_u64(421, 0))
     avps += encode_grouped(456, requested + encode_grouped(446, encode_u64(421, 0)))
