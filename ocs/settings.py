@@ -4,19 +4,25 @@ Used by app and the command line. A file may leave out whatever it likes; unknow
 values and contradictions refuse it whole, each named with its file, line and column.
 """
 
-import ipaddress
 import os
 import re
-from collections.abc import Callable
 from collections.abc import Mapping as AbstractMapping
 from pathlib import Path
 
 from ocs import yamldoc
 from ocs.clock import NODE_MAX
 from ocs.errors import DocumentError, Problem
+from ocs.marked import Mapping, unknown_word
 from ocs.profiles import AUTO, Profile, with_own
+from ocs.settings_addresses import (
+    diameter_identity,
+    host_or_address,
+    ip_address,
+    network,
+    read_listeners,
+    unique,
+)
 from ocs.settings_profiles import read_profiles
-from ocs.marked import Mapping, Scalar, unknown_word
 from ocs.settings_values import (
     ChargingSettings,
     DatabaseSettings,
@@ -50,8 +56,6 @@ DATABASE_URL_VARIABLE = "OCS_DATABASE_URL"
 """The environment variable that goes before ``database.url``."""
 
 _DAY = 86400
-_IDENTITY_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
-_IDENTITY = re.compile(rf"{_IDENTITY_LABEL}(?:\.{_IDENTITY_LABEL})*")
 _DATABASE_URL = re.compile(r"(sqlite|postgresql|postgres)(\+[a-z0-9_]+)?://\S+")
 _LEVELS = ("debug", "info", "warning", "error")
 _FORMATS = ("console", "json")
@@ -110,11 +114,11 @@ def _read_diameter(group: Mapping) -> DiameterSettings:
     names = _profile_names(profiles)
     positive = _Bounded(group)
     settings = DiameterSettings(
-        listen=_read_listeners(group, known.listen),
+        listen=read_listeners(group, known.listen),
         origin_host=group.parsed("origin_host", diameter_identity, known.origin_host),
         origin_realm=group.parsed("origin_realm", diameter_identity, known.origin_realm),
-        realms=_unique(group, "realms", diameter_identity),
-        host_ip_addresses=_unique(group, "host_ip_addresses", _ip_address),
+        realms=unique(group, "realms", diameter_identity),
+        host_ip_addresses=unique(group, "host_ip_addresses", ip_address),
         product_name=group.parsed("product_name", _product_name, known.product_name),
         watchdog_seconds=positive("watchdog_seconds", known.watchdog_seconds, 3600, 6),
         cer_timeout_seconds=positive("cer_timeout_seconds", known.cer_timeout_seconds, 300),
@@ -142,22 +146,6 @@ def _read_diameter(group: Mapping) -> DiameterSettings:
     return settings
 
 
-def _read_listeners(group: Mapping, default: tuple[Listener, ...]) -> tuple[Listener, ...]:
-    if not group.has("listen"):
-        return default
-    listeners: list[Listener] = []
-    for scalar in group.scalars("listen"):
-        listener = scalar.parsed(parse_listener, None)
-        if listener is None:
-            continue
-        if listener in listeners and listener.port:
-            scalar.problem(f"{listener} is given twice")
-        listeners.append(listener)
-    if not group.sequence("listen"):
-        group.keys["listen"].problem("there is no address to listen on")
-    return tuple(listeners)
-
-
 def _read_peers(group: Mapping, profiles: dict[str, str]) -> tuple[PeerEntry, ...]:
     peers: list[PeerEntry] = []
     lines: dict[str, int] = {}
@@ -173,7 +161,7 @@ def _read_peers(group: Mapping, profiles: dict[str, str]) -> tuple[PeerEntry, ..
                 origin_host=host,
                 profile=entry.choice("profile", profiles, AUTO),
                 relay=entry.boolean("relay", default=False),
-                source_networks=_unique(entry, "source_networks", _network),
+                source_networks=unique(entry, "source_networks", network),
                 comment=entry.text("comment", ""),
             )
         )
@@ -255,7 +243,7 @@ def _read_metrics(group: Mapping) -> MetricsSettings:
     known = MetricsSettings()
     settings = MetricsSettings(
         enabled=group.boolean("enabled", known.enabled),
-        host=group.parsed("host", _host, known.host),
+        host=group.parsed("host", host_or_address, known.host),
         port=group.integer("port", known.port, minimum=0, maximum=65_535),
     )
     group.finish()
@@ -299,40 +287,6 @@ def _optional(group: Mapping, key: str, choices: dict[str, int]) -> int | None:
     return group.choice(key, choices) if group.has(key) else None
 
 
-def _unique(group: Mapping, key: str, parse: Callable[[str], str]) -> tuple[str, ...]:
-    values: list[str] = []
-    for scalar in group.scalars(key):
-        _add_unique(values, scalar, parse)
-    return tuple(values)
-
-
-def _add_unique(values: list[str], scalar: Scalar, parse: Callable[[str], str]) -> None:
-    value = scalar.parsed(parse, "")
-    if value and value in values:
-        scalar.problem(f"{scalar.describe()} is given twice")
-    values.append(value)
-
-
-def parse_listener(text: str) -> Listener | None:
-    """Return the address of a text such as ``127.0.0.1:3868`` or ``[::1]:3868``."""
-    host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-        usable = _version(host) == 6
-    else:
-        usable = bool(_IDENTITY.fullmatch(host))
-    if not colon or not usable or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65_535:
-        raise ValueError(f"'{text}' is no address such as 127.0.0.1:3868 or '[::1]:3868'")
-    return Listener(host, int(port))
-
-
-def diameter_identity(text: str) -> str:
-    """Return a DiameterIdentity (RFC 6733 4.3.1): a host name of at most 255 octets."""
-    if not _IDENTITY.fullmatch(text) or len(text) > 255:
-        raise ValueError(f"'{text}' is no host name such as ocs1.ocs.example")
-    return text
-
-
 def _product_name(text: str) -> str:
     if not text or len(text.encode()) > 255:
         raise ValueError("a product name has 1 to 255 octets")
@@ -343,34 +297,6 @@ def _country_code(text: str) -> str:
     if not re.fullmatch(r"\+?[1-9][0-9]{0,3}", text):
         raise ValueError(f"'{text}' is no country code such as 34")
     return text.removeprefix("+")
-
-
-def _version(text: str) -> int:
-    try:
-        return ipaddress.ip_address(text).version
-    except ValueError:
-        return 0
-
-
-def _ip_address(text: str) -> str:
-    if not _version(text):
-        raise ValueError(f"'{text}' is no IP address")
-    return str(ipaddress.ip_address(text))
-
-
-def _host(text: str) -> str:
-    if not _version(text) and not _IDENTITY.fullmatch(text):
-        raise ValueError(f"'{text}' is neither an IP address nor a host name")
-    return text
-
-
-def _network(text: str) -> str:
-    try:
-        return str(ipaddress.ip_network(text))
-    except ValueError as error:
-        raise ValueError(
-            f"'{text}' is no network such as 10.0.0.0/8 (bits behind the mask must be zero)"
-        ) from error
 
 
 def _database_url(text: str) -> str:

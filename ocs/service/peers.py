@@ -27,6 +27,8 @@ _log = structlog.get_logger(__name__)
 
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+"""Where IPv4 addresses are written as IPv6 addresses."""
 
 
 class OpenPeer(Protocol):
@@ -200,7 +202,15 @@ class PeerDirectory:
 
 
 def _parsed(networks: tuple[str, ...]) -> tuple[Network, ...]:
-    return tuple(ipaddress.ip_network(text, strict=False) for text in networks)
+    return tuple(_plain(ipaddress.ip_network(text, strict=False)) for text in networks)
+
+
+def _plain(network: Network) -> Network:
+    """Return a network of IPv4 as such, also where it is written as one of IPv6."""
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(MAPPED):
+        low_bits = int(network.network_address) & 0xFFFF_FFFF
+        return ipaddress.IPv4Network((low_bits, network.prefixlen - MAPPED.prefixlen))
+    return network
 
 
 def _is_in(networks: tuple[Network, ...], address: str) -> bool:

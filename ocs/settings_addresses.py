@@ -1,0 +1,94 @@
+"""Addresses, names and networks in the settings, as parsers of single texts and of lists.
+
+Used by ``settings`` and ``settings_transport``; a ValueError says what is wrong with a text.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable
+
+from ocs.marked import Mapping, Scalar
+from ocs.settings_values import Listener
+
+_IDENTITY_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+_IDENTITY = re.compile(rf"{_IDENTITY_LABEL}(?:\.{_IDENTITY_LABEL})*")
+
+def read_listeners(group: Mapping, default: tuple[Listener, ...]) -> tuple[Listener, ...]:
+    """Return the addresses of the list ``listen``, each of them once."""
+    if not group.has("listen"):
+        return default
+    listeners: list[Listener] = []
+    for scalar in group.scalars("listen"):
+        listener = scalar.parsed(parse_listener, None)
+        if listener is None:
+            continue
+        if listener in listeners and listener.port:
+            scalar.problem(f"{listener} is given twice")
+        listeners.append(listener)
+    return tuple(listeners)
+
+
+def unique(group: Mapping, key: str, parse: Callable[[str], str]) -> tuple[str, ...]:
+    """Return the values of a list, each of them once."""
+    values: list[str] = []
+    for scalar in group.scalars(key):
+        _add_unique(values, scalar, parse)
+    return tuple(values)
+
+
+def _add_unique(values: list[str], scalar: Scalar, parse: Callable[[str], str]) -> None:
+    value = scalar.parsed(parse, "")
+    if value and value in values:
+        scalar.problem(f"{scalar.describe()} is given twice")
+    values.append(value)
+
+
+def parse_listener(text: str) -> Listener | None:
+    """Return the address of a text such as ``127.0.0.1:3868`` or ``[::1]:3868``."""
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        usable = _version(host) == 6
+    else:
+        usable = bool(_IDENTITY.fullmatch(host))
+    if not colon or not usable or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65_535:
+        raise ValueError(f"'{text}' is no address such as 127.0.0.1:3868 or '[::1]:3868'")
+    return Listener(host, int(port))
+
+
+def diameter_identity(text: str) -> str:
+    """Return a DiameterIdentity (RFC 6733 4.3.1): a host name of at most 255 octets."""
+    if not _IDENTITY.fullmatch(text) or len(text) > 255:
+        raise ValueError(f"'{text}' is no host name such as ocs1.ocs.example")
+    return text
+
+
+def ip_address(text: str) -> str:
+    """Return an IP address as it is always written."""
+    if not _version(text):
+        raise ValueError(f"'{text}' is no IP address")
+    return str(ipaddress.ip_address(text))
+
+
+def host_or_address(text: str) -> str:
+    """Return an IP address or a host name."""
+    if not _version(text) and not _IDENTITY.fullmatch(text):
+        raise ValueError(f"'{text}' is neither an IP address nor a host name")
+    return text
+
+
+def network(text: str) -> str:
+    """Return a network as it is always written."""
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise ValueError(
+            f"'{text}' is no network such as 10.0.0.0/8 (bits behind the mask must be zero)"
+        ) from error
+
+
+def _version(text: str) -> int:
+    try:
+        return ipaddress.ip_address(text).version
+    except ValueError:
+        return 0
