@@ -175,13 +175,13 @@ class DiameterService:
     def answer(self, conn: DiameterProtocol, header: Header, message: bytes) -> None:
         """Pass over an answer: this server sends no requests to its clients yet."""
 
-    # ---------------------------------------------------------------------------- requests
-
-    def requests(self, conn: DiameterProtocol, batch: Sequence[tuple[Header, bytes]]) -> None:
     def profile_counts(self) -> dict[str, int]:
         """Return how many clients of each profile are on the open connections."""
         return count_profiles(self._links.values())
 
+    # ---------------------------------------------------------------------------- requests
+
+    def requests(self, conn: DiameterProtocol, batch: Sequence[tuple[Header, bytes]]) -> None:
         """Read what arrived together; each gets one answer, now or after its batch."""
         link = self._links.get(conn)
         if link is None:
