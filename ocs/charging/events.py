@@ -21,6 +21,7 @@ from ocs.charging.messages import (
     ServiceRequest,
     Units,
 )
+from ocs.charging.server_requests import Trigger
 from ocs.charging.session import make_session_key
 from ocs.charging.working_set import NewRecord, RequestKey
 from ocs.ledger import entries
@@ -329,6 +330,8 @@ def _refund_reply(
         )
         reply.granted = asked.requested
         services.append(reply)
+    request = decision.request
+    decision.working_set.ask_sessions(request.account_id, Trigger.TOP_UP, request.received_ns)
     decision.charged.extend(
         ChargedLine(line.service, line.rating_group, line.unit, -line.used, -line.from_buckets,
                     -line.charged_micro, 0, 0)

@@ -18,6 +18,7 @@ from ocs.charging.messages import (
     RatingAttributes,
     RequestKind,
 )
+from ocs.charging.server_requests import Trigger
 from ocs.charging.session import Session, SessionState, make_session_key
 from ocs.charging.working_set import NewRecord, RequestKey, WorkingSet
 from ocs.ledger import entries
@@ -86,7 +87,11 @@ def release_session(
 def expire_bucket(
     working_set: WorkingSet, account_id: int, bucket_id: int, context: DecisionContext
 ) -> int:
-    """Move what is left in an expired bucket to the expiry side; return how much it was."""
+    """Move what is left in an expired bucket to the expiry side; return how much it was.
+
+    Grants that draw on it are valid until then at most, so their clients report by themselves;
+    those that do not are asked to.
+    """
     state = working_set.accounts.get(account_id)
     if state is None:
         return 0
@@ -101,6 +106,8 @@ def expire_bucket(
         )
         request_id = _record(working_set, context, key, f"bucket '{bucket.name}' expired")
         posting = entries.Posting(request_id, bucket.expires_ns, context.now_ns)
+        if bucket.held:
+            working_set.ask_sessions(account_id, Trigger.BUCKET_EXPIRY, context.now_ns)
         return entries.expire(working_set, bucket, posting)
     return 0
 

@@ -201,8 +201,10 @@ def concerned(session: Session, trigger: Trigger | int, situation: Situation) ->
     return None
 
 
-def _ends_soon(session: Session, _situation: Situation) -> bool:
+def _ends_soon(session: Session, situation: Situation) -> bool:
     """Tell whether credit would change what the client does next (D17, C-048)."""
+    if situation.account is not None and situation.account.status == BLOCKED:
+        return False
     return any(quota.final or quota.restricted or quota.refused for quota in session.quotas)
 
 

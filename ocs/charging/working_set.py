@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from ocs.charging.messages import ChargingRecord
-from ocs.charging.server_requests import ServerRequest
+from ocs.charging.server_requests import ServerRequest, Trigger, for_account
 from ocs.charging.session import Session
 from ocs.errors import IntegrityError
 from ocs.ledger.account import Account, Bucket, Identifier, Movement, OperatorAction
@@ -148,6 +148,14 @@ class WorkingSet:
         """Put a new bucket into its account."""
         self.accounts[bucket.account_id].buckets.append(bucket)
         self.new_buckets.append(bucket)
+
+    def ask_sessions(
+        self, account_id: int, trigger: Trigger, now_ns: int, operator: str = ""
+    ) -> None:
+        """Have the clients of an account's open sessions asked whatever ``trigger`` asks them."""
+        self.server_requests.append(
+            for_account(self.new_request_id, account_id, trigger, now_ns, operator)
+        )
 
     def add_record(self, record: NewRecord) -> None:
         """Store a decided request; a later duplicate in this transaction finds it."""

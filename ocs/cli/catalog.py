@@ -35,7 +35,10 @@ def check(run: Run, file: Path) -> None:
 )
 @_FILE
 def publish(run: Run, file: Path) -> None:
-    """Publish a catalogue: sessions that begin from now on are charged by it."""
+    """Publish a catalogue: new sessions are charged by it, open ones from their next report on.
+
+    Clients that can be asked to report are asked, a hundred sessions a second.
+    """
     from ocs import yamldoc
     from ocs.provisioning import catalogs
 

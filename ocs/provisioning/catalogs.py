@@ -10,6 +10,7 @@ from ocs import yamldoc
 from ocs.catalog.loader import load_catalog
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Catalog
+from ocs.charging.server_requests import Trigger, for_account
 from ocs.errors import NotFoundError, RefusedError
 from ocs.provisioning.desk import Desk
 from ocs.provisioning.views import catalogue_view
@@ -60,7 +61,8 @@ def check(text: str, source_name: str) -> Catalog:
 
 
 def publish(desk: Desk, text: str, source_name: str) -> Publication:
-    """Check a catalogue and put it in force for every session that begins from now on.
+    """Check a catalogue and put it in force: for every session that begins from now on, for open
+    ones from their next report on, for which their clients are asked.
 
     Publishing the text that is in force already changes nothing. Raises DocumentError, and
     RefusedError when accounts would lose their plan or their currency.
@@ -74,7 +76,11 @@ def publish(desk: Desk, text: str, source_name: str) -> Publication:
     action = desk.action(
         "catalog publish", catalog.name, source=source_name, plans=sorted(catalog.plans)
     )
-    version = desk.store.publish_catalogue(text, catalog.name, action)
+    asked = []
+    if in_force is not None:
+        now_ns = desk.clock.now_ns()
+        asked.append(for_account(desk.ids.next_id, 0, Trigger.CATALOGUE, now_ns, desk.operator))
+    version = desk.store.publish_catalogue(text, catalog.name, action, asked)
     return Publication(version, published=True, catalog=catalog)
 
 

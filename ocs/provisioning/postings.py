@@ -20,6 +20,7 @@ from ocs.charging.messages import (
     ServiceRequest,
     Units,
 )
+from ocs.charging.server_requests import Trigger
 from ocs.charging.session import make_session_key
 from ocs.charging.working_set import (
     AccountState,
@@ -129,6 +130,8 @@ def post(
             rule=order.entry,
         )  # fmt: skip
         entries.credit(working_set, bucket, amount, posting)
+        if amount > 0:
+            working_set.ask_sessions(account_id, Trigger.TOP_UP, now_ns, desk.operator)
         _clear_over_usage(working_set, state)
         record = _record(order, state, bucket, amount, now_ns, desk)
         working_set.add_record(

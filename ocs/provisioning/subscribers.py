@@ -20,6 +20,7 @@ from ocs.charging.messages import (
     RatingAttributes,
     RequestKind,
 )
+from ocs.charging.server_requests import Trigger
 from ocs.charging.session import SessionState, make_session_key
 from ocs.charging.working_set import AccountState, NewRecord, RequestKey, WorkingSet
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
@@ -160,9 +161,64 @@ def set_blocked(desk: Desk, found: Found, *, blocked: bool) -> dict[str, Any]:
             return
         state.account.status = status
         working_set.mark_account(state.account)
+        if blocked:
+            working_set.ask_sessions(
+                found.account_id, Trigger.BLOCK, desk.clock.now_ns(), desk.operator
+            )
         working_set.actions.append(desk.action(command, found.name, found.account_id))
 
     desk.store.transact([_look_key(found.account_id)], decide, command)
+    return accounts.show(desk, found.account_id)
+
+
+def change_plan(
+    desk: Desk, found: Found, code: str, catalogue: CatalogIndex, *, allowances: bool
+) -> dict[str, Any]:
+    """Give an account another plan; the one it has already changes nothing. Returns ``show``.
+
+    Open sessions come to it with their next report, for which their clients are asked. The credit
+    limit and free units stay; ``allowances`` gives those of the new plan too. Raises
+    NotFoundError for an unknown plan, RefusedError when it is sold in another currency.
+    """
+    plan = find_plan(catalogue, code)
+    now_ns = desk.clock.now_ns()
+    key = RequestKey(
+        found.account_id, make_session_key(f"plan\x00{desk.ids.next_id()}", None),
+        RequestKind.OPERATOR, 0,
+    )  # fmt: skip
+
+    def decide(working_set: WorkingSet) -> None:
+        state = account_of(working_set, found.account_id)
+        account, before = state.account, state.account.plan
+        if before == plan.code:
+            return
+        if account.currency != catalogue.catalog.currency:
+            raise RefusedError(
+                f"plan '{plan.code}' is sold in {catalogue.catalog.currency}, the account is kept "
+                f"in {account.currency}"
+            )
+        account.plan = plan.code
+        working_set.mark_account(account)
+        if allowances and plan.allowances:
+            posting = entries.Posting(
+                working_set.new_request_id(), now_ns, now_ns,
+                catalogue_version=catalogue.catalog.version,
+            )
+            grant_allowances(
+                working_set, found.account_id, plan.allowances, posting, desk.ids.next_id
+            )
+            record = _record(desk, "subscriber plan", plan.code, found.name, state, now_ns)
+            record.catalogue_version = catalogue.catalog.version
+            working_set.add_record(NewRecord(key, posting.request_id, now_ns, 0, record))
+        working_set.ask_sessions(found.account_id, Trigger.PLAN_CHANGE, now_ns, desk.operator)
+        working_set.actions.append(
+            desk.action(
+                "subscriber plan", found.name, found.account_id, before=before, plan=plan.code,
+                allowances=[one.code for one in plan.allowances] if allowances else [],
+            )
+        )  # fmt: skip
+
+    desk.store.transact([key], decide, "subscriber plan")
     return accounts.show(desk, found.account_id)
 
 

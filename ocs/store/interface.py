@@ -193,8 +193,14 @@ class Store(Protocol):
     def has_answer(self, key: RequestKey) -> bool:
         """Tell whether the request of this key is stored (after an unknown commit)."""
 
-    def publish_catalogue(self, source: str, name: str, action: OperatorAction) -> int:
-        """Store a checked document as the newest version and return its number."""
+    def publish_catalogue(
+        self, source: str, name: str, action: OperatorAction,
+        requests: Sequence[ServerRequest] = (),
+    ) -> int:
+        """Store a checked document as the newest version and return its number.
+
+        ``requests`` are what clients are to be asked because of it.
+        """
 
     def catalogue(self, version: int) -> PublishedCatalogue | None:
         """Return one published version."""

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from ocs.amounts import Unit
 from ocs.charging.messages import Identity
-from ocs.charging.server_requests import FINISHED, RequestState, ServerRequest
+from ocs.charging.server_requests import ServerRequest
 from ocs.charging.session import FAMILY_OCTETS, Session, SessionState
 from ocs.charging.working_set import (
     AccountState,
@@ -37,6 +37,7 @@ from ocs.store.interface import (
     PeerEntry,
     PublishedCatalogue,
 )
+from ocs.store.memory_requests import MemoryServerRequests
 
 T = TypeVar("T")
 
@@ -62,12 +63,12 @@ class _RequestRow(NamedTuple):
     body: bytes
 
 
-class MemoryStore:
+class MemoryStore(MemoryServerRequests):
     """Everything lives as long as this object does."""
 
     def __init__(self, ids: IdSource) -> None:
+        super().__init__(threading.RLock())
         self._ids = ids
-        self._lock = threading.RLock()
         self._accounts: dict[int, Account] = {}
         self._buckets: dict[int, dict[int, Bucket]] = {}
         self._sessions: dict[bytes, _SessionRow] = {}
@@ -76,7 +77,6 @@ class MemoryStore:
         self._identifiers: dict[Identity, Identifier] = {}
         self._reviews: dict[tuple[int, int], ReviewItem] = {}
         self._actions: list[OperatorAction] = []
-        self._server_requests: dict[int, ServerRequest] = {}
         self._catalogues: list[PublishedCatalogue] = []
         self._peers: dict[str, PeerEntry] = {}
         self._client_states: dict[str, int] = {}
@@ -190,8 +190,7 @@ class MemoryStore:
         if working_set.new_identifiers or working_set.removed_identifiers:
             self._identifier_generation += 1
         self._actions += (copy(action) for action in working_set.actions)
-        for request in working_set.server_requests:
-            self._server_requests[request.server_request_id] = copy(request)
+        self._add_server_requests(working_set.server_requests)
 
     def _write_session(self, key: bytes, session: Session, exact: bool) -> None:
         row = self._sessions.get(key)
@@ -280,41 +279,6 @@ class MemoryStore:
             item for item in self._sessions.items() if item[1].loaded.state == SessionState.OPEN
         )
 
-    # ----------------------------------------------------------------- requests to clients
-
-    def due_server_requests(
-        self, now_ns: int, limit: int, after: tuple[int, int] = (0, 0)
-    ) -> list[ServerRequest]:
-        """See interface.Store.due_server_requests."""
-        with self._lock:
-            due = sorted(
-                (request.due_ns, request.server_request_id)
-                for request in self._server_requests.values()
-                if 0 < request.due_ns <= now_ns
-            )
-            wanted = [name for name in due if name > after][:limit]
-            return [copy(self._server_requests[number]) for _, number in wanted]
-
-    def claim_server_request(self, request: ServerRequest, node: int, until_ns: int) -> bool:
-        """See interface.Store.claim_server_request."""
-        request.node, request.due_ns = node, until_ns
-        return self.update_server_request(request)
-
-    def update_server_request(
-        self, request: ServerRequest, spread: Sequence[ServerRequest] = ()
-    ) -> bool:
-        """See interface.Store.update_server_request."""
-        with self._lock:
-            stored = self._server_requests.get(request.server_request_id)
-            if stored is None or stored.version != request.version:
-                return False
-            request.version += 1
-            for row in (request, *spread):
-                self._server_requests[row.server_request_id] = copy(row)
-            if request.state in FINISHED and not request.session_key and not request.spread:
-                del self._server_requests[request.server_request_id]
-            return True
-
     def server_request_target(
         self, account_id: int, session_key: bytes
     ) -> tuple[Account, Session | None] | None:
@@ -339,34 +303,6 @@ class MemoryStore:
             )
             return [(key, self._sessions[key].session(key)) for _, key in found[:limit]]
 
-    def waiting_server_requests(
-        self, names: Sequence[tuple[int, bytes]]
-    ) -> set[tuple[bytes, int]]:
-        """See interface.Store.waiting_server_requests."""
-        wanted = set(names)
-        with self._lock:
-            return {
-                (request.session_key, request.command)
-                for request in self._server_requests.values()
-                if (request.account_id, request.session_key) in wanted
-                and request.state == RequestState.PENDING
-            }
-
-    def wake_server_requests(self, host: str, now_ns: int, limit: int) -> int:
-        """See interface.Store.wake_server_requests."""
-        with self._lock:
-            waiting = [
-                request
-                for request in self._server_requests.values()
-                if request.due_ns > now_ns
-                and request.state == RequestState.PENDING
-                and host in (request.origin_host, request.peer)
-            ][:limit]
-            for request in waiting:
-                request.due_ns = now_ns
-                request.version += 1
-            return len(waiting)
-
     def has_answer(self, key: RequestKey) -> bool:
         """See interface.Store.has_answer."""
         with self._lock:
@@ -374,7 +310,10 @@ class MemoryStore:
 
     # ----------------------------------------------------------------- what operators provide
 
-    def publish_catalogue(self, source: str, name: str, action: OperatorAction) -> int:
+    def publish_catalogue(
+        self, source: str, name: str, action: OperatorAction,
+        requests: Sequence[ServerRequest] = (),
+    ) -> int:
         """See interface.Store.publish_catalogue."""
         with self._lock:
             version = len(self._catalogues) + 1
@@ -384,6 +323,7 @@ class MemoryStore:
                 )
             )
             self._actions.append(copy(action))
+            self._add_server_requests(requests)
             return version
 
     def catalogue(self, version: int) -> PublishedCatalogue | None:
@@ -493,12 +433,6 @@ class MemoryStore:
         """Return copies of everything that was ever parked for a person."""
         with self._lock:
             return [copy(item) for item in self._reviews.values()]
-
-    def server_requests(self) -> list[ServerRequest]:
-        """Return copies of all requests to clients, oldest first."""
-        with self._lock:
-            rows = self._server_requests
-            return [copy(rows[number]) for number in sorted(rows)]
 
     def actions(self) -> list[OperatorAction]:
         """Return copies of all operator actions, oldest first."""

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Row, Select, case, func, select
 
 from ocs.amounts import Unit
+from ocs.charging.server_requests import ServerRequest
 from ocs.charging.session import Session, SessionState, make_session_key
 from ocs.charging.working_set import ReviewItem
 from ocs.ledger.account import Account, AccountStatus, Bucket, Identifier, OperatorAction
@@ -22,6 +23,7 @@ from ocs.store.schema import (
     identifier,
     operator_action,
     review,
+    server_request,
     session,
     session_directory,
 )
@@ -158,6 +160,28 @@ class Reports:
         statement = statement.order_by(operator_action.c.action_id.desc())
         rows = self.reader.rows(statement.limit(min(limit, PAGE_ROWS)))
         return [OperatorAction(**values_of(row)) for row in rows]
+
+    def server_requests(
+        self, before_id: int, limit: int, *,
+        account_id: int = 0, session_key: bytes = b"", unfinished: bool = False,
+    ) -> list[ServerRequest]:  # fmt: skip
+        """Return the next page of what clients are asked, newest first; ``before_id`` 0 begins.
+
+        ``account_id`` 0 means of all, ``session_key`` empty of any session.
+        """
+        columns = [server_request.c[name] for name in ServerRequest.__struct_fields__]
+        statement = select(*columns)
+        if before_id:
+            statement = statement.where(server_request.c.server_request_id < before_id)
+        if account_id:
+            statement = statement.where(server_request.c.account_id == account_id)
+        if session_key:
+            statement = statement.where(server_request.c.session_key == session_key)
+        if unfinished:
+            statement = statement.where(server_request.c.due_ns > 0)
+        statement = statement.order_by(server_request.c.server_request_id.desc())
+        rows = self.reader.rows(statement.limit(min(limit, PAGE_ROWS)))
+        return [ServerRequest(*row) for row in rows]
 
     def plans_in_use(self) -> dict[tuple[str, str], int]:
         """Return how many accounts there are of each (plan, currency), removed ones left out."""

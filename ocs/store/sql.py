@@ -262,7 +262,10 @@ class SqlStore:
 
     # ----------------------------------------------------------------- what operators provide
 
-    def publish_catalogue(self, source: str, name: str, action: OperatorAction) -> int:
+    def publish_catalogue(
+        self, source: str, name: str, action: OperatorAction,
+        requests: Sequence[ServerRequest] = (),
+    ) -> int:
         """See interface.Store.publish_catalogue."""
 
         def work(connection: Connection, _attempt: int) -> int:
@@ -279,6 +282,7 @@ class SqlStore:
                 )
             )
             cold.write_actions(connection, [action])
+            server_requests.insert_all(connection, requests)
             return version
 
         return self._transactions.run(work, "publishing a catalogue")
