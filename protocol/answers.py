@@ -97,11 +97,12 @@ def request_echo(message: bytes) -> RequestEcho:
     session_id: bytes | None = None
     proxy_infos: list[bytes] = []
     try:
-        for code, vendor, _, start, end in codec.iter_avps(message, HEADER_SIZE, len(message)):
+        for code, vendor, flags, start, end in codec.iter_avps(message, HEADER_SIZE, len(message)):
             if code == _SESSION_ID and not vendor and session_id is None:
                 session_id = message[start:end]
             elif code == _PROXY_INFO and not vendor:
-                proxy_infos.append(codec.failed_avp_copy(message, start - 8, end))
+                head = 12 if flags & codec.AVP_VENDOR else 8  # V with vendor 0 is the IETF's too
+                proxy_infos.append(codec.failed_avp_copy(message, start - head, end))
     except RemoteProtocolError:
         pass  # what came before the broken AVP is repeated; its fault is reported elsewhere
     return RequestEcho(session_id, b"".join(proxy_infos))

@@ -252,7 +252,9 @@ def partial_ccr_fields(message: bytes) -> tuple[bytes | None, int | None, int | 
     numbers: dict[int, int] = {}
     proxy_infos: list[bytes] = []
     try:
-        for code, vendor, _, start, stop in codec.iter_avps(message, HEADER_SIZE, len(message)):
+        for code, vendor, flags, start, stop in codec.iter_avps(
+            message, HEADER_SIZE, len(message)
+        ):
             if vendor:
                 continue
             if code == _SESSION_ID and session_id is None:
@@ -260,7 +262,8 @@ def partial_ccr_fields(message: bytes) -> tuple[bytes | None, int | None, int | 
             elif code in (_REQUEST_TYPE, _REQUEST_NUMBER) and stop - start == 4:
                 numbers.setdefault(code, int.from_bytes(message[start:stop], "big"))
             elif code == _PROXY_INFO:
-                proxy_infos.append(message[start - 8 : (stop + 3) & -4])
+                head = 12 if flags & codec.AVP_VENDOR else 8  # V with vendor 0 is the IETF's too
+                proxy_infos.append(message[start - head : (stop + 3) & -4])
     except RemoteProtocolError:
         pass  # what was found before the fault is all that can be said
     return (
