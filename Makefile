@@ -15,6 +15,8 @@ BIN := $(VENV)/bin
 # The tests run in this many processes at once.
 JOBS ?= 2
 SOAK_KILLS ?= 1000
+# How long make fuzz looks.
+FUZZ_SECONDS ?= 600
 # What became of each test: written by make test, read by make conformance.
 RESULTS := build/test-results.json
 CONFIG ?= config/ocs.yaml
@@ -29,9 +31,10 @@ DEV_EXTRAS := test,lint$(if $(POSTGRES),,$(comma)test-postgres)
 
 RUN_READY := $(VENV)/.installed
 DEV_READY := $(VENV)/.installed-dev
+FUZZ_READY := $(VENV)/.installed-fuzz
 PACKAGING := setup.cfg pyproject.toml
 
-.PHONY: help demo test conformance lint bench bench-against run soak clean
+.PHONY: help demo test conformance lint bench bench-against run soak fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -78,6 +81,10 @@ soak: $(DEV_READY) ## Run the long tests: the server is killed 1,000 times under
 	@echo "== soak: $(SOAK_KILLS) kills under load on each database; this takes about an hour"
 	OCS_SOAK_KILLS=$(SOAK_KILLS) $(BIN)/python -m pytest -q -m soak $(ARGS)
 
+fuzz: $(FUZZ_READY) ## Look for messages that break something, for ten minutes (FUZZ_SECONDS=...)
+	@echo "== fuzz: damaged messages at the readers and at a connection, for $(FUZZ_SECONDS) seconds"
+	$(BIN)/python -m tests.support.fuzz --seconds $(FUZZ_SECONDS) $(ARGS)
+
 clean: ## Remove .venv and everything that tools have made
 	rm -rf $(VENV) build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache \
 		.import_linter_cache .hypothesis
@@ -114,3 +121,9 @@ $(DEV_READY): $(PACKAGING) | $(BIN)/pip
 	@echo "== set-up: installing the server, the tests and the checkers into $(VENV)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(DEV_EXTRAS)]'
 	touch $@ $(RUN_READY)
+
+$(FUZZ_READY): $(DEV_READY)
+	@echo "== set-up: installing Atheris into $(VENV), if there is one for this machine"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary atheris \
+		--editable '.[fuzz]' || echo "There is none; the fuzzer goes on without it."
+	touch $@
