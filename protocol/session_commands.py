@@ -231,6 +231,11 @@ def write_session_request(
     return _message(request.command_code, flags, hop_by_hop, end_to_end, avps)
 
 
+def sent_again(request: bytes) -> bytes:
+    """A request as it goes out again, by another way, with the T flag (RFC 6733 section 5.5.4)."""
+    return request[:4] + bytes([request[4] | codec.FLAG_RETRANSMIT]) + request[5:]
+
+
 def write_session_answer(
     answer: SessionAnswer,
     hop_by_hop: int,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import gc
-import secrets
 import shlex
 from collections.abc import Iterable
 from typing import Any, cast
@@ -18,7 +17,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.error import CannotListenError
 
 from ocs.charging.decision import DecisionPolicy
-from ocs.clock import NS_PER_MILLISECOND, NS_PER_SECOND, Clock, IdSource
+from ocs.clock import NS_PER_MILLISECOND, Clock, IdSource
 from ocs.errors import FaultError
 from ocs.provisioning import catalogs
 from ocs.service.batcher import BatchLimits
@@ -30,14 +29,13 @@ from ocs.settings_values import DatabaseSettings, DiameterSettings, Listener, Se
 from ocs.store import dialects
 from ocs.store.interface import Store
 from protocol.codec import Limits
-from protocol.peer_settings import EndToEndIds, PeerSettings
+from protocol.peer_settings import PeerSettings
 from protocol.transport import DiameterFactory, listen
 from protocol.transport_limits import TransportLimits
 
 STOP_SECONDS = 2.0
 """Allowed for stopping besides the drain and DPA timeouts of the settings."""
 GC_THRESHOLDS = (50_000, 20, 50)
-END_TO_END_RANDOM_BITS = 20
 
 _NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 _log = structlog.get_logger(__name__)
@@ -70,10 +68,7 @@ class Application:
             limits=TransportLimits(
                 settings.diameter.max_connections, settings.diameter.max_unanswered_requests
             ),
-            # The wall clock, so that no id comes back within minutes of a restart.
-            end_to_end_ids=EndToEndIds(
-                clock.now_ns() // NS_PER_SECOND, secrets.randbits(END_TO_END_RANDOM_BITS)
-            ),
+            end_to_end_ids=self.server.end_to_end_ids,
         )
         self.server.metrics.peer_events = self._peer_faults
         self._ports: list[Any] = []
@@ -123,6 +118,7 @@ class Application:
         self._stopping = True
         _log.info("stopping", peers=len(self._factory.connections))
         self.server.supervisor.stop()
+        self.server.server_requests.stop()
         closing = [port.stopListening() for port in self._ports]
         closing.append(self._factory.disconnect_all())
         everything = DeferredList([one for one in closing if isinstance(one, Deferred)])

@@ -40,6 +40,7 @@ class BatchDecider:
         policy: DecisionPolicy,
         node: int,
         new_id: Callable[[], int],
+        on_asked: Callable[[], None],
     ) -> None:
         self._store = store
         self._lookup = lookup
@@ -48,6 +49,7 @@ class BatchDecider:
         self._policy = policy
         self._node = node
         self._new_id = new_id
+        self._on_asked = on_asked
         self._store_fails = False
 
     def decide(self, requests: list[ChargingRequest]) -> Sequence[ChargingReply]:
@@ -115,9 +117,14 @@ class BatchDecider:
     def _transact(self, requests: list[ChargingRequest]) -> list[ChargingReply]:
         keys = [key for request in requests for key in keys_of(request)]
 
+        asked = False
+
         def decide_all(working_set: WorkingSet) -> list[ChargingReply]:
+            nonlocal asked
             context = self.context()
-            return [decide(request, working_set, context) for request in requests]
+            decided = [decide(request, working_set, context) for request in requests]
+            asked = bool(working_set.server_requests)
+            return decided
 
         missing = unknown = 0
         followed = False
@@ -149,6 +156,8 @@ class BatchDecider:
         for request, reply in zip(requests, replies, strict=True):
             if request.kind == RequestKind.INITIAL and reply.outcome == Outcome.SUCCESS:
                 self._lookup.remember_session(request.session_key, request.account_id)
+        if asked:
+            self._on_asked()
         return replies
 
     def _note_store(self, error: Exception | None) -> None:

@@ -23,6 +23,7 @@ from ocs.service.mapping import Arrival, attribute_reader, to_charging_request
 from ocs.service.peers import PeerDirectory
 from ocs.service.profiles import ProfileBook
 from ocs.service.refusals import RefusalLog
+from ocs.service.server_requests import ServerRequests
 from ocs.store.interface import ClientNote, PeerEntry
 from protocol import codec
 from protocol.answers import Origin, ResultCode, error_answer, request_echo
@@ -90,6 +91,7 @@ class DiameterService:
         client_connected: Callable[[str, int], None],
         terminate_session: Callable[[str, int, Callable[[Outcome], None]], None],
         note_client: Callable[[ClientNote], None],
+        server_requests: ServerRequests,
     ) -> None:
         self._edge = edge
         self._directory = directory
@@ -99,6 +101,7 @@ class DiameterService:
         self._refusals = RefusalLog(clock)
         self._client_connected = client_connected
         self._terminate_session = terminate_session
+        self._server_requests = server_requests
         self._links: dict[DiameterProtocol, Link] = {}
         self.requests_read = CcrReader(edge.limits)
         self.information_read = InformationReader()
@@ -151,6 +154,7 @@ class DiameterService:
         if not link.relay:
             # An agent's restart says nothing about the sessions of the clients behind it (D19).
             self._client_connected(entry.origin_host, said.origin_state_id or 0)
+        self._server_requests.peer_up(conn, said, is_agent=link.relay)
 
     def peer_down(self, conn: DiameterProtocol, closed: PeerClosed) -> None:
         """Forget a connection; its sessions live on (B-010)."""
@@ -159,21 +163,29 @@ class DiameterService:
             _log.info("connection closed", address=conn.remote_address, reason=closed.reason)
             return
         self._directory.closed(link.origin_host, conn, by_watchdog=closed.by_watchdog)
+        self._server_requests.peer_down(conn)
         _log.info("peer disconnected", origin_host=link.origin_host, reason=closed.reason)
 
     def peer_changed(
         self, conn: DiameterProtocol, event: PeerSuspect | PeerRecovered | DisconnectRequested
     ) -> None:
-        """Log what the watchdog thinks; requests are answered in every state (B-063)."""
+        """Send by other ways while a peer is suspect; it is answered in every state (B-063)."""
         link = self._links.get(conn)
         _log.info(
             "peer changed",
             origin_host=link.origin_host if link else "",
             change=type(event).__name__,
         )
+        if isinstance(event, PeerSuspect):
+            self._server_requests.peer_suspect(conn)
+        elif isinstance(event, PeerRecovered):
+            self._server_requests.peer_recovered(conn)
+        elif link is not None:
+            self._directory.leaving(link.origin_host, event.cause)
 
     def answer(self, conn: DiameterProtocol, header: Header, message: bytes) -> None:
-        """Pass over an answer: this server sends no requests to its clients yet."""
+        """Take the answer to a request of ours."""
+        self._server_requests.answer(conn, header, message)
 
     def profile_counts(self) -> dict[str, int]:
         """Return how many clients of each profile are on the open connections."""
@@ -332,6 +344,7 @@ class DiameterService:
         else:
             session_id, proxy_infos = request_echo(message)
         if kind in {"routing", "unreadable"}:
+            link.conn.note_fruitless()
             name = (session_id or b"").decode(errors="replace")
             self._refusals.unread(link.origin_host, name, fault.result_code, fault.message)
         link.conn.send_answer(

@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from ocs.charging.messages import ChargingReply, ChargingRequest, RequestKind
 from ocs.service.results import OUTCOME_LABELS
+from ocs.service.server_requests import COMMAND_LABELS, EVENTS
 
 _KIND_LABELS: dict[int, str] = {
     RequestKind.INITIAL: "initial",
@@ -74,6 +75,7 @@ class Metrics(Collector):
         self.sessions_expired = 0
         self.sessions_lost = 0
         self.buckets_expired = 0
+        self.asked = {(one, event): 0 for one in COMMAND_LABELS for event in EVENTS}
         self.latency = {kind: Histogram(LATENCY_BOUNDS_NS) for kind in _KIND_LABELS}
         self.store_seconds = Histogram(STORE_BOUNDS_SECONDS)
         self.batch_size = Histogram(BATCH_BOUNDS)
@@ -144,6 +146,14 @@ class Metrics(Collector):
             ("ocs_buckets_expired", "Buckets emptied by expiry.", self.buckets_expired),
         ):
             yield CounterMetricFamily(name, text, value=float(value))
+        asked = CounterMetricFamily(
+            "ocs_server_requests",
+            "Requests to clients by command and what became of them.",
+            labels=["command", "event"],
+        )
+        for labels, count in self.asked.items():
+            asked.add_metric([*labels], float(count))
+        yield asked
         clients = GaugeMetricFamily(
             "ocs_clients", "Clients on open connections by their profile.", labels=["profile"]
         )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -27,12 +28,18 @@ from ocs.service.lookups import DEFAULT_PRIORITY, AccountLookup
 from ocs.service.metrics import Metrics
 from ocs.service.peers import PeerDirectory, PeerRules
 from ocs.service.profiles import book_with
+from ocs.service.routes import Routes
+from ocs.service.server_request_rows import ServerRequestRows
+from ocs.service.server_requests import AskLimits, ServerRequests
 from ocs.service.supervisor import Supervisor
 from ocs.service.worker import Loop, Worker
 from ocs.store.interface import PeerEntry, Store
 from protocol.answers import Origin
 from protocol.codec import DEFAULT_LIMITS, Limits
+from protocol.peer_settings import EndToEndIds
 from protocol.routing import LocalIdentity
+
+END_TO_END_RANDOM_BITS = 20
 
 _log = structlog.get_logger(__name__)
 
@@ -61,6 +68,7 @@ class ServerOptions:
     country_code: str = ""
     profiles: tuple[Profile, ...] = ()
     """The operator's own client profiles."""
+    asking: AskLimits = field(default_factory=AskLimits)
 
 
 class ChargingServer:
@@ -88,6 +96,8 @@ class ChargingServer:
             options.policy,
             options.node,
             ids.next_id,
+            # On the store's thread; what was asked for need not wait for the next tick.
+            lambda: loop.callFromThread(self.server_requests.poll),
         )
         self.batcher = Batcher(
             loop, worker, self.decider.decide, clock, self.metrics, options.batch
@@ -102,10 +112,25 @@ class ChargingServer:
             self.decider.context,
             self.metrics,
             lambda peers: self.diameter.peers_changed(peers),  # noqa: PLW0108 -- made below
+            lambda: self.server_requests.poll(),  # noqa: PLW0108 -- made below
         )
-        self.origin_state_id = store.own_state_id(clock.now_ns() // 1_000_000_000)
+        now_s = clock.now_ns() // NS_PER_SECOND
+        self.origin_state_id = store.own_state_id(now_s)
+        # The wall clock, so that no id comes back within minutes of a restart.
+        self.end_to_end_ids = EndToEndIds(now_s, secrets.randbits(END_TO_END_RANDOM_BITS))
+        edge = self._edge(options)
+        self.server_requests = ServerRequests(
+            loop,
+            worker,
+            self._rows(options, clock, ids, edge),
+            Routes(options.asking.max_in_flight_per_peer),
+            edge.origin,
+            self.end_to_end_ids,
+            self.metrics,
+            options.asking,
+        )
         self.diameter = DiameterService(
-            self._edge(options),
+            edge,
             self.directory,
             self.batcher,
             clock,
@@ -113,6 +138,7 @@ class ChargingServer:
             self.supervisor.client_connected,
             self.terminate_session,
             ClientNotes(loop, worker, store).add,
+            self.server_requests,
         )
         layouts = self.diameter.requests_read.layouts
         metrics = self.metrics
@@ -122,6 +148,11 @@ class ChargingServer:
         metrics.gauge("ocs_queue_requests", "Waiting requests.", lambda: self.batcher.queued)
         metrics.gauge(
             "ocs_in_flight_requests", "Requests being decided.", lambda: self.batcher.in_flight
+        )
+        metrics.gauge(
+            "ocs_server_requests_in_flight",
+            "Requests to clients that wait for an answer.",
+            lambda: self.server_requests.in_flight,
         )
         metrics.gauge("ocs_peers_open", "Open peers.", lambda: len(self.directory.open_hosts))
         metrics.gauge(
@@ -154,6 +185,20 @@ class ChargingServer:
     def not_ready_because(self) -> str:
         """Return why requests would not be decided now; empty when they would."""
         return "" if self.supervisor.healthy else "the store cannot be reached"
+
+    def _rows(
+        self, options: ServerOptions, clock: Clock, ids: IdSource, edge: Edge
+    ) -> ServerRequestRows:
+        return ServerRequestRows(
+            self._store,
+            clock,
+            ids,
+            self._endings,
+            edge.profiles.charging,
+            node=options.node,
+            claim_seconds=options.asking.claim_seconds,
+            sessions_per_second=options.asking.sessions_per_second,
+        )
 
     def _edge(self, options: ServerOptions) -> Edge:
         host, realm = options.origin_host, options.origin_realm

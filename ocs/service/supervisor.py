@@ -86,6 +86,7 @@ class Supervisor:
         make_context: Callable[[], DecisionContext],
         observer: SupervisorObserver,
         on_peers: Callable[[list[PeerEntry]], None],
+        on_tick: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._worker = worker
@@ -94,6 +95,7 @@ class Supervisor:
         self._make_context = make_context
         self._observer = observer
         self._on_peers = on_peers
+        self._on_tick = on_tick
         self._call: DelayedCall | None = None
         self._running = False
         self._peer_generation = -1
@@ -167,6 +169,8 @@ class Supervisor:
                 self._on_peers(result.peers)
             if result.more:
                 delay = BUSY_TICK_SECONDS
+            if self._running:
+                self._on_tick()
         if self._running:
             self._call = self._loop.callLater(delay, self._tick)
 

@@ -1,0 +1,270 @@
+"""Requests to clients as they stand in the database: which are due, for whom, what came of them.
+
+The half of ``server_requests`` that runs on the store's thread, in bounded pieces. Every row is
+changed under its version, so of several servers on one database one takes it; a row is taken
+until an instant, so that another server goes on with it when this one has gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import structlog
+
+from ocs.charging import server_requests
+from ocs.charging.profile import ClientProfile
+from ocs.charging.server_requests import (
+    Action,
+    RequestState,
+    ServerRequest,
+    Situation,
+    Step,
+    Trigger,
+)
+from ocs.charging.session import Session
+from ocs.clock import NS_PER_SECOND, Clock, IdSource
+from ocs.service.endings import SessionEndings
+from ocs.service.masking import mask_session_id
+from ocs.service.routes import FULL, Reach, Target
+from ocs.store.interface import Store
+
+PAGE = 100
+"""Rows read, or sessions looked at, in one piece of work."""
+WRITES_MAX = 20
+"""Transactions of one piece of work: charging waits behind it."""
+AGENT_GRACE_NS = 2 * NS_PER_SECOND
+"""So long a row is left to the server that has the client's own connection."""
+ABSENT_MIN_NS = 15 * NS_PER_SECOND
+ABSENT_MAX_NS = 3600 * NS_PER_SECOND
+"""How soon a row is looked at again whose client nobody can reach: twice as late every time."""
+NOBODY_THERE = "there is no connection to the client, nor to an agent"
+
+_log = structlog.get_logger(__name__)
+
+
+class Job(NamedTuple):
+    """A row that this server has taken, to be sent now."""
+
+    request: ServerRequest
+    target: Target
+    by_any_agent: bool = False
+    """It has waited long enough for the client's own connection."""
+
+
+@dataclass(slots=True)
+class Found:
+    """What one piece of work came to."""
+
+    jobs: list[Job] = field(default_factory=list)
+    given_up: list[int] = field(default_factory=list)
+    """Commands of rows that were given up."""
+    put_off: list[int] = field(default_factory=list)
+    """Commands of rows whose client nobody can reach."""
+    writes: int = 0
+    more: bool = False
+    """There is more to be done at once."""
+    full: bool = False
+    """Some wait only because enough is on its way."""
+
+
+class ServerRequestRows:
+    """The rows of one database as one server sees them."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        ids: IdSource,
+        endings: SessionEndings,
+        profiles: Mapping[str, ClientProfile],
+        *,
+        node: int,
+        claim_seconds: float,
+        sessions_per_second: int,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._endings = endings
+        self._profiles = profiles
+        self._node = node
+        self._claim_ns = int(claim_seconds * NS_PER_SECOND)
+        self._sessions_per_second = sessions_per_second
+        self._after = (0, 0)
+        self._started_ns = clock.now_ns()
+
+    # ------------------------------------------------------------------------ what is due
+
+    def look(self, reach: Reach, room: int, in_flight: Collection[int]) -> Found:
+        """Do one piece of what is due; ``room`` requests may be sent, ``in_flight`` are."""
+        found = Found()
+        now_ns = self._clock.now_ns()
+        page = self._store.due_server_requests(now_ns, PAGE, self._after)
+        if not page:
+            self._after = (0, 0)
+            return found
+        version = self._store.generations().catalogue
+        situation = Situation(now_ns, version, None, self._profiles)
+        for request in page:
+            if found.writes >= WRITES_MAX:
+                found.more = True
+                return found
+            self._after = (request.due_ns, request.server_request_id)
+            if request.server_request_id in in_flight:
+                continue
+            if not request.session_key:
+                self._spread(request, situation, found)
+            elif len(found.jobs) < room:
+                self._consider(request, situation, reach, found)
+            else:
+                found.full = True
+        if len(page) == PAGE:
+            found.more = True
+        else:
+            self._after = (0, 0)
+        return found
+
+    def _spread(self, request: ServerRequest, situation: Situation, found: Found) -> None:
+        """Make rows for the next sessions that a row without a session concerns."""
+        if request.account_id:
+            target = self._store.server_request_target(request.account_id, b"")
+            situation = situation._replace(account=target[0] if target else None)
+        after = (request.reached_account, request.reached_session)
+        page = self._store.open_sessions_of(request.account_id, after, PAGE)
+        names = [(session.account_id, key) for key, session in page]
+        waiting = self._store.waiting_server_requests(names) if names else set()
+        last = len(page) < PAGE
+        made = server_requests.spread(
+            request,
+            page,
+            waiting,
+            situation,
+            self._ids.next_id,
+            last=last,
+            per_second=self._sessions_per_second,
+        )
+        if not last:
+            request.due_ns = self._next_page_ns(request, situation.now_ns)
+            found.more = True
+        found.writes += 1
+        if self._store.update_server_request(request, made):
+            found.more = found.more or bool(made)
+
+    def _next_page_ns(self, request: ServerRequest, now_ns: int) -> int:
+        """When to go on: a new catalogue concerns everybody and asks only so many per second."""
+        if request.trigger != Trigger.CATALOGUE:
+            return now_ns
+        pace_ns = request.spread * NS_PER_SECOND // self._sessions_per_second
+        return max(now_ns, request.created_ns + pace_ns)
+
+    def _consider(
+        self, request: ServerRequest, situation: Situation, reach: Reach, found: Found
+    ) -> None:
+        """Take a row of one session if this server can send it, or put it off if nobody can."""
+        now_ns = situation.now_ns
+        waited = now_ns - max(request.due_ns, self._started_ns) >= AGENT_GRACE_NS
+        by = reach.reserve(_target_of(request), by_any_agent=waited)
+        if by == FULL or (by is None and not waited):
+            found.full = found.full or by == FULL
+            return
+        known = self._store.server_request_target(request.account_id, request.session_key)
+        account, session = known or (None, None)
+        step = server_requests.before_sending(
+            request, session, situation._replace(account=account)
+        )
+        found.writes += 1
+        if step.action is not Action.SEND or session is None:
+            server_requests.apply(request, step, now_ns)
+            if self._store.update_server_request(request):
+                self._note(request, step)
+                if step.action is Action.GIVE_UP:
+                    found.given_up.append(request.command)
+            return
+        moved = _follow(request, session)
+        if moved:
+            by = reach.reserve(_target_of(request), by_any_agent=waited)
+        if by:
+            self._take(request, session, now_ns, found, by_any_agent=waited)
+        else:
+            # Another server may have the connection to which the session has moved.
+            self._put_off(request, now_ns, now_ns if moved else 0, found)
+
+    def _take(
+        self,
+        request: ServerRequest,
+        session: Session,
+        now_ns: int,
+        found: Found,
+        *,
+        by_any_agent: bool,
+    ) -> None:
+        server_requests.mark_sent(request, now_ns)
+        if self._store.claim_server_request(request, self._node, now_ns + self._claim_ns):
+            target = Target(session.origin_host, session.origin_realm, session.peer)
+            found.jobs.append(Job(request, target, by_any_agent))
+
+    def _put_off(
+        self, request: ServerRequest, now_ns: int, due_ns: int, found: Found
+    ) -> None:
+        """Leave a row to whoever can reach the client from ``due_ns`` on; 0 means after a while."""
+        if request.state == RequestState.SENT:
+            request.state = RequestState.PENDING
+        request.due_ns = due_ns or now_ns + _patience_ns(request, now_ns)
+        request.note = NOBODY_THERE
+        if self._store.update_server_request(request) and not due_ns:
+            found.put_off.append(request.command)
+
+    # ---------------------------------------------------------------------- what came of it
+
+    def conclude(self, results: Collection[tuple[Job, int | None]]) -> list[Step]:
+        """Write down what was answered: a Result-Code, 0 for no answer, None for never sent."""
+        return [self._conclude(job.request, code) for job, code in results]
+
+    def _conclude(self, request: ServerRequest, result_code: int | None) -> Step:
+        now_ns = self._clock.now_ns()
+        if result_code is None:
+            # The way was lost between taking and sending: as if it had not been taken.
+            request.attempts -= 1
+            step = Step(Action.WAIT, RequestState.PENDING, now_ns + ABSENT_MIN_NS, NOBODY_THERE)
+        else:
+            step = server_requests.after_answer(request, result_code, now_ns)
+        if step.action is Action.RELEASE:
+            self._endings.lose(request.account_id, request.session_key)
+        server_requests.apply(request, step, now_ns, result_code or 0)
+        if self._store.update_server_request(request):
+            self._note(request, step)
+        return step
+
+    def wake(self, host: str) -> bool:
+        """Make due what waits for a peer that is connected again; True while there is more."""
+        return self._store.wake_server_requests(host, self._clock.now_ns(), PAGE) >= PAGE
+
+    @staticmethod
+    def _note(request: ServerRequest, step: Step) -> None:
+        if step.action in (Action.GIVE_UP, Action.RELEASE):
+            _log.warning(
+                "request to a client came to nothing",
+                command=server_requests.Command(request.command).name.lower(),
+                session_id=mask_session_id(request.session_id),
+                origin_host=request.origin_host,
+                result_code=request.result_code,
+                because=step.note,
+            )
+
+
+def _target_of(request: ServerRequest) -> Target:
+    return Target(request.origin_host, "", request.peer)
+
+
+def _follow(request: ServerRequest, session: Session) -> bool:
+    """Note in a row where its session is now; True when that is somewhere else than before."""
+    now = (session.origin_host, session.peer)
+    moved = (request.origin_host, request.peer) != now
+    request.origin_host, request.peer = now
+    return moved
+
+
+def _patience_ns(request: ServerRequest, now_ns: int) -> int:
+    return min(max(now_ns - request.created_ns, ABSENT_MIN_NS), ABSENT_MAX_NS)
