@@ -7,7 +7,7 @@ an autumn change repeats happens twice. Called by catalog.matching and, for offe
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Generic, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -128,6 +128,11 @@ class Timeline(Generic[Label]):
         pairs = zip(self._starts, self._labels, strict=True)
         return Timeline(((start // 60, labels[label]) for start, label in pairs), self._clock)
 
+    def on(self, clock: LocalClock) -> "Timeline[Label]":
+        """Return the same week on another clock."""
+        pairs = zip(self._starts, self._labels, strict=True)
+        return Timeline(((start // 60, label) for start, label in pairs), clock)
+
     def _piece(self, second: int) -> tuple[Label, int, int]:
         """Return label, start and end (s) of a time around ``second`` in which neither the label
         nor the clock's offset changes.
@@ -146,12 +151,13 @@ Label2 = TypeVar("Label2")
 class Calendar:
     """The time bands of a catalogue on the wall clock of its time zone."""
 
-    __slots__ = ("timeline",)
+    __slots__ = ("_clocks", "timeline")
 
     def __init__(self, bands: Sequence[TimeBand], time_zone: str) -> None:
         """Raises ``zoneinfo.ZoneInfoNotFoundError`` when the zone does not exist."""
         clock = LocalClock(ZoneInfo(time_zone) if bands else UTC)
         self.timeline: Timeline[str] = Timeline(enumerate(week_of(bands)), clock)
+        self._clocks: dict[str, Timeline[str]] = {}
 
     def band_at(self, instant_ns: int) -> tuple[str, int, int]:
         """Return (band name or "", start, end) in ns UTC, end exclusive.
@@ -159,6 +165,16 @@ class Calendar:
         Start and end are 0 when the band never changes, so also when there are no bands.
         """
         return self.timeline.at(instant_ns)
+
+    def on_clock(self, offset: str) -> Timeline[str]:
+        """Return the bands on a clock that is always ``offset`` ahead of UTC, such as +02:00."""
+        timeline = self._clocks.get(offset)
+        if timeline is None:
+            hours, _, minutes = offset[1:].partition(":")
+            ahead = timedelta(hours=int(hours), minutes=int(minutes))
+            zone = timezone(-ahead if offset[0] == "-" else ahead)
+            timeline = self._clocks[offset] = self.timeline.on(LocalClock(zone))
+        return timeline
 
 
 def week_of(bands: Sequence[TimeBand]) -> list[str]:

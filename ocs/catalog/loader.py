@@ -9,9 +9,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ocs.amounts import Unit
 from ocs.catalog.calendar import DAY_MINUTES, week_of
-from ocs.catalog.loader_plans import Offer, read_plans
+from ocs.catalog.conditions import HOME
+from ocs.catalog.loader_conditions import Names, read_locations, read_networks
+from ocs.catalog.loader_plans import read_plans
 from ocs.catalog.loader_pools import check_partners, partners, pool_of, read_pools
-from ocs.catalog.loader_values import check_code, read_quota
+from ocs.catalog.loader_prices import Offer
+from ocs.catalog.loader_quota import read_quota
+from ocs.catalog.loader_values import check_code
 from ocs.catalog.matching import normalise_context
 from ocs.catalog.model import BandSpan, Catalog, Pool, QuotaPolicy, Service, TimeBand
 from ocs.currencies import NUMERIC_BY_CODE
@@ -42,13 +46,13 @@ def load_catalog(document: Document, source_name: str = "") -> Catalog:
     currency = root.choice("currency", {code: code for code in NUMERIC_BY_CODE})
     time_zone = root.parsed("time_zone", _time_zone, "UTC")
     bands = _read_bands(root)
-    zones = _read_zones(root)
+    names = Names(_read_zones(root), read_networks(root), read_locations(root))
     pools = read_pools(root)
     services = _read_services(root, pools)
     week = set(week_of(bands))
     offer = Offer(
         services=services,
-        zones=zones,
+        names=names,
         pools=pools,
         bands={band.name: band.name in week or not band.spans for band in bands},
         gap_band="" in week,
@@ -65,7 +69,9 @@ def load_catalog(document: Document, source_name: str = "") -> Catalog:
         time_zone=time_zone,
         services=services,
         plans=plans,
-        zones=zones,
+        zones=names.zones,
+        networks=names.networks,
+        locations=names.locations,
         bands=bands,
         pools=pools,
         source=document.text,
@@ -267,10 +273,12 @@ def _check_unused(root: Mapping, offer: Offer) -> None:
     for section, kind, words in (
         ("services", "service", "is sold by no plan"),
         ("destinations", "destination", "is used by no price"),
+        ("networks", "network", "is used by no price"),
+        ("locations", "location", "is used by no price"),
         ("time_bands", "time_band", "is used by no price"),
     ):
         for name, key in root.mapping(section).keys.items():
-            if (kind, name) not in offer.used:
+            if (kind, name) not in offer.used and (kind, name) != ("network", HOME):
                 key.problem(f"{kind.replace('_', ' ')} '{name}' {words}")
     for code, service in offer.services.items():
         if service.destination_rated and ("rated", code) not in offer.used:

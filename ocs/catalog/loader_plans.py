@@ -1,31 +1,28 @@
-"""Plans of a catalogue file: price lists, allowances, and whether every rule can ever be used.
+"""Plans of a catalogue file: the terms of their services, and their allowances.
 
 Called by catalog.loader, which has read time bands, destinations and services before.
 """
 
 from collections.abc import Callable
-from collections.abc import Mapping as AbstractMapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from ocs.amounts import AMOUNT_MAX_MICRO, Unit, parse_amount
 from ocs.catalog.loader_pools import check_pooled
+from ocs.catalog.loader_prices import Offer, PriceListReader
+from ocs.catalog.loader_quota import read_quota
 from ocs.catalog.loader_values import (
     amount_from_zero,
     at_least,
     check_code,
     check_price,
     read_final_unit,
-    read_price,
-    read_quota,
     seconds_up_to,
 )
-from ocs.catalog.matching import best_rule, rules_by_place
 from ocs.catalog.model import (
     Allowance,
     ChargeMode,
     FinalUnitPolicy,
     Plan,
-    Pool,
     PriceRule,
     Service,
     ServiceTerms,
@@ -34,35 +31,12 @@ from ocs.marked import Mapping, Node, Scalar, unknown_word
 
 MAX_PLANS = 10_000
 MAX_ALLOWANCES = 100
-MAX_RULES = 5_000
-MAX_RULE_CODE = 64
 MAX_EXPIRY_SECONDS = 20 * 365 * 86400
 _MODES = {"free": ChargeMode.FREE, "uncontrolled": ChargeMode.UNCONTROLLED}
 _ALLOWANCE_UNITS = {
     unit.label: unit for unit in (Unit.OCTETS, Unit.SECONDS, Unit.EVENTS, Unit.MONEY)
 }
-_PRICE_KEYS = ("per", "increment", "minimum", "setup")
-
-
-@dataclass(slots=True)
-class Offer:
-    """What plans may refer to, and what they have referred to so far."""
-
-    services: dict[str, Service]
-    zones: dict[str, tuple[str, ...]]
-    bands: dict[str, bool]
-    """Whether each band ever holds."""
-    gap_band: bool
-    """Whether there are times in which no band holds."""
-    pools: dict[str, Pool] = field(default_factory=dict)
-    used: set[tuple[str, str]] = field(default_factory=set)
-    """(kind, name) of every service, destination and time band that a plan names."""
-
-    @property
-    def effective_bands(self) -> list[str]:
-        """The bands that ever hold, "" among them when there are times without a band."""
-        named = [band for band, holds in self.bands.items() if holds]
-        return ["", *named] if self.gap_band else named
+_CLOCKS = {"catalogue": False, "subscriber": True}
 
 
 def read_plans(root: Mapping, offer: Offer) -> dict[str, Plan]:
@@ -137,125 +111,17 @@ def _read_terms(service: Service, node: Node, offer: Offer, codes: dict[str, Nod
     if ways[:1] == ["charge"]:
         mode = node.choice("charge", _MODES)
     elif ways:
-        price_list = _PriceList(service, offer, codes)
+        price_list = PriceListReader(service, offer, codes)
         rules = price_list.read(node, ways[0])
         for rule, place in zip(rules, price_list.places, strict=True):
             check_price(rule.price, service.unit, quota or service.quota, place)
             if service.pool:
                 check_pooled(offer.pools[service.pool], rule, place)
+    clock = node.choice("clock", _CLOCKS, default=False)
+    if clock and not any(rule.band for rule in rules):
+        node.entries["clock"].problem("'clock' is for prices with time bands, and there are none")
     node.finish()
-    return ServiceTerms(service.code, mode, rules, quota, final_unit)
-
-
-class _PriceList:
-    """Reads the price rules of one service in one plan and looks for useless ones and gaps."""
-
-    def __init__(self, service: Service, offer: Offer, codes: dict[str, Node]) -> None:
-        self._service = service
-        self._offer = offer
-        self._codes = codes
-        """Rule codes of the plan so far."""
-        self._sound = True
-        """Whether every zone and band named exists."""
-        self.places: list[Node] = []
-
-    def read(self, group: Mapping, way: str) -> tuple[PriceRule, ...]:
-        """Return the rules under ``prices``, or the single one that the group itself is."""
-        if way == "price":
-            rule = PriceRule(self._code(group, "", ""), read_price(group, self._service.unit))
-            self.places.append(group)
-            return (rule,)
-        entries = group.mappings("prices")
-        for key in _PRICE_KEYS:
-            if group.has(key):
-                group.keys[key].problem(f"'{key}' belongs to each of the prices")
-        if len(entries) > MAX_RULES:
-            entries[MAX_RULES].problem(f"there are more than {MAX_RULES} prices")
-            return ()
-        rules = tuple(self._rule(entry) for entry in entries)
-        if not rules:
-            group.keys["prices"].problem("the list of prices is empty")
-        elif self._sound:
-            self._check_reach(rules, group.keys["prices"])
-        return rules
-
-    def _rule(self, group: Mapping) -> PriceRule:
-        zone = self._name(group, "destination", self._offer.zones)
-        band = self._name(group, "time_band", self._offer.bands)
-        if zone and not self._service.destination_rated:
-            group.keys["destination"].problem(
-                f"service '{self._service.code}' is not rated by destination; "
-                "say destination_rated: true there"
-            )
-            self._sound = False
-        if zone:
-            self._offer.used.add(("rated", self._service.code))
-        rule = PriceRule(
-            code=self._code(group, zone, band),
-            price=read_price(group, self._service.unit),
-            zone=zone,
-            band=band,
-        )
-        group.finish()
-        self.places.append(group)
-        return rule
-
-    def _name(self, group: Mapping, key: str, known: AbstractMapping[str, object]) -> str:
-        node = group.scalar(key)
-        if node is None:
-            return ""
-        self._offer.used.add((key, node.text))
-        if node.text not in known:
-            node.problem(unknown_word(node.text, f"no {key} of this catalogue", known))
-            self._sound = False
-        return node.text
-
-    def _code(self, group: Mapping, zone: str, band: str) -> str:
-        """Return the rule's code, by default service, destination and time band with dots."""
-        given = group.scalar("code")
-        place: Node = group if given is None else given
-        code = check_code(given, "price") if given is not None else ""
-        code = code or ".".join(part for part in (self._service.code, zone, band) if part)
-        if len(code) > MAX_RULE_CODE:
-            place.problem(f"the code {code} is longer than {MAX_RULE_CODE}; give a shorter code")
-        first = self._codes.setdefault(code, place)
-        if first is not place:
-            place.problem(
-                f"this price has the same code as the one in line {first.line}, {code}; "
-                "remove one of them or give it a code"
-            )
-        return code
-
-    def _check_reach(self, rules: tuple[PriceRule, ...], prices: Node) -> None:
-        by_place = rules_by_place(rules)
-        bands = self._offer.effective_bands
-        reached: set[int] = set()
-        gaps: list[str] = []
-        for zone in dict.fromkeys(["", *(rule.zone for rule in rules)]):
-            for band in bands:
-                index = best_rule(by_place, zone, band)
-                reached.add(index)
-                if index < 0:
-                    gaps.append(self._gap(zone, band))
-        for index, place in enumerate(self.places):
-            if index not in reached:
-                place.problem("this price never holds: others that are more specific hold instead")
-        if gaps:
-            more = f" and {len(gaps) - 3} more" if len(gaps) > 3 else ""
-            prices.problem(
-                f"there is no price {'; '.join(gaps[:3])}{more}; add a price without destination "
-                "or time_band"
-            )
-
-    def _gap(self, zone: str, band: str) -> str:
-        if zone:
-            where = f"for destination '{zone}'"
-        else:
-            rated = self._service.destination_rated
-            where = "for all other destinations" if rated else ""
-        always = len(self._offer.effective_bands) == 1
-        when = f"in time band '{band}'" if band else "when no time band holds"
-        return " ".join(part for part in (where, "" if always else when) if part)
+    return ServiceTerms(service.code, mode, rules, quota, final_unit, clock)
 
 
 def _read_allowances(group: Mapping, plan: Plan, offer: Offer) -> tuple[Allowance, ...]:

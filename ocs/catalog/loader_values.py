@@ -25,7 +25,6 @@ from ocs.marked import Mapping, Node, Scalar, unknown_word
 MAX_VALIDITY_SECONDS = 31 * 86400
 MAX_DECIMALS = 18
 _CODE = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,38}[a-z0-9])?")
-_PERCENT = re.compile(r"([0-9]{1,2}) ?%?")
 _FILTER_RULE = re.compile(r"(permit|deny) (in|out) \S+ from \S+.* to \S+.*")
 _ACTIONS = {
     "terminate": FinalUnitAction.TERMINATE,
@@ -125,63 +124,6 @@ def check_price(price: Price, unit: Unit, quota: QuotaPolicy, place: Node) -> No
     largest = max(quota.maximum, price.minimum) + price.increment
     if price.setup_micro + largest * price.rate_micro // price.per > AMOUNT_MAX_MICRO:
         place.problem("the largest grant would cost more than the largest amount kept")
-
-
-def read_quota(group: Mapping, unit: Unit, base: QuotaPolicy | None = None) -> QuotaPolicy:
-    """Return the quota policy of a group; what it leaves out is as in ``base``.
-
-    Without ``base``, ``slice`` must be given and ``maximum`` is the slice.
-    """
-    whole = at_least(1, unit)
-    known = base or QuotaPolicy(slice=1, maximum=1)
-    slice_ = group.parsed("slice", whole, known.slice, required=base is None)
-    validity = group.parsed("validity", seconds_up_to(MAX_VALIDITY_SECONDS), known.validity_seconds)
-    policy = QuotaPolicy(
-        slice=slice_,
-        maximum=group.parsed("maximum", whole, max(slice_, known.maximum) if base else slice_),
-        minimum_useful=group.parsed("minimum_useful", whole, known.minimum_useful),
-        validity_seconds=validity,
-        short_validity_seconds=group.parsed(
-            "short_validity",
-            seconds_up_to(MAX_VALIDITY_SECONDS),
-            min(known.short_validity_seconds, validity),
-        ),
-        threshold_percent=group.parsed("threshold", _percent, known.threshold_percent),
-        quota_holding_seconds=group.parsed(
-            "quota_holding_time", _holding_time, known.quota_holding_seconds
-        ),
-    )
-    group.finish()
-    _check_quota(group, policy, unit)
-    return policy
-
-
-def _check_quota(group: Mapping, policy: QuotaPolicy, unit: Unit) -> None:
-    for key, smaller, larger_key, larger in (
-        ("slice", policy.slice, "maximum", policy.maximum),
-        ("minimum_useful", policy.minimum_useful, "slice", policy.slice),
-    ):
-        if smaller > larger:
-            (group.get(key) or group.get(larger_key) or group).problem(
-                f"{key} is {format_quantity(smaller, unit)}, more than {larger_key}, which is "
-                f"{format_quantity(larger, unit)}"
-            )
-    if policy.short_validity_seconds > policy.validity_seconds:
-        (group.get("short_validity") or group.get("validity") or group).problem(
-            f"short_validity is {policy.short_validity_seconds} s, more than validity, which is "
-            f"{policy.validity_seconds} s"
-        )
-
-
-def _percent(text: str) -> int:
-    match = _PERCENT.fullmatch(text)
-    if match is None:
-        raise ValueError(f"'{text}' is no percentage from 0 % to 99 %")
-    return int(match[1])
-
-
-def _holding_time(text: str) -> int | None:
-    return seconds_up_to(MAX_VALIDITY_SECONDS, minimum=0)(text)
 
 
 def read_final_unit(group: Mapping, key: str, default: FinalUnitPolicy) -> FinalUnitPolicy:

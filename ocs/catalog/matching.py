@@ -5,11 +5,13 @@ and rating ask it for every request, so nothing here searches.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
-from ocs.catalog.calendar import Calendar, Timeline
-from ocs.catalog.model import ALWAYS, Catalog, PriceRule, Service, ServiceTerms, TariffSlot
+from ocs.catalog.calendar import Calendar
+from ocs.catalog.conditions import Circumstances, Places
+from ocs.catalog.model import Catalog, PriceRule, Service, ServiceTerms, TariffSlot
+from ocs.catalog.tariffs import PriceList, price_list
 from ocs.errors import NotFoundError
 
 NO_TARIFF = TariffSlot(None, 0, 0)
@@ -31,63 +33,6 @@ def normalise_context(text: str) -> str:
     return f"{lenient[1]}@3gpp.org" if lenient else text
 
 
-def rules_by_place(rules: Sequence[PriceRule]) -> dict[tuple[str, str], int]:
-    """Return the position of each rule in a price list by (zone, band)."""
-    return {(rule.zone, rule.band): index for index, rule in enumerate(rules)}
-
-
-def best_rule(by_place: Mapping[tuple[str, str], int], zone: str, band: str) -> int:
-    """Return the position of the most specific rule for a zone and band, -1 when none holds.
-
-    A rule for the zone goes before one for the band.
-    """
-    for place in ((zone, band), (zone, ALWAYS), ("", band), ("", ALWAYS)):
-        if (index := by_place.get(place)) is not None:
-            return index
-    return -1
-
-
-class _Tariff:
-    """The rules of one plan, service and zone over time, with the slot that was asked for last."""
-
-    __slots__ = ("_last", "_rules", "_timeline")
-
-    def __init__(self, timeline: Timeline[int], rules: Sequence[PriceRule | None]) -> None:
-        self._timeline = timeline
-        self._rules = rules
-        # Never replaced when the rule never changes.
-        self._last = self._look_up(0)
-
-    def at(self, instant_ns: int) -> TariffSlot:
-        last = self._last
-        if last.start_ns <= instant_ns < last.end_ns or not last.end_ns:
-            return last
-        self._last = slot = self._look_up(instant_ns)
-        return slot
-
-    def _look_up(self, instant_ns: int) -> TariffSlot:
-        index, start_ns, end_ns = self._timeline.at(instant_ns)
-        return TariffSlot(self._rules[index], start_ns, end_ns)
-
-
-class _TermsIndex:
-    """The price rules of one plan and service by zone."""
-
-    __slots__ = ("anywhere", "by_zone", "terms")
-
-    def __init__(self, terms: ServiceTerms, bands: Sequence[str], calendar: Calendar) -> None:
-        self.terms = terms
-        """Kept alive here, so that its identity cannot become another's."""
-        by_place = rules_by_place(terms.rules)
-        rules: list[PriceRule | None] = [*terms.rules, None]
-        self.by_zone: dict[str, _Tariff] = {}
-        for zone in dict.fromkeys(["", *(rule.zone for rule in terms.rules)]):
-            # -1, where no rule holds, is the place of None at the end of the list.
-            labels = {band: best_rule(by_place, zone, band) for band in bands}
-            self.by_zone[zone] = _Tariff(calendar.timeline.relabel(labels), rules)
-        self.anywhere = self.by_zone[""]
-
-
 class CatalogIndex:
     """One catalogue, whole and unchanging, with everything needed to find things in it fast."""
 
@@ -100,12 +45,9 @@ class CatalogIndex:
             for context in service.contexts:
                 key = normalise_context(context)
                 self._services.setdefault(key, _ContextIndex()).add(service)
-        self._zones = {
-            prefix: zone for zone, prefixes in catalog.zones.items() for prefix in prefixes
-        }
-        self._prefix_lengths = sorted({len(prefix) for prefix in self._zones}, reverse=True)
-        self._terms = {
-            id(terms): _TermsIndex(terms, self._bands, self.calendar)
+        self.places = Places(catalog)
+        self._price_lists = {
+            id(terms): price_list(terms, self._bands, self.calendar, self.places)
             for plan in catalog.plans.values()
             for terms in plan.terms.values()
         }
@@ -140,23 +82,33 @@ class CatalogIndex:
         """Return the destination zone with the longest prefix of an international number (digits
         without +), "" when none has one.
         """
-        zones = self._zones
-        for length in self._prefix_lengths:
-            zone = zones.get(number_digits[:length])
-            if zone is not None:
-                return zone
-        return ""
+        return self.places.zone_of(number_digits)
 
-    def tariff_at(self, terms: ServiceTerms, zone: str, instant_ns: int) -> TariffSlot:
-        """Return the price rule in force for calls to ``zone`` at an instant, and its whole slot.
+    def context_key(self, terms: ServiceTerms, zone: str, said: Circumstances) -> str:
+        """Return what the price of ``terms`` depends on besides time: the destination zone and the
+        conditions that decide. The text is stored with charges and is what ``tariff_at`` wants.
+        """
+        return self.price_list(terms).key(zone, said)
 
-        The most specific rule wins: zone and band, zone, band, any. Neighbouring bands under one
+    def tariff_at(self, terms: ServiceTerms, key: str, instant_ns: int) -> TariffSlot:
+        """Return the price rule in force at an instant in the price context of ``key``, and its
+        whole slot. Without conditions a key is a destination zone.
+
+        The most specific rule wins: see tariffs.ConditionalRules. Neighbouring bands under one
         rule are one slot.
         """
-        index = self._terms.get(id(terms))
-        if index is None or index.terms is not terms:
-            index = _TermsIndex(terms, self._bands, self.calendar)
-        return index.by_zone.get(zone, index.anywhere).at(instant_ns)
+        known = self._price_lists.get(id(terms))
+        if known is None or known.terms is not terms:
+            known = self.price_list(terms)
+        tariff = known.tariffs.get(key)
+        return (known.other(key) if tariff is None else tariff).at(instant_ns)
+
+    def price_list(self, terms: ServiceTerms) -> PriceList:
+        """Return the rules of ``terms`` made ready for look-ups."""
+        known = self._price_lists.get(id(terms))
+        if known is None or known.terms is not terms:
+            return price_list(terms, self._bands, self.calendar, self.places)
+        return known
 
     def rule(self, plan_code: str, service_code: str, rule_code: str) -> PriceRule:
         """Return the rule that a stored charge names. Raises NotFoundError."""

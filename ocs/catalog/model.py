@@ -13,6 +13,8 @@ from ocs.amounts import Unit
 
 ALWAYS = ""
 """The band name of a rule that holds at all times."""
+TERMINATING = "terminating"
+"""The label of a call's role that has no price unless a rule names it (TS 32.260 5.2)."""
 
 
 class FinalUnitAction(IntEnum):
@@ -54,6 +56,17 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """One thing a price rule looks at: what a request says in a dimension is one of ``labels``.
+
+    The dimensions and their labels are those of catalog.conditions.
+    """
+
+    dimension: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PriceRule:
     """One line of a plan's price list. ``code`` is unique in the plan and is stored."""
 
@@ -63,6 +76,12 @@ class PriceRule:
     """Destination zone it holds for; empty matches every destination."""
     band: str = ALWAYS
     """Time band it holds in; empty matches at all times."""
+    when: tuple[Condition, ...] = ()
+    """All of these must hold too."""
+
+    def names(self, dimension: str, label: str) -> bool:
+        """Tell whether a condition asks for this very label."""
+        return any(one.dimension == dimension and label in one.labels for one in self.when)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +105,38 @@ class TimeBand:
 
 
 @dataclass(frozen=True, slots=True)
+class Announcement:
+    """What a client plays to a party of the call (Announcement-Information of TS 32.299)."""
+
+    identifier: int
+    seconds_before_end: int | None = None
+    """How long before the end of the quota; None: before the service starts."""
+    uses_quota: bool | None = None
+    """Whether quota is used while it plays; None leaves it to the client."""
+    language: str = ""
+    plays_to: int | None = None
+    """0 the served party, 1 the remote one; None leaves it to the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metering:
+    """What a client is told about metering beside a grant (TS 32.299 6.5)."""
+
+    consumption_seconds: int = 0
+    """Time goes on counting through gaps up to this long; 0 leaves it out."""
+    time_type: int | None = None
+    """Time-Quota-Type: 0 whole base intervals, 1 until an idle base interval; None: neither."""
+    base_interval_seconds: int = 0
+    triggers: tuple[int, ...] | None = None
+    """Trigger-Types that make the client ask again; () disarms all, None leaves it to it."""
+    envelopes: int | None = None
+    """Envelope-Reporting, told in the first answer of a session; None leaves it out."""
+    furnish: str = ""
+    """PS-Free-Format-Data for the client's own records; empty sends none."""
+    announcement: Announcement | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class QuotaPolicy:
     """How much is granted at a time and under which conditions (sections 2.6, 2.9, 3.6).
 
@@ -103,7 +154,11 @@ class QuotaPolicy:
     short_validity_seconds: int = 60
     """Used for final grants, while restricted, and when other sessions hold the money (D16)."""
     threshold_percent: int = 20
+    threshold_maximum: int = 0
+    """Never a larger threshold than this; 0 = no limit of its own (G-004)."""
     quota_holding_seconds: int | None = None
+    metering: Metering | None = None
+    """None says nothing about metering."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +257,18 @@ class ServiceTerms:
     """Overrides the service's own policy."""
     final_unit: FinalUnitPolicy | None = None
     """Overrides the plan's policy."""
+    subscriber_clock: bool = False
+    """Time bands are those of the clock where the subscriber is, where the client says it."""
+    conditional: bool = field(init=False, default=False)
+    """Whether the price depends on more than destination and the catalogue's clock."""
+    prices_terminating: bool = field(init=False, default=False)
+    """Whether a rule is for terminating calls, which are free otherwise."""
+
+    def __post_init__(self) -> None:
+        conditional = self.subscriber_clock or any(rule.when for rule in self.rules)
+        object.__setattr__(self, "conditional", conditional)
+        terminating = any(rule.names("role", TERMINATING) for rule in self.rules)
+        object.__setattr__(self, "prices_terminating", terminating)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +296,10 @@ class Catalog:
     plans: dict[str, Plan]
     zones: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Number prefixes (digits, international format without +) by zone name."""
+    networks: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """MCCs and PLMNs (digits) by the name of their zone; the zone ``home`` is our own."""
+    locations: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Places (``PLMN/area/cell``, ``PLMN/area`` or ``PLMN//cell``) by the name of their zone."""
     bands: tuple[TimeBand, ...] = ()
     pools: dict[str, Pool] = field(default_factory=dict)
     version: int = 0

@@ -149,6 +149,26 @@ class RatingAttributes(msgspec.Struct, array_like=True):
     recipients: tuple[str, ...] = ()
     emergency: bool = False
     answered: bool = True
+    location: str = ""
+    """``PLMN/area/cell`` in decimal numbers, parts left out where they are not known."""
+    time_zone: str = ""
+    """How far the subscriber's clock is ahead of UTC, such as ``+02:00``."""
+    charging_characteristics: str = ""
+    rule_base: str = ""
+    media: str = ""
+    """The most demanding media of a call, as catalog.conditions orders them."""
+    recipient_type: int = -1
+    """Address-Type of the first recipient."""
+    messages: int = 0
+    """How many messages the client says it sends; 0 = it does not say."""
+    charging_id: int = -1
+    """3GPP-Charging-Id of the bearer."""
+    call_id: str = ""
+    """IMS-Charging-Identifier, which networks and clients have in common."""
+    access_network: str = ""
+    """P-Access-Network-Info of a call, as it was sent."""
+    routing_number: str = ""
+    """Number-Portability-Routing-Information."""
 
 
 class ChargingRequest(msgspec.Struct):

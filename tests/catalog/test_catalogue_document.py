@@ -8,8 +8,12 @@ import pytest
 
 from ocs import yamldoc
 from ocs.amounts import parse_amount, parse_quantity
+from ocs.catalog.conditions import DIMENSIONS
 from ocs.catalog.loader import load_catalog
+from ocs.catalog.loader_quota import TRIGGERS
 from ocs.catalog.matching import CatalogIndex
+from ocs.charging.decision import ROLE_TERMINATING
+from ocs.charging.messages import RatingAttributes
 from ocs.rating.pricing import cost_micro
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "catalogue.md"
@@ -28,8 +32,17 @@ EXAMPLES = [(catalogue, rows(after)) for catalogue, after in BLOCK.findall(TEXT)
 COSTS = [(catalogue, row) for catalogue, table in EXAMPLES for row in table]
 
 
+def attributes(text):
+    """What a client has said, from words such as ``rat_type=10 apn=fast``."""
+    said = RatingAttributes()
+    for name, _, value in (word.partition("=") for word in text.split()):
+        kind = type(getattr(said, name))
+        setattr(said, name, kind(value))
+    return said
+
+
 def test_every_catalogue_comes_with_costs():
-    assert len(EXAMPLES) == 2
+    assert len(EXAMPLES) == 3
     assert all(table for _, table in EXAMPLES)
 
 
@@ -40,7 +53,13 @@ def test_cost_in_the_document_is_what_is_charged(catalogue, row):
     service = index.catalog.services[row["service"]]
     terms = index.catalog.plans[row["plan"]].terms[row["service"]]
     when = datetime.fromisoformat(row.get("at", "2025-01-01T00:00+00:00"))
-    slot = index.tariff_at(terms, index.zone_of(row.get("to", "")), int(when.timestamp()) * 10**9)
+    said = attributes(row.get("said", ""))
+    key = index.context_key(terms, index.zone_of(row.get("to", "")), said)
+    slot = index.tariff_at(terms, key, int(when.timestamp()) * 10**9)
+    if row.get("price") == "free":
+        assert said.role_of_node == ROLE_TERMINATING
+        assert slot.rule is None
+        return
     assert slot.rule is not None
     assert slot.rule.code == row.get("price", row["service"])
     used = parse_quantity(row["used"], service.unit)
@@ -52,7 +71,8 @@ def test_every_key_the_loader_knows_is_in_the_document():
     source = "".join(path.read_text(encoding="utf-8") for path in folder.glob("loader*.py"))
     readers = "text|integer|boolean|choice|parsed|mapping|mappings|scalar|scalars|sequence"
     keys = set(re.findall(rf"\.(?:{readers})\(\s*\"(\w+)\"", source))
-    keys |= set(re.findall(r"_(?:name|numbers)\((?:group, )?\"(\w+)\"", source))
+    keys |= set(re.findall(r"_(?:name|numbers|words|declared)\(\s*(?:group, )?\"(\w+)\"", source))
+    keys |= set(TRIGGERS) | {dimension.name for dimension in DIMENSIONS}
     keys |= {"final_unit", "url", "ipv4", "ipv6", "sip"}
     assert len(keys) > 35
     assert {key for key in keys if f"`{key}`" not in TEXT and f"`{key}:" not in TEXT} == set()
