@@ -63,13 +63,15 @@ def _write_grant(
     reply.quota_holding_seconds = policy.quota_holding_seconds
     validity = policy.validity_seconds
     if size.final:
-        reply.final_unit = _final_unit(decision, part)
-        validity = request.profile.final_validity_seconds or validity
+        if request.profile.announces_final_units:
+            reply.final_unit = _final_unit(decision, part)
     elif size.short_of_others:
         validity = min(validity, policy.short_validity_seconds)
     else:
         _write_threshold(part, policy, new_units)
     if size.bucket_expiry_ns:
+    if size.near_end:
+        validity = min(validity, request.profile.final_validity_seconds)
         validity = min(validity, _seconds_until(decision, size.bucket_expiry_ns))
     if size.switch_ns:
         if request.profile.tariff_change:

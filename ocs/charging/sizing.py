@@ -30,6 +30,8 @@ class Size(msgspec.Struct):
     """Nothing more can be paid after it."""
     short_of_others: bool = False
     """The shortage is due to other reservations only (D16)."""
+    near_end: bool = False
+    """The account cannot pay for as much again; judged where the client's profile asks for it."""
     bucket_expiry_ns: int = 0
     switch_ns: int = 0
     """Where the tariff changes inside the validity time; 0 = nowhere."""
@@ -64,14 +66,45 @@ def size_priced(decision: Decision, part: Part, policy: QuotaPolicy, wanted: int
         if len(money) > 1:
             _note_expiry(money, held, size)
     size.units += paid
-    left = budget - reserved
-    if not payer.surely_more(paid, left) and not _can_go_on(payer, part.units, paid, left):
-        _judge_shortage(part, payer, size, paid, left)
     quota.holds = size.holds
     return size
 
 
-def _can_go_on(payer: _Payer, unit_buckets: list[Bucket], paid: int, left: int) -> bool:
+def hold_money(decision: Decision, part: Part, amount_micro: int, size: Size) -> None:
+    """Add a hold of money to a grant."""
+    held = entries.hold(decision.working_set, part.money, amount_micro)
+    size.holds += held
+    size.reserved_micro += amount_micro
+    if len(part.money) > 1:
+        _note_expiry(part.money, held, size)
+
+
+def judge(decision: Decision, part: Part, size: Size, own: list[Hold]) -> None:
+    """Note on a grant whether it is the last, and whether others are why (C-040, D16).
+
+    ``own`` are all holds that this request has made for it.
+    """
+    payer, paid, left = size.payer, size.paid, size.left_micro
+    if payer is None:
+        return
+    sure = payer.surely_more(paid, left)
+    if not sure and not _can_go_on(payer, part.units, paid, left):
+        _judge_shortage(part, payer, size, own)
+    if decision.request.profile.final_validity_seconds:
+        wanted = size.wanted
+        plenty = sure and paid == wanted and left >= 2 * size.reserved_micro
+        size.near_end = not plenty and not _pays_again(payer, part.units, wanted, paid, left)
+
+
+def _pays_again(
+    payer: Payer, unit_buckets: list[Bucket], wanted: int, paid: int, left: int
+) -> bool:
+    """Tell whether as much as was wanted could be paid once more."""
+    missing = wanted - sum(bucket.available for bucket in unit_buckets)
+    return missing <= 0 or (left >= 0 and payer.affordable(paid, left, missing) >= missing)
+
+
+def _can_go_on(payer: Payer, unit_buckets: list[Bucket], paid: int, left: int) -> bool:
     """Tell whether another increment could still be paid (C-040)."""
     if any(bucket.available > 0 for bucket in unit_buckets):
         return True

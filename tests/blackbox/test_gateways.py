@@ -6,7 +6,7 @@ of the strictest client (tests/support/client_grammar.py).
 
 import pytest
 
-from protocol.credit_control import FinalUnitIndication, ServiceUnits
+from protocol.credit_control import ServiceUnits
 from tests.support import gateway_messages as shapes
 from tests.support.blackbox_client import Answer, Peer, new_session_id
 from tests.support.client_grammar import problems_of
@@ -73,13 +73,13 @@ def test_open5gs_without_money(world, smf, account):
 
 @pytest.mark.parametrize("by_relay", [False, True])
 def test_open5gs_with_its_last_money(world, smf, p2, by_relay):
-    """It knows no other final action than the end, and no request from us reaches it."""
+    """It would execute any final action at its next report, and no request from us reaches it."""
     poor = world.account("A9", balance="0.05")
     peer = p2 if by_relay else smf
     service = ask(peer, shapes.open5gs_initial(open5gs_session(), imsi=poor.imsi)).service
     assert service.granted == ServiceUnits(total_octets=1_000_000)
-    assert service.final_unit == FinalUnitIndication(0)
-    assert 60 <= service.validity_time <= 300
+    assert service.final_unit is None
+    assert 0 < service.validity_time <= 60
     assert service.volume_quota_threshold is None
     world.check_money(poor, "0.05", "0.05")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from ocs.amounts import Unit
-from ocs.catalog.model import FinalUnitAction
 from ocs.ledger.account import Bucket
 from tests.support.charging import Scenario
 from tests.support.tariffs import make_catalog
@@ -186,14 +185,14 @@ def test_nothing_is_granted_while_the_account_is_overdrawn() -> None:
 
 @pytest.mark.rule("D24")
 def test_a_profile_that_only_terminates() -> None:
-    scenario = play(
-        "I 0 profile=open5gs 100 rsu => 100 ok 4000000 fui=terminate vt=60 | R=0.20",
+    """Nor is it sent to a portal, which it would take for the end, when the money has ended."""
+    play(
+        """
+        I 0 profile=open5gs 100 rsu              => 100 ok 4000000 | B=0.23 R=0.20
+        U 1 profile=open5gs 100 used=4000000 rsu => 100 4012       | B=0.03 R=0
+        """,
         balance="0.23", plan="redirect",
     )
-    final = scenario.reply.services[0].final_unit
-    assert final is not None
-    assert (final.action, final.redirect_address) == (FinalUnitAction.TERMINATE, "")
-    scenario.play("U 1 profile=open5gs 100 used=4000000 rsu => 100 4012 | B=0.03 R=0")
 
 
 @pytest.mark.rule("D24", "C-046")

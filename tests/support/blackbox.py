@@ -31,6 +31,7 @@ CLOCK_REREAD_SECONDS = 0.06
 PATIENCE_SECONDS = 15.0
 POLL_SECONDS = 0.03
 
+OLD_CONTEXT = "open5gs-smfd@open5gs.org"
 ZERO_GRANT_PLAN = """
   zero-grant:
     name: Data; an empty account is told so with a grant of nothing
@@ -58,7 +59,12 @@ def catalogue_text() -> str:
     calls = "rating_groups: [10]\n"
     assert calls in text
     # Rating group 100 of calls is what Kamailio sends unless it is told otherwise.
-    return text.replace(calls, "rating_groups: [10, 100]\n") + ZERO_GRANT_PLAN
+    text = text.replace(calls, "rating_groups: [10, 100]\n")
+    data = "contexts: 32251@3gpp.org\n    rating_groups: [100]\n"
+    assert data in text
+    # Open5GS before 2.6.2 had a context of its own.
+    text = text.replace(data, data.replace("32251@3gpp.org", f"[32251@3gpp.org, {OLD_CONTEXT}]"))
+    return text + ZERO_GRANT_PLAN
 
 
 class Subscriber(NamedTuple):
