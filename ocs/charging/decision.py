@@ -63,8 +63,8 @@ class Decision:
     """One request on its way to a reply."""
 
     __slots__ = (
-        "charged", "context", "index", "plan", "plan_code", "posting", "request", "request_id",
-        "session", "state", "working_set",
+        "charged", "context", "index", "plan", "plan_code", "pooled", "posting", "request",
+        "request_id", "second_replies", "session", "state", "working_set",
     )
 
     def __init__(
@@ -90,6 +90,10 @@ class Decision:
             self.request_id, request.event_ns, context.now_ns, catalogue_version=version
         )
         self.charged: list[ChargedLine] = []
+        self.pooled: list[Part] = []
+        """Services whose quotas were drawn from a credit pool, as they were settled."""
+        self.second_replies: list[tuple[ServiceReply, ServiceReply]] = []
+        """What is said right after another reply: the quota behind a tariff switch (C-063)."""
 
     def payers(self, service: Service) -> tuple[list[Bucket], list[Bucket]]:
         """Return the buckets of units and of money that may pay for ``service`` (M-012)."""
@@ -141,8 +145,8 @@ class Part:
     """
 
     __slots__ = (
-        "asked", "ends", "kept", "mode", "money", "quota", "released", "released_units", "reply",
-        "service", "terms", "units",
+        "asked", "beside", "ends", "kept", "mode", "money", "one_tariff", "pool", "pool_left",
+        "quota", "released", "released_units", "reply", "service", "terms", "units",
     )
 
     def __init__(
@@ -167,6 +171,12 @@ class Part:
         self.released_units: Sequence[Hold] = ()
         self.kept = 0
         """Units that the client keeps beside a new grant, because grants add up for it."""
+        self.beside: Part | None = None
+        """The same request in another unit, granted together with this one (G-001)."""
+        self.one_tariff = False
+        """A grant ends at a tariff switch, whatever the client understands."""
+        self.pool = self.pool_left = 0
+        """The credit pool that was drawn on, and the money this quota still held for it."""
 
     def refuse(self, outcome: Outcome, reason: str) -> None:
         """Say why nothing is granted."""

@@ -11,7 +11,7 @@ from ocs.catalog.model import PRICED, FinalUnitAction, FinalUnitPolicy, QuotaPol
 from ocs.charging.contexts import units_of
 from ocs.charging.decision import NS_PER_SECOND, Decision, Part
 from ocs.charging.messages import FinalUnit, Outcome, Units
-from ocs.charging.sizing import Size, open_quota, size_priced
+from ocs.charging.sizing import Size, judge, open_quota, size_priced
 from ocs.ledger import entries
 
 _SERVER_CHOOSES = Units()
@@ -44,6 +44,7 @@ def grant(decision: Decision, part: Part) -> Size:
         open_quota(part, "", "", 0, size.units)
     else:
         size = size_priced(decision, part, policy, wanted + outstanding)
+        judge(decision, part, size, size.holds)
         useful = wanted if wanted < policy.minimum_useful else policy.minimum_useful
         if size.units < outstanding + useful or size.units <= outstanding:
             entries.release(decision.working_set, decision.state, size.holds)
@@ -69,9 +70,9 @@ def _write_grant(
         validity = min(validity, policy.short_validity_seconds)
     else:
         _write_threshold(part, policy, new_units)
-    if size.bucket_expiry_ns:
     if size.near_end:
         validity = min(validity, request.profile.final_validity_seconds)
+    if size.bucket_expiry_ns:
         validity = min(validity, _seconds_until(decision, size.bucket_expiry_ns))
     if size.switch_ns:
         if request.profile.tariff_change:

@@ -217,6 +217,19 @@ class FinalUnit(msgspec.Struct, array_like=True):
     redirect_address: str = ""
     restriction_filter_rules: tuple[str, ...] = ()
     filter_ids: tuple[str, ...] = ()
+    qos: bool = False
+    """To be said as QoS-Final-Unit-Indication besides."""
+
+
+class PoolShare(msgspec.Struct, array_like=True):
+    """A grant's share in a credit pool: each of its units of this kind takes the multiplier,
+    ``digits * 10**exponent`` units of the pool (RFC 8506 8.30).
+    """
+
+    number: int
+    unit: int
+    digits: int
+    exponent: int = 0
 
 
 class ServiceReply(msgspec.Struct, array_like=True):
@@ -237,6 +250,9 @@ class ServiceReply(msgspec.Struct, array_like=True):
     command_level: bool = False
     reason: str = ""
     """Why it was refused, in words for an operator."""
+    pools: tuple[PoolShare, ...] = ()
+    tariff_side: int = -1
+    """TariffSide of one of two quotas around a tariff switch; -1 = there is one quota."""
 
 
 class ChargingReply(msgspec.Struct, array_like=True):

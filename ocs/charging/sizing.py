@@ -35,10 +35,23 @@ class Size(msgspec.Struct):
     bucket_expiry_ns: int = 0
     switch_ns: int = 0
     """Where the tariff changes inside the validity time; 0 = nowhere."""
+    wanted: int = 0
+    paid: int = 0
+    """Those of the units that money pays for."""
+    left_micro: int = 0
+    """What the account could still pay after this grant."""
+    payer: Payer | None = None
+    after_units: int = 0
+    """Units of a second quota, behind the tariff switch (C-063)."""
 
 
-def size_priced(decision: Decision, part: Part, policy: QuotaPolicy, wanted: int) -> Size:
-    """Take units from buckets first, then from money; hold both (M-004, M-005, M-012)."""
+def size_priced(
+    decision: Decision, part: Part, policy: QuotaPolicy, wanted: int, cap_micro: int | None = None
+) -> Size:
+    """Take units from buckets first, then from money; hold both (M-004, M-005, M-012).
+
+    Spends at most ``cap_micro``. Whether it is the last that can be paid, ``judge`` tells.
+    """
     index = decision.index
     assert index is not None
     service, quota, money = part.service, part.quota, part.money
@@ -49,22 +62,20 @@ def size_priced(decision: Decision, part: Part, policy: QuotaPolicy, wanted: int
     if slot.rule is None:
         return size
     if part.units:
-        _hold_units(decision, part.units, wanted, size)
+        hold_units(decision, part.units, wanted, size)
     open_quota(part, slot.rule.code, zone, slot.start_ns, size.units)
     if slot.end_ns and service.unit is not SECONDS:
         until_ns = event_ns + policy.validity_seconds * NS_PER_SECOND
         size.switch_ns = slot.end_ns if slot.end_ns < until_ns else 0
     budget = entries.available_micro(decision.state, money)
-    payer = _Payer(decision, part, index, slot.rule.price, size)
+    payer = size.payer = Payer(decision, part, index, slot.rule.price, size)
     paid = reserved = 0
     if budget >= 0:
-        paid, reserved = payer.most(budget, wanted - size.units)
+        most = budget if cap_micro is None or budget < cap_micro else cap_micro
+        paid, reserved = payer.most(most, wanted - size.units)
     if reserved:
-        held = entries.hold(decision.working_set, money, reserved)
-        size.holds += held
-        size.reserved_micro = reserved
-        if len(money) > 1:
-            _note_expiry(money, held, size)
+        hold_money(decision, part, reserved, size)
+    size.wanted, size.paid, size.left_micro = wanted, paid, budget - reserved
     size.units += paid
     quota.holds = size.holds
     return size
@@ -111,7 +122,7 @@ def _can_go_on(payer: Payer, unit_buckets: list[Bucket], paid: int, left: int) -
     return left >= 0 and payer.affordable(paid, left, 1) > 0
 
 
-class _Payer:
+class Payer:
     """Price of more units of one quota: the dearer side where the tariff switches (C-060)."""
 
     __slots__ = (
@@ -136,7 +147,7 @@ class _Payer:
         else:
             self._before, self._before_micro = context.paid_units, context.charged_micro
         self._next: PriceRule | None = None
-        if size.switch_ns and decision.request.profile.tariff_change:
+        if size.switch_ns and decision.request.profile.tariff_change and not part.one_tariff:
             self._next = index.tariff_at(part.terms, quota.zone, size.switch_ns).rule
 
     def _tariff_at(self, instant_ns: int) -> TariffSlot:
@@ -161,7 +172,7 @@ class _Payer:
                 self._price, self._before, self._before_micro, budget_micro, wanted
             )
         units = self.affordable(0, budget_micro, wanted)
-        return units, self._charge(units)
+        return units, self.charge(units)
 
     def surely_more(self, paid: int, left_micro: int) -> bool:
         """Tell cheaply that one more increment is affordable; False means: look closer."""
@@ -172,7 +183,8 @@ class _Payer:
             and left_micro >= pricing.increment_cost_max_micro(self._price)
         )
 
-    def _charge(self, units: int) -> int:
+    def charge(self, units: int) -> int:
+        """Return what so many more units can cost at most, in micro units."""
         if self._seconds:
             after = cost_in_context(
                 self._index, self._part.terms, SECONDS, self._price, self._part.quota.zone,
@@ -185,7 +197,8 @@ class _Payer:
         return charge
 
 
-def _hold_units(decision: Decision, buckets: list[Bucket], wanted: int, size: Size) -> None:
+def hold_units(decision: Decision, buckets: list[Bucket], wanted: int, size: Size) -> None:
+    """Take free units that are there, up to ``wanted`` in all (M-012)."""
     for bucket in buckets:
         part = min(bucket.available, wanted - size.units)
         if part <= 0:
@@ -204,15 +217,18 @@ def _note_expiry(buckets: list[Bucket], held: list[Hold], size: Size) -> None:
             size.bucket_expiry_ns = min(size.bucket_expiry_ns or _LAST_NS, bucket.expires_ns)
 
 
-def _judge_shortage(part: Part, payer: _Payer, size: Size, paid: int, left: int) -> None:
+def _judge_shortage(part: Part, payer: Payer, size: Size, holds: list[Hold]) -> None:
     """Tell the end of the account from a shortage that other sessions' holds make (C-040, D16)."""
-    own = {entry.bucket_id: entry.amount for entry in size.holds}
+    own: dict[int, int] = {}
+    for entry in holds:
+        own[entry.bucket_id] = own.get(entry.bucket_id, 0) + entry.amount
     others_units = sum(bucket.held - own.get(bucket.bucket_id, 0) for bucket in part.units)
     others_micro = sum(bucket.held - own.get(bucket.bucket_id, 0) for bucket in part.money)
+    left = size.left_micro
     if others_units > 0:
         size.short_of_others = True
     elif others_micro > 0 and left + others_micro >= 0:
-        size.short_of_others = bool(payer.affordable(paid, left + others_micro, 1))
+        size.short_of_others = bool(payer.affordable(size.paid, left + others_micro, 1))
     size.final = not size.short_of_others
 
 
