@@ -255,8 +255,7 @@ def spread(
             continue
         row = for_session(new_id, key, session, command, trigger, now_ns, request.operator)
         if trigger is Trigger.CATALOGUE:
-            pace_ns = request.spread * NS_PER_SECOND // per_second
-            row.due_ns = max(now_ns, request.created_ns + pace_ns)
+            row.due_ns += len(made) * NS_PER_SECOND // per_second
         request.spread += 1
         made.append(row)
     if last:

@@ -93,6 +93,8 @@ class ServerRequestRows:
         self._claim_ns = int(claim_seconds * NS_PER_SECOND)
         self._sessions_per_second = sessions_per_second
         self._after = (0, 0)
+        self._made_more = False
+        """The page of due rows before this one has made others due."""
         self._started_ns = clock.now_ns()
 
     # ------------------------------------------------------------------------ what is due
@@ -103,7 +105,7 @@ class ServerRequestRows:
         now_ns = self._clock.now_ns()
         page = self._store.due_server_requests(now_ns, PAGE, self._after)
         if not page:
-            self._after = (0, 0)
+            self._begin_anew(found)
             return found
         version = self._store.generations().catalogue
         situation = Situation(now_ns, version, None, self._profiles)
@@ -123,8 +125,14 @@ class ServerRequestRows:
         if len(page) == PAGE:
             found.more = True
         else:
-            self._after = (0, 0)
+            self._begin_anew(found)
         return found
+
+    def _begin_anew(self, found: Found) -> None:
+        """Everything due was looked at: begin at the front, at once if rows were made meanwhile."""
+        self._after = (0, 0)
+        found.more = found.more or self._made_more
+        self._made_more = False
 
     def _spread(self, request: ServerRequest, situation: Situation, found: Found) -> None:
         """Make rows for the next sessions that a row without a session concerns."""
@@ -146,18 +154,13 @@ class ServerRequestRows:
             per_second=self._sessions_per_second,
         )
         if not last:
-            request.due_ns = self._next_page_ns(request, situation.now_ns)
-            found.more = True
+            request.due_ns = situation.now_ns
+            if request.trigger == Trigger.CATALOGUE:
+                # It concerns nearly everybody: go on when these have been asked.
+                request.due_ns += len(made) * NS_PER_SECOND // self._sessions_per_second
         found.writes += 1
         if self._store.update_server_request(request, made):
-            found.more = found.more or bool(made)
-
-    def _next_page_ns(self, request: ServerRequest, now_ns: int) -> int:
-        """When to go on: a new catalogue concerns everybody and asks only so many per second."""
-        if request.trigger != Trigger.CATALOGUE:
-            return now_ns
-        pace_ns = request.spread * NS_PER_SECOND // self._sessions_per_second
-        return max(now_ns, request.created_ns + pace_ns)
+            self._made_more = self._made_more or bool(made) or not last
 
     def _consider(
         self, request: ServerRequest, situation: Situation, reach: Reach, found: Found

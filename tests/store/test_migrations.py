@@ -127,7 +127,9 @@ def test_sub_sessions_of_an_older_database_are_found_beside_their_session(
     assert {item.session_key for item in store.sessions_named(new, 9)} == {
         new, make_session_key(name, None),
     }  # fmt: skip
-    assert read_session(store, RequestKey(5, new, RequestKind.UPDATE, 2)).sub_session_id == 7
+    session = read_session(store, RequestKey(5, new, RequestKind.UPDATE, 2))
+    assert session is not None
+    assert session.sub_session_id == 7
 
 
 def test_a_database_without_tables_is_refused_with_the_command_that_makes_them(

@@ -97,11 +97,15 @@ def asked(wire: Wire) -> list[tuple[Header, SessionRequest]]:
 def come_back(harness: Harness, host: str = P1) -> tuple[Wire, list[tuple[Header, SessionRequest]]]:
     """Connect a gateway; return its wire, and what it is asked at once."""
     wire = Wire(harness)
-    said = {"host_ip_addresses": ("192.0.2.20",), "vendor_id": 0, "product_name": "gateway"}
-    capabilities = CapabilitiesExchangeRequest(
-        host, "net.example", **said, auth_application_ids=(4,)
+    said = CapabilitiesExchangeRequest(
+        host,
+        "net.example",
+        host_ip_addresses=("192.0.2.20",),
+        vendor_id=0,
+        product_name="gateway",
+        auth_application_ids=(4,),
     )
-    wire.send(capabilities.write(1, 1))
+    wire.send(said.write(1, 1))
     return wire, asked(wire)
 
 

@@ -166,13 +166,19 @@ class Wire:
 
 
 class Harness:
-    """A whole server over MemoryStore; account 1001 has 10.00 and the first two identities."""
+    """A whole server over MemoryStore; account 1001 has 10.00 and the first two identities.
 
-    def __init__(self, worker=None, options=None, store=None, **account: Any) -> None:
-        self.clock = ManualClock(NOON_NS)
-        self.ids = IdSource(self.clock, 1)
+    ``beside`` another one it has the same store, and time passes for both together.
+    """
+
+    def __init__(
+        self, worker=None, options=None, store=None, beside=None, **account: Any
+    ) -> None:
+        self.clock = beside.clock if beside else ManualClock(NOON_NS)
+        self.ids = beside.ids if beside else IdSource(self.clock, 1)
+        self.loop = beside.loop if beside else StillLoop()
+        store = beside.store if beside else store
         self.store = store or MemoryStore(self.ids)
-        self.loop = StillLoop()
         self.worker = worker or InlineWorker()
         if store is None:
             publish(self.store, self.ids)

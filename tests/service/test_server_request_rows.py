@@ -1,0 +1,436 @@
+"""What is due to be asked of clients: spread over sessions, bounded, done by one server alone."""
+
+from typing import Any
+
+import pytest
+
+from ocs.charging.server_requests import RequestState, ServerRequest, Trigger
+from ocs.charging.session import SessionState
+from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.errors import StoreUnavailableError
+from ocs.ledger.account import AccountStatus
+from ocs.service import server_request_rows as module
+from ocs.service.server_requests import AskLimits
+from tests.support.asking import (
+    P2,
+    RELAY,
+    SESSION,
+    ask,
+    ask_all,
+    asked,
+    asked_once,
+    come_back,
+    insert,
+    open_session,
+    reply,
+    rows,
+    running,
+    states,
+)
+from tests.support.service import P1, ccr, publish
+
+PENDING, SENT, ANSWERED, DONE, GIVEN_UP = RequestState
+
+
+def named(number):
+    return f"pgw1.net.example;1;{number}"
+
+
+def change_session(harness, change, session=SESSION, account_id=1001):
+    """Change a stored session as the engine would."""
+    found = next(one for one in harness.store.sessions_of(account_id) if one.session_id == session)
+
+    def decide(working_set: WorkingSet) -> None:
+        change(working_set.sessions[found.key])
+        working_set.mark_session(found.key)
+
+    harness.store.transact([RequestKey(account_id, found.key, 2, 99)], decide)
+
+
+def end_soon(harness, session=SESSION):
+    """Let the client of a session have its last units."""
+
+    def change(found) -> None:
+        found.quotas[0].final = True
+
+    change_session(harness, change, session)
+
+
+def change_account(harness, **changes: object):
+    """Change the stored account as an operator's command would."""
+
+    def decide(working_set: WorkingSet) -> None:
+        account = working_set.accounts[1001].account
+        for name, value in changes.items():
+            setattr(account, name, value)
+        working_set.mark_account(account)
+
+    harness.store.transact([RequestKey(1001, bytes(16), 2, 99)], decide)
+
+
+# ------------------------------------------------------------------------------- spreading
+
+
+@pytest.mark.rule("D17", "C-048")
+def test_a_top_up_asks_the_sessions_that_would_end_and_no_others():
+    harness = running()
+    wire = harness.open()
+    for number in range(3):
+        open_session(wire, named(number))
+    end_soon(harness, named(1))
+    parent = ask_all(harness, Trigger.TOP_UP)
+    harness.pass_time(2)
+    _, request = asked_once(wire)
+    assert request.session_id == named(1)
+    assert harness.store._server_requests[parent.server_request_id].state == DONE
+    assert states(harness) == [SENT]
+
+
+def test_a_block_aborts_every_session():
+    harness = running()
+    wire = harness.open()
+    for number in range(3):
+        open_session(wire, named(number))
+    change_account(harness, status=AccountStatus.BLOCKED)
+    ask_all(harness, Trigger.BLOCK)
+    harness.pass_time(2)
+    aborted = asked(wire)
+    assert {header.command_code for header, _ in aborted} == {274}
+    assert {request.session_id for _, request in aborted} == {named(n) for n in range(3)}
+
+
+def test_sessions_are_looked_at_page_by_page(monkeypatch):
+    monkeypatch.setattr(module, "PAGE", 4)
+    harness = running()
+    wire = harness.open()
+    for number in range(10):
+        open_session(wire, named(number))
+    ask_all(harness, Trigger.PLAN_CHANGE)
+    change_account(harness, plan="other")
+    harness.loop.advance(1)
+    first = len(rows(harness))
+    assert first == 4
+    harness.loop.pump([0.03] * 20)
+    assert len(rows(harness)) == 10
+    assert len(asked(wire)) == 10
+
+
+def test_a_new_catalogue_asks_only_so_many_a_second(monkeypatch):
+    monkeypatch.setattr(module, "PAGE", 4)
+    harness = running({"asking": AskLimits(sessions_per_second=4)})
+    wire = harness.open()
+    for number in range(12):
+        open_session(wire, named(number))
+    publish(harness.store, harness.ids)
+    ask_all(harness, Trigger.CATALOGUE, account_id=0)
+    per_second = []
+    for _ in range(9):
+        harness.clock.advance(1)
+        harness.loop.pump([0.1] * 10)
+        per_second.append(len(asked(wire)))
+    assert sum(per_second) == 12
+    assert max(per_second) <= 5
+
+
+def test_a_session_that_waits_to_be_asked_is_not_asked_twice():
+    harness = running()
+    wire = harness.open()
+    open_session(wire)
+    end_soon(harness)
+    wire.protocol.connectionLost()
+    for _ in range(3):
+        ask_all(harness, Trigger.TOP_UP)
+        harness.pass_time(1)
+    assert len(rows(harness)) == 1
+
+
+def test_what_is_not_needed_any_more_is_not_asked():
+    harness = running()
+    wire = harness.open()
+    open_session(wire)
+    end_soon(harness)
+    wire.protocol.connectionLost()
+    ask_all(harness, Trigger.TOP_UP)
+    harness.pass_time(5)
+
+    def enough_again(session) -> None:
+        session.quotas[0].final = False
+
+    change_session(harness, enough_again)
+    wire, again = come_back(harness)
+    harness.pass_time(1)
+    assert again + asked(wire) == []
+    assert states(harness) == [DONE]
+
+
+def test_a_row_of_an_account_that_is_gone_is_finished():
+    harness = running()
+    insert(harness, ServerRequest(1, 999, b"", 258, Trigger.TOP_UP, 1, 1))
+    harness.pass_time(1)
+    assert harness.store._server_requests == {}
+
+
+# ------------------------------------------------------------------------------ one session
+
+
+def test_a_session_that_is_over_is_not_asked():
+    harness = running()
+    wire = harness.open()
+    open_session(wire)
+    ask(harness)
+    wire.ccr(ccr(3, 1))
+    harness.pass_time(1)
+    assert asked(wire) == []
+    assert states(harness) == [DONE]
+
+
+def test_a_session_that_moved_to_another_agent_is_asked_there():
+    harness = running()
+    wire = harness.open()
+    open_session(wire)
+    ask(harness, origin_host="pgw2.net.example", peer="pgw2.net.example")
+    harness.pass_time(1)
+    assert asked(wire) == []
+    harness.pass_time(3)
+    assert len(asked(wire)) == 1
+    (row,) = rows(harness)
+    assert (row.origin_host, row.peer) == (P1, P1)
+
+
+def test_any_agent_is_used_after_a_moment_of_grace():
+    harness = running()
+    wire = harness.open()
+    open_session(wire)
+    wire.protocol.connectionLost()
+    agent = harness.open(P2, **RELAY)
+    ask(harness)
+    harness.pass_time(1)
+    assert asked(agent) == []
+    harness.pass_time(3)
+    assert asked_once(agent)[1].destination_host == P1
+
+
+def test_who_cannot_be_reached_is_looked_at_less_and_less_often():
+    harness = running()
+    wire = harness.open()
+    open_session(wire, long=True)
+    wire.protocol.connectionLost()
+    ask(harness)
+    harness.pass_time(600)
+    (row,) = rows(harness)
+    assert (row.state, row.attempts, row.note) == (PENDING, 0, module.NOBODY_THERE)
+    assert harness.server.metrics.asked["re-auth", "put-off"] in range(5, 9)
+    (session,) = harness.store.sessions_of(1001)
+    assert session.state == SessionState.OPEN
+
+
+def test_the_end_of_the_session_ends_the_waiting():
+    harness = running()
+    wire = harness.open()
+    open_session(wire)
+    wire.protocol.connectionLost()
+    ask(harness)
+    harness.pass_time(150)
+    assert states(harness) == [DONE]
+
+
+# ---------------------------------------------------------------------------------- limits
+
+
+def test_only_so_many_wait_for_one_peer():
+    limits = AskLimits(max_in_flight_per_peer=3)
+    harness = running({"asking": limits})
+    wire = harness.open()
+    for number in range(7):
+        open_session(wire, named(number))
+        ask(harness, named(number))
+    harness.pass_time(2)
+    first = asked(wire)
+    assert len(first) == 3
+    for one in first:
+        reply(wire, one, 2001)
+    harness.loop.pump([0.03] * 5)
+    assert len(asked(wire)) == 3
+    assert harness.server.server_requests.in_flight == 3
+
+
+def test_only_so_many_wait_for_all_peers_together():
+    harness = running({"asking": AskLimits(max_in_flight=2)})
+    wire, other = harness.open(), harness.open("pgw2.net.example")
+    for number, gateway in enumerate((wire, wire, other, other)):
+        host = "pgw2.net.example" if gateway is other else P1
+        open_session(gateway, named(number), origin_host=host)
+        ask(harness, named(number))
+    harness.pass_time(2)
+    sent = [(gateway, one) for gateway in (wire, other) for one in asked(gateway)]
+    assert len(sent) == 2
+    for gateway, one in sent:
+        reply(gateway, one, 2001)
+    harness.loop.pump([0.03] * 5)
+    assert len(asked(wire) + asked(other)) == 2
+
+
+def test_a_peer_that_is_full_does_not_hold_up_the_others(monkeypatch):
+    monkeypatch.setattr(module, "PAGE", 2)
+    harness = running({"asking": AskLimits(max_in_flight_per_peer=1)})
+    wire, other = harness.open(), harness.open("pgw2.net.example")
+    for number in range(6):
+        open_session(wire, named(number))
+        ask(harness, named(number))
+    open_session(other, "other", origin_host="pgw2.net.example")
+    ask(harness, "other")
+    harness.loop.pump([1.0] + [0.03] * 10)
+    assert len(asked(wire)) == 1
+    assert len(asked(other)) == 1
+
+
+def test_one_piece_of_work_is_bounded():
+    harness = running()
+    wire = harness.open()
+    for number in range(module.WRITES_MAX + 5):
+        open_session(wire, named(number))
+        ask(harness, named(number))
+    harness.loop.advance(1)
+    assert len(asked(wire)) == module.WRITES_MAX
+    harness.loop.pump([0.03] * 3)
+    assert len(asked(wire)) == 5
+
+
+# ---------------------------------------------------------------------- several servers
+
+
+def second_server(first):
+    """Another server on the same store."""
+    return running({"node": 2}, beside=first)
+
+
+def test_the_server_with_the_connection_asks():
+    first = running()
+    second = second_server(first)
+    wire = second.open()
+    open_session(wire)
+    agent = first.open(P2, **RELAY)
+    ask(first)
+    first.pass_time(2)
+    assert len(asked(wire)) == 1
+    assert asked(agent) == []
+    (row,) = rows(first)
+    assert row.node == 2
+
+
+def test_two_servers_with_a_way_ask_once():
+    first = running()
+    second = second_server(first)
+    wires = [first.open(), second.open()]
+    open_session(wires[0])
+    ask(first)
+    first.pass_time(5)
+    assert sorted(len(asked(wire)) for wire in wires) == [0, 1]
+
+
+def test_another_server_goes_on_with_what_a_dead_one_had_taken():
+    first = running()
+    second = second_server(first)
+    wire = first.open()
+    open_session(wire)
+    ask(first)
+    first.pass_time(1)
+    assert len(asked(wire)) == 1
+    # The first server is gone: its timers run no more, the client connects to the other one.
+    first.server.supervisor.stop()
+    first.server.server_requests.stop()
+    calls: list[Any] = first.loop.getDelayedCalls()
+    for call in calls:
+        if getattr(call.func, "__self__", None) is first.server.server_requests:
+            call.cancel()
+    other, at_once = come_back(second)
+    assert at_once == []
+    second.pass_time(int(AskLimits().claim_seconds) + 3)
+    again = asked(other)
+    assert len(again) == 1
+    assert not again[0][0].is_retransmitted
+    (row,) = rows(second)
+    assert (row.node, row.attempts) == (2, 2)
+
+
+def test_an_answer_that_comes_when_another_server_has_taken_over_changes_nothing():
+    harness = running()
+    wire = harness.open()
+    open_session(wire)
+    ask(harness)
+    harness.pass_time(1)
+    one = asked_once(wire)
+    (row,) = rows(harness)
+    stored = harness.store.due_server_requests(row.due_ns, 1)[0]
+    assert harness.store.claim_server_request(stored, 2, row.due_ns + 10**12)
+    reply(wire, one, 5012)
+    assert states(harness) == [SENT]
+    assert harness.server.server_requests.in_flight == 0
+
+
+# ------------------------------------------------------------------------------ hard times
+
+
+class Outage:
+    """Makes one method of a store fail."""
+
+    def __init__(self, monkeypatch, store, name, error) -> None:
+        def fail(*_args: object, **_kwargs: object) -> None:
+            raise error
+
+        monkeypatch.setattr(store, name, fail)
+
+
+def test_an_answer_that_cannot_be_written_is_asked_for_again(monkeypatch, capsys):
+    harness = running()
+    wire = harness.open()
+    open_session(wire, long=True)
+    ask(harness)
+    harness.pass_time(1)
+    one = asked_once(wire)
+    with monkeypatch.context() as patch:
+        Outage(patch, harness.store, "update_server_request", StoreUnavailableError("gone"))
+        reply(wire, one, 2001)
+    assert "could not be written down" in capsys.readouterr().out
+    assert (states(harness), harness.server.server_requests.in_flight) == ([SENT], 0)
+    harness.pass_time(int(AskLimits().claim_seconds) + 1)
+    reply(wire, asked_once(wire), 2001)
+    assert states(harness) == [DONE]
+
+
+def test_a_store_that_cannot_be_read_is_asked_again_with_the_next_tick(monkeypatch):
+    harness = running()
+    wire = harness.open()
+    open_session(wire)
+    ask(harness)
+    with monkeypatch.context() as patch:
+        Outage(patch, harness.store, "due_server_requests", StoreUnavailableError("gone"))
+        harness.pass_time(3)
+        assert asked(wire) == []
+    harness.pass_time(1)
+    assert len(asked(wire)) == 1
+
+
+def test_stopping_gives_back_what_is_on_its_way():
+    harness = running()
+    wire = harness.open()
+    open_session(wire)
+    ask(harness)
+    harness.pass_time(1)
+    asked_once(wire)
+    harness.server.supervisor.stop()
+    harness.server.server_requests.stop()
+    ask(harness)
+    wire.protocol.connectionLost()
+    harness.pass_time(5)
+    assert states(harness) == [PENDING, PENDING]
+    assert harness.server.server_requests.in_flight == 0
+
+
+def test_what_a_transaction_of_this_server_asks_for_goes_out_at_once():
+    harness = running()
+    wire = harness.open()
+    open_session(wire)
+    ask(harness)
+    harness.server.decider._on_asked()
+    assert len(asked(wire)) == 1
