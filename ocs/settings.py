@@ -15,6 +15,7 @@ from ocs.errors import DocumentError, Problem
 from ocs.marked import Mapping, unknown_word
 from ocs.profiles import AUTO, Profile, with_own
 from ocs.settings_addresses import (
+    call_address,
     diameter_identity,
     host_or_address,
     ip_address,
@@ -22,6 +23,7 @@ from ocs.settings_addresses import (
     read_listeners,
     unique,
 )
+from ocs.settings_overload import read_overload
 from ocs.settings_profiles import read_profiles
 from ocs.settings_values import (
     ChargingSettings,
@@ -94,6 +96,7 @@ def parse_settings(text: str, source: str) -> Settings:
         diameter=_read_diameter(root.mapping("diameter")),
         database=_read_database(root.mapping("database")),
         charging=_read_charging(root.mapping("charging")),
+        overload=read_overload(root.mapping("overload")),
         logging=_read_logging(root.mapping("logging")),
         metrics=_read_metrics(root.mapping("metrics")),
         retention=_read_retention(root.mapping("retention")),
@@ -113,6 +116,8 @@ def _read_diameter(group: Mapping) -> DiameterSettings:
     profiles = read_profiles(group)
     names = _profile_names(profiles)
     positive = _Bounded(group)
+    own_name = group.scalar("origin_host")
+    own_host = known.origin_host if own_name is None else own_name.text
     settings = DiameterSettings(
         listen=read_listeners(group, known.listen),
         origin_host=group.parsed("origin_host", diameter_identity, known.origin_host),
@@ -121,6 +126,10 @@ def _read_diameter(group: Mapping) -> DiameterSettings:
         host_ip_addresses=unique(group, "host_ip_addresses", ip_address),
         product_name=group.parsed("product_name", _product_name, known.product_name),
         watchdog_seconds=positive("watchdog_seconds", known.watchdog_seconds, 3600, 6),
+        reconnect_seconds=positive("reconnect_seconds", known.reconnect_seconds, 3600),
+        reconnect_after_refusal_seconds=positive(
+            "reconnect_after_refusal_seconds", known.reconnect_after_refusal_seconds, _DAY
+        ),
         cer_timeout_seconds=positive("cer_timeout_seconds", known.cer_timeout_seconds, 300),
         drain_timeout_seconds=positive("drain_timeout_seconds", known.drain_timeout_seconds, 300),
         dpa_timeout_seconds=positive("dpa_timeout_seconds", known.dpa_timeout_seconds, 300),
@@ -140,13 +149,23 @@ def _read_diameter(group: Mapping) -> DiameterSettings:
         ),
         refuse_silently=group.boolean("refuse_silently", known.refuse_silently),
         profiles=profiles,
-        peers=_read_peers(group, names),
+        peers=_read_peers(group, names, own_host),
     )
     group.finish()
     return settings
 
 
-def _read_peers(group: Mapping, profiles: dict[str, str]) -> tuple[PeerEntry, ...]:
+def _read_connect(entry: Mapping, own_host: str) -> str:
+    address = entry.parsed("connect", call_address, "")
+    named = entry.scalar("origin_host")
+    if address and named is not None and named.text.lower() == own_host.lower():
+        named.problem(f"'{named.text}' is the name of this server, which cannot call itself")
+    return address
+
+
+def _read_peers(
+    group: Mapping, profiles: dict[str, str], own_host: str
+) -> tuple[PeerEntry, ...]:
     peers: list[PeerEntry] = []
     lines: dict[str, int] = {}
     for entry in group.mappings("peers"):
@@ -163,6 +182,7 @@ def _read_peers(group: Mapping, profiles: dict[str, str]) -> tuple[PeerEntry, ..
                 relay=entry.boolean("relay", default=False),
                 source_networks=unique(entry, "source_networks", network),
                 comment=entry.text("comment", ""),
+                connect=_read_connect(entry, own_host),
             )
         )
         entry.finish()

@@ -70,6 +70,14 @@ def ip_address(text: str) -> str:
     return str(ipaddress.ip_address(text))
 
 
+def call_address(text: str) -> str:
+    """Return an address at which a peer is called, such as ``pgw1.example:3868``."""
+    listener = parse_listener(text)
+    if listener is None or not listener.port:
+        raise ValueError(f"'{text}' is no address to call: port 0 is none")
+    return str(listener)
+
+
 def host_or_address(text: str) -> str:
     """Return an IP address or a host name."""
     if not _version(text) and not _IDENTITY.fullmatch(text):

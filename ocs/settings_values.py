@@ -38,6 +38,10 @@ class DiameterSettings:
     """Announced in the CEA; empty means the local address of each connection."""
     product_name: str = "Gyro OCS"
     watchdog_seconds: int = 30
+    reconnect_seconds: int = 30
+    """Between two calls of a peer that is to be called (Tc)."""
+    reconnect_after_refusal_seconds: int = 300
+    """The same after it said that it is busy or does not want to talk to us."""
     cer_timeout_seconds: int = 10
     drain_timeout_seconds: int = 3
     """How long a disconnect waits for requests in flight."""
@@ -102,6 +106,27 @@ class ChargingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class OverloadSettings:
+    """What peers and strangers may cost, so that they cannot harm the others."""
+
+    max_cer_octets: int = 65_536
+    """Of any message before the peer is identified."""
+    max_connections_per_address: int = 256
+    max_unidentified_connections: int = 256
+    max_new_connections_per_second: int = 1000
+    max_new_connections_per_address: int = 100
+    """Per second."""
+    max_unanswered_octets: int = 8 << 20
+    """Of one connection, as ``diameter.max_unanswered_requests``."""
+    max_fruitless_messages_per_second: int = 500
+    """Of one connection; beyond them it is not read until the second is over."""
+    max_messages_per_turn: int = 128
+    """Of one connection, before the others have their turn."""
+    max_log_lines_per_minute: int = 60
+    """Of each kind that somebody outside can provoke."""
+
+
+@dataclass(frozen=True, slots=True)
 class LoggingSettings:
     """What is logged and how."""
 
@@ -144,6 +169,7 @@ class Settings:
     diameter: DiameterSettings = DiameterSettings()
     database: DatabaseSettings = DatabaseSettings()
     charging: ChargingSettings = ChargingSettings()
+    overload: OverloadSettings = OverloadSettings()
     logging: LoggingSettings = LoggingSettings()
     metrics: MetricsSettings = MetricsSettings()
     retention: RetentionSettings = RetentionSettings()

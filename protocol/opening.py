@@ -113,6 +113,15 @@ class Opening:
         return self._own.cea(header, fault.result_code, fault.message, fault.failed_avp)
 
 
+def wins_election(own_host: str, other_host: str) -> bool:
+    """Whether we win where both sides call each other (5.6.4): then the connection that we began
+    is closed, else the one that the other side began.
+
+    Octets are compared, capital letters as small ones.
+    """
+    return own_host.lower().encode() > other_host.lower().encode()
+
+
 def is_exchange(header: Header) -> bool:
     """Whether a message is a CER or CEA."""
     return (

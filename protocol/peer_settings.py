@@ -89,11 +89,12 @@ class Caller:
     """What a connection shows of the other side, whatever it says about itself.
 
     `address` is its IP address, without zone, IPv4 where it came mapped into IPv6; `certificate`
-    what it has proved to own, None on a connection in clear.
+    what it has proved to own, None on a connection in clear; `is_called` that we began it.
     """
 
     address: str
     certificate: PeerCertificate | None = None
+    is_called: bool = False
 
 
 PeerPolicy = Callable[[CapabilitiesExchangeRequest], PeerDecision]

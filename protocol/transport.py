@@ -141,10 +141,10 @@ class DiameterProtocol(twisted_protocol.Protocol):
     @property
     def caller(self) -> Caller:
         """What the connection shows of the other side."""
-        transport = self.transport
+        transport, is_called = self.transport, self._owner.role == "initiator"
         if isinstance(transport, SecuredTransport):
-            return Caller(self.remote_address, transport.peer_certificate())
-        return Caller(self.remote_address)
+            return Caller(self.remote_address, transport.peer_certificate(), is_called)
+        return Caller(self.remote_address, None, is_called)
 
     # For the handler.
 

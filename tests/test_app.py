@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ocs.clock import FileClock, SystemClock
 from ocs.errors import UsageError
 from ocs.service import application
 from ocs.settings import parse_settings
-from ocs.settings_values import DiameterSettings, Listener, Settings
+from ocs.settings_values import DiameterSettings, Listener, OverloadSettings, Settings
 from protocol.credit_control import MultipleServices
 from protocol.credit_control_reader import read_cca
 from protocol.credit_control_writer import write_ccr
@@ -262,9 +263,20 @@ def test_every_setting_reaches_the_part_that_obeys_it():
     assert options.batch.max_batch == settings.charging.max_batch_requests
     assert options.policy.tcc_default_seconds == settings.charging.tcc_default_seconds
     assert options.answer_within_ns == settings.charging.answer_within_ms * 1_000_000
-    peer = application.peer_settings(settings.diameter, 7)
+    peer = application.peer_settings(settings, 7)
     assert peer.origin_state_id == 7
     assert peer.watchdog_seconds == settings.diameter.watchdog_seconds
+
+
+def test_every_limit_reaches_the_connections():
+    known = OverloadSettings()
+    limits = {field.name: getattr(known, field.name) + 1 for field in fields(known)}
+    text = f"overload: {limits}\ndiameter: {{max_connections: 7, max_unanswered_requests: 8}}"
+    settings = parse_settings(text.replace("'", ""), "ocs.yaml")
+    assert application.peer_settings(settings, 7).max_opening_octets == limits["max_cer_octets"]
+    limits |= {"max_connections": 7, "max_unanswered_requests": 8}
+    for field in fields(found := application.transport_limits(settings)):
+        assert getattr(found, field.name) == limits[field.name], field.name
 
 
 @pytest.mark.postgres

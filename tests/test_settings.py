@@ -109,6 +109,7 @@ diameter:
       profile: open5gs
       relay: true
       source_networks: [192.0.2.0/24]
+      connect: "[2001:db8::9]:3868"
       comment: north
 charging:
   credit_control_failure_handling: continue
@@ -120,8 +121,11 @@ charging:
     )
     assert read.diameter.listen == (Listener("2001:db8::1", 3868), Listener("ocs.example", 0))
     assert read.diameter.peers == (
-        PeerEntry("pgw1.net.example", "open5gs", True, ("192.0.2.0/24",), "north"),
-    )
+        PeerEntry(
+            "pgw1.net.example", "open5gs", True, ("192.0.2.0/24",), "north",
+            connect="[2001:db8::9]:3868",
+        ),
+    )  # fmt: skip
     assert read.charging.credit_control_failure_handling == 1
     assert read.charging.direct_debiting_failure_handling == 0
     assert read.charging.cc_session_failover == 0
@@ -150,6 +154,19 @@ MISTAKES = [
     ("diameter: {unknown_peer_profile: open5g}", 1, 34, "did you mean 'open5gs'?"),
     ("diameter: {accept_unknown_peers: yes}", 1, 34, "write true or false"),
     ("diameter: {peers: [{profile: magma}]}", 1, 20, "'origin_host' is missing"),
+    (
+        "diameter: {peers: [{origin_host: a.b, connect: 'a.b:0'}]}",
+        1,
+        48,
+        "'a.b:0' is no address to call: port 0 is none",
+    ),
+    (
+        "diameter: {origin_host: a.b, peers: [{connect: 'a.b:1', origin_host: A.b}]}",
+        1,
+        70,
+        "'A.b' is the name of this server, which cannot call itself",
+    ),
+    ("overload: {max_cer_octets: 100}", 1, 28, "100 is out of range: 1024 to 16777212"),
     (
         "diameter:\n  peers:\n    - {origin_host: a.b}\n    - {origin_host: A.b}",
         4,

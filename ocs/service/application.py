@@ -21,6 +21,7 @@ from ocs.clock import NS_PER_MILLISECOND, Clock, IdSource
 from ocs.errors import FaultError
 from ocs.provisioning import catalogs
 from ocs.service.batcher import BatchLimits
+from ocs.service.dialing import Dialing, DialingParts, Pauses
 from ocs.service.peers import PeerRules
 from ocs.service.server import ChargingServer, ServerOptions
 from ocs.service.status import status_site
@@ -30,7 +31,7 @@ from ocs.store import dialects
 from ocs.store.interface import Store
 from protocol.codec import Limits
 from protocol.peer_settings import PeerSettings
-from protocol.transport import DiameterFactory, listen
+from protocol.transport import DiameterFactory, DiameterProtocol, listen
 from protocol.transport_limits import TransportLimits
 
 STOP_SECONDS = 2.0
@@ -60,15 +61,29 @@ class Application:
             ids,
             catalogs.check,
         )
+        peers = peer_settings(settings, self.server.origin_state_id)
+        limits = transport_limits(settings)
         self._factory = DiameterFactory(
             reactor,
-            peer_settings(settings.diameter, self.server.origin_state_id),
+            peers,
             self.server.diameter,
             self.server.diameter.decide_peer,
-            limits=TransportLimits(
-                settings.diameter.max_connections, settings.diameter.max_unanswered_requests
-            ),
+            limits=limits,
             end_to_end_ids=self.server.end_to_end_ids,
+        )
+        self._dialing = Dialing(
+            DialingParts(
+                reactor,
+                self.server.directory,
+                self.server.diameter,
+                peers,
+                limits,
+                self.server.end_to_end_ids,
+            ),
+            Pauses(
+                settings.diameter.reconnect_seconds,
+                settings.diameter.reconnect_after_refusal_seconds,
+            ),
         )
         self.server.metrics.peer_events = self._peer_faults
         self._ports: list[Any] = []
@@ -78,7 +93,13 @@ class Application:
         self.metrics_address: Listener | None = None
 
     def _peer_faults(self) -> Iterable[tuple[str, int]]:
-        return self._factory.counters().errors.items()
+        total = self._factory.counters()
+        total.add(self._dialing.counters())
+        return total.errors.items()
+
+    @property
+    def _connections(self) -> list[DiameterProtocol]:
+        return [*self._factory.connections, *self._dialing.connections]
 
     def start(self) -> None:
         """Begin to serve. Raises OcsError, and then nothing is left open."""
@@ -91,6 +112,7 @@ class Application:
             raise
         self._worker.start()
         self.server.supervisor.start()
+        self._dialing.start()
         # What lives by now lives for long, so the collector need not look at it again; and a
         # batch of requests is more than its first threshold, which would make it look at every
         # request several times over.
@@ -116,11 +138,11 @@ class Application:
             done.callback(None)
             return done
         self._stopping = True
-        _log.info("stopping", peers=len(self._factory.connections))
+        _log.info("stopping", peers=len(self._connections))
         self.server.supervisor.stop()
         self.server.server_requests.stop()
         closing = [port.stopListening() for port in self._ports]
-        closing.append(self._factory.disconnect_all())
+        closing += [self._factory.disconnect_all(), self._dialing.stop()]
         everything = DeferredList([one for one in closing if isinstance(one, Deferred)])
         diameter = self.settings.diameter
         bound = diameter.drain_timeout_seconds + diameter.dpa_timeout_seconds + STOP_SECONDS
@@ -136,8 +158,9 @@ class Application:
 
     def _abort(self) -> None:
         """Reset the connections that are still there; their closing ends the stop."""
-        _log.warning("peers did not go in time", peers=len(self._factory.connections))
-        for conn in tuple(self._factory.connections):
+        connections = self._connections
+        _log.warning("peers did not go in time", peers=len(connections))
+        for conn in connections:
             cast(Any, conn.transport).abortConnection()
 
     def _close(self, done: Deferred[None]) -> None:
@@ -200,6 +223,7 @@ def server_options(settings: Settings) -> ServerOptions:
             diameter.unknown_peer_profile,
             diameter.refuse_silently,
             _database_option(settings.database),
+            diameter.origin_host,
         ),
         peers=diameter.peers,
         session_failover=charging.cc_session_failover,
@@ -213,8 +237,25 @@ def server_options(settings: Settings) -> ServerOptions:
     )
 
 
-def peer_settings(diameter: DiameterSettings, origin_state_id: int) -> PeerSettings:
+def transport_limits(settings: Settings) -> TransportLimits:
+    """Return what connections may cost."""
+    diameter, overload = settings.diameter, settings.overload
+    return TransportLimits(
+        max_connections=diameter.max_connections,
+        max_connections_per_address=overload.max_connections_per_address,
+        max_unidentified_connections=overload.max_unidentified_connections,
+        max_new_connections_per_second=overload.max_new_connections_per_second,
+        max_new_connections_per_address=overload.max_new_connections_per_address,
+        max_unanswered_requests=diameter.max_unanswered_requests,
+        max_unanswered_octets=overload.max_unanswered_octets,
+        max_fruitless_messages_per_second=overload.max_fruitless_messages_per_second,
+        max_messages_per_turn=overload.max_messages_per_turn,
+    )
+
+
+def peer_settings(settings: Settings, origin_state_id: int) -> PeerSettings:
     """Return our side of every connection."""
+    diameter = settings.diameter
     return PeerSettings(
         origin_host=diameter.origin_host,
         origin_realm=diameter.origin_realm,
@@ -228,6 +269,7 @@ def peer_settings(diameter: DiameterSettings, origin_state_id: int) -> PeerSetti
         dpa_timeout=float(diameter.dpa_timeout_seconds),
         drain_timeout=float(diameter.drain_timeout_seconds),
         max_pending_output_octets=diameter.max_output_octets,
+        max_opening_octets=settings.overload.max_cer_octets,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,7 +18,9 @@ import structlog
 from ocs.profiles import AUTO
 from ocs.store.interface import PeerEntry
 from protocol.answers import ResultCode
+from protocol.base import DisconnectCause
 from protocol.grammar import identity_key
+from protocol.opening import wins_election
 from protocol.peer_settings import Caller, PeerDecision
 
 DOWN_REMEMBERED_MAX = 10_000
@@ -38,6 +40,26 @@ class OpenPeer(Protocol):
         """Find out at once whether the other side is still there."""
 
 
+class PeerWatcher(Protocol):
+    """Who calls a peer, and so wants to know whether it is connected; see dialing.PeerCall."""
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether our CER is on its way to the peer."""
+
+    def abandon(self) -> None:
+        """Close the connection on which our CER is on its way."""
+
+    def opened(self, peer: OpenPeer) -> None:
+        """The peer is connected, whoever began it."""
+
+    def leaving(self, cause: DisconnectCause) -> None:
+        """The peer said goodbye."""
+
+    def closed(self) -> None:
+        """The peer is not connected any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class PeerRules:
     """What holds for peers that nobody has named."""
@@ -48,6 +70,8 @@ class PeerRules:
     """Close the connection of an unknown peer without an answer (B-044)."""
     allow_options: str = ""
     """What `ocs peer allow` needs besides the name to find this server's database."""
+    origin_host: str = ""
+    """Our own name, which decides elections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +94,30 @@ class PeerDirectory:
         self._networks = self._all_networks()
         self._open: dict[str, OpenPeer] = {}
         self._gave_up: dict[str, None] = {}
+        self._watchers: dict[str, PeerWatcher] = {}
+        self.on_entries: Callable[[], None] | None = None
+        """Called after the list has changed."""
 
     def replace_stored(self, entries: Iterable[PeerEntry]) -> None:
         """Take over the peers of the store; one of the configuration goes before its namesake."""
         stored = {identity_key(entry.origin_host): entry for entry in entries}
         self._entries = stored | self._configured
         self._networks = self._all_networks()
+        if self.on_entries is not None:
+            self.on_entries()
+
+    def watch(self, origin_host: str, watcher: PeerWatcher) -> None:
+        """Let somebody know what becomes of a peer's connections; one at most for each peer."""
+        self._watchers[identity_key(origin_host)] = watcher
+
+    def unwatch(self, origin_host: str, watcher: PeerWatcher) -> None:
+        """Let him know no more."""
+        if self.is_watched_by(origin_host, watcher):
+            del self._watchers[identity_key(origin_host)]
+
+    def is_watched_by(self, origin_host: str, watcher: PeerWatcher) -> bool:
+        """Tell whether he is let know."""
+        return self._watchers.get(identity_key(origin_host)) is watcher
 
     def _all_networks(self) -> tuple[Network, ...] | None:
         """Where peers may come from; None when one may come from anywhere."""
@@ -91,6 +133,15 @@ class PeerDirectory:
     def admits(self, address: str) -> bool:
         """Tell whether a peer may come from ``address``: asked before any octet is read."""
         return self._networks is None or _is_in(self._networks, address)
+
+    @property
+    def entries(self) -> tuple[PeerEntry, ...]:
+        """Everybody who may connect by name."""
+        return tuple(self._entries.values())
+
+    def is_open(self, origin_host: str) -> bool:
+        """Tell whether a peer is connected."""
+        return identity_key(origin_host) in self._open
 
     @property
     def open_hosts(self) -> list[str]:
@@ -119,7 +170,11 @@ class PeerDirectory:
             return Objection(f"{host} is not an allowed peer", "unknown peer refused" + advice)
         if entry is None:
             entry = PeerEntry(host)
-        if entry.source_networks and not _is_in(_parsed(entry.source_networks), caller.address):
+        if (
+            entry.source_networks
+            and not caller.is_called
+            and not _is_in(_parsed(entry.source_networks), caller.address)
+        ):
             return Objection(
                 f"{host} must not connect from {caller.address}",
                 "peer refused: it comes from a network it must not come from",
@@ -171,6 +226,17 @@ class PeerDirectory:
                 result_code=ResultCode.UNABLE_TO_COMPLY,
                 reason=f"{host} is connected already",
             )
+        watcher = self._watchers.get(host)
+        if watcher is not None and watcher.awaits_answer:
+            won = wins_election(self._rules.origin_host, host)
+            _log.info("both sides call; an election is held", origin_host=host, won=won)
+            if not won:
+                return PeerDecision(
+                    accept=False,
+                    result_code=ResultCode.ELECTION_LOST,
+                    reason="the connection that this server began is kept",
+                )
+            watcher.abandon()
         if entry is None:
             _log.warning(
                 f"unknown peer accepted, because accept_unknown is on;"
@@ -178,6 +244,18 @@ class PeerDirectory:
                 origin_host=host,
                 address=address,
             )
+        return PeerDecision(accept=True, after_down=host in self._gave_up)
+
+    def decide_called(self, origin_host: str, said_host: str, caller: Caller) -> PeerDecision:
+        """Say whether who answered our call is the peer of this name, and may be it."""
+        host = identity_key(origin_host)
+        if identity_key(said_host) != host:
+            return PeerDecision(accept=False, reason=f"it says that it is {said_host!r}")
+        if host in self._open:
+            return PeerDecision(accept=False, reason=f"{host} is connected already")
+        objection = self.objection(host, caller)
+        if objection is not None:
+            return PeerDecision(accept=False, reason=objection.reason)
         return PeerDecision(accept=True, after_down=host in self._gave_up)
 
     def _allow_command(self, host: str) -> str:
@@ -189,6 +267,14 @@ class PeerDirectory:
         host = identity_key(origin_host)
         self._gave_up.pop(host, None)
         self._open[host] = peer
+        if host in self._watchers:
+            self._watchers[host].opened(peer)
+
+    def leaving(self, origin_host: str, cause: DisconnectCause) -> None:
+        """Take note of a peer's goodbye."""
+        watcher = self._watchers.get(identity_key(origin_host))
+        if watcher is not None:
+            watcher.leaving(cause)
 
     def closed(self, origin_host: str, peer: OpenPeer, *, by_watchdog: bool) -> None:
         """Forget a connection; after a watchdog failure the next one must prove itself (B-062)."""
@@ -199,6 +285,8 @@ class PeerDirectory:
                 self._gave_up[host] = None
                 if len(self._gave_up) > DOWN_REMEMBERED_MAX:
                     del self._gave_up[next(iter(self._gave_up))]
+            if host in self._watchers:
+                self._watchers[host].closed()
 
 
 def _parsed(networks: tuple[str, ...]) -> tuple[Network, ...]:

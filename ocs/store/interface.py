@@ -50,6 +50,8 @@ class PeerEntry:
     """Refused on a connection in clear."""
     tls_names: tuple[str, ...] = ()
     """DNS names of which its certificate must have one; empty = its Origin-Host."""
+    connect: str = ""
+    """HOST:PORT where this server calls it, with TLS if that is required; empty = it calls us."""
 
 
 @dataclass(frozen=True, slots=True)
