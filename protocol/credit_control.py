@@ -89,6 +89,7 @@ class UsedServiceUnit(ServiceUnits):
 
     tariff_change_usage: int | None = None
     reporting_reason: int | None = None
+    event_times_ns: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -121,6 +122,73 @@ class QosInformation:
 
 
 @dataclass(slots=True)
+class ServiceSpecificInfo:
+    """Service-Specific-Info: what a predefined rule or an application server says of a service."""
+
+    data: str | None = None
+    type: int | None = None
+
+
+@dataclass(slots=True)
+class AfCorrelation:
+    """AF-Correlation-Information: the IMS session that a service belongs to, and its flows.
+
+    `flows` are pairs of a Media-Component-Number and its Flow-Numbers.
+    """
+
+    charging_identifier: bytes
+    flows: tuple[tuple[int, tuple[int, ...]], ...] = ()
+
+
+@dataclass(slots=True)
+class Envelope:
+    """An Envelope: a time in which a service was used, open where `end_ns` is None."""
+
+    start_ns: int
+    end_ns: int | None = None
+    total_octets: int | None = None
+    input_octets: int | None = None
+    output_octets: int | None = None
+    service_specific: int | None = None
+
+
+@dataclass(slots=True)
+class RadioAccess:
+    """3GPP-RAT-Type of one service."""
+
+    rat_type: int
+
+
+ServiceExtra = ServiceSpecificInfo | AfCorrelation | Envelope | RadioAccess
+"""What few services of a request carry."""
+
+
+@dataclass(slots=True)
+class AnnouncementInformation:
+    """Announcement-Information: what is played, and when; None leaves a member out."""
+
+    identifier: int
+    time_indicator: int | None = None
+    quota_indicator: int | None = None
+    language: str | None = None
+    play_alternative: int | None = None
+
+
+@dataclass(slots=True)
+class ServiceOptions:
+    """What few services of an answer say about metering; None leaves a member out.
+
+    `time_quota_mechanism` is (Time-Quota-Type, Base-Time-Interval in seconds), `furnished` is
+    (3GPP-Charging-Id, PS-Free-Format-Data).
+    """
+
+    envelope_reporting: int | None = None
+    time_quota_mechanism: tuple[int, int] | None = None
+    furnished: tuple[int, bytes] | None = None
+    announcement: AnnouncementInformation | None = None
+
+
+@dataclass(slots=True)
 class MultipleServices:
     """One Multiple-Services-Credit-Control of a request or an answer.
 
@@ -147,6 +215,8 @@ class MultipleServices:
     trigger_types: tuple[int, ...] | None = None
     refund_information: bytes | None = None
     qos: QosInformation | None = None
+    extras: tuple[ServiceExtra, ...] = ()
+    options: ServiceOptions | None = None
 
 
 @dataclass(slots=True)

@@ -35,10 +35,17 @@ from protocol.members import (
     read_many_u32,
     read_members,
     read_text,
+    read_time,
     text,
     time_ns,
     u32,
     u64,
+)
+from protocol.service_extras import (
+    read_af_correlation,
+    read_envelope,
+    read_radio_access,
+    read_specific_info,
 )
 
 _UNIT_VALUE: Table = dict([i64("Value-Digits", "digits"), i32("Exponent", "exponent")])
@@ -102,6 +109,7 @@ USED_UNITS: Table = UNITS | dict(
     [
         i32("Tariff-Change-Usage", "tariff_change_usage"),
         i32("Reporting-Reason", "reporting_reason"),
+        many_in_tuple("Event-Charging-TimeStamp", "event_times_ns", read_time),
     ]
 )
 
@@ -324,6 +332,10 @@ SERVICES: Table = dict(
         one("Trigger", "trigger_types", read_trigger),
         octets("Refund-Information", "refund_information"),
         one("QoS-Information", "qos", read_qos),
+        many_in_tuple("Service-Specific-Info", "extras", read_specific_info),
+        many_in_tuple("AF-Correlation-Information", "extras", read_af_correlation),
+        many_in_tuple("Envelope", "extras", read_envelope),
+        many_in_tuple("3GPP-RAT-Type", "extras", read_radio_access),
     ]
 )
 

@@ -10,9 +10,9 @@ from functools import partial
 from socket import AF_INET, inet_ntop
 from typing import Any
 
+from protocol import bearer_values, datatypes, members
 from protocol import credit_control_groups as groups
 from protocol import credit_control_reader as requests
-from protocol import datatypes, members
 from protocol import service_information as information
 from protocol.codec import DEFAULT_LIMITS, HEADER_SIZE, Limits
 from protocol.credit_control import (
@@ -107,28 +107,28 @@ def _kept(skipped: list[tuple[int, int]]) -> str:
 def _number(outline: Outline, position: int, start: int, stop: int) -> str:
     code = {1: "B", 2: "H", 4: "I"}.get(stop - start)
     if code is None:
-        return outline.dynamic(information.read_number_in_octets, position, start, stop)
+        return outline.dynamic(bearer_values.read_number_in_octets, position, start, stop)
     return outline.value(start, code)
 
 
 def _rat_type(outline: Outline, position: int, start: int, stop: int) -> str:
     if stop - start != 1:
-        return outline.dynamic(information.read_rat_type, position, start, stop)
+        return outline.dynamic(bearer_values.read_rat_type, position, start, stop)
     number = outline.value(start, "B")
     outline.miss_unless(f"not 48 <= {number} <= 57")  # the digits, which the walk reads
     return number
 
 
 def _network(outline: Outline, position: int, start: int, stop: int) -> str:
-    if stop - start == information.PLMN_OCTETS:
-        return outline.dynamic(information.read_network, position, start, stop)
+    if stop - start == bearer_values.PLMN_OCTETS:
+        return outline.dynamic(bearer_values.read_network, position, start, stop)
     return outline.text(start, stop)
 
 
 def _nsapi(outline: Outline, position: int, start: int, stop: int) -> str:
-    if stop - start != 1 or outline.data[start:stop] not in information.HEX_DIGITS:
-        return outline.dynamic(information.read_nsapi, position, start, stop)
-    outline.named("HEX_DIGITS", information.HEX_DIGITS)
+    if stop - start != 1 or outline.data[start:stop] not in bearer_values.HEX_DIGITS:
+        return outline.dynamic(bearer_values.read_nsapi, position, start, stop)
+    outline.named("HEX_DIGITS", bearer_values.HEX_DIGITS)
     digit = outline.value(start, "1s")
     outline.miss_unless(f"{digit} in HEX_DIGITS")
     return f"int({digit}, 16)"
@@ -159,11 +159,11 @@ def _member_of(
 _INFORMATION_SHAPES: Mapping[Any, Shape] = {
     groups.read_subscription_id: partial(_group, SubscriptionId, groups.SUBSCRIPTION_ID),
     groups.read_equipment: partial(_group, UserEquipmentInfo, groups.EQUIPMENT),
-    information.read_number_in_octets: _number,
-    information.read_charging_id: _number,
-    information.read_rat_type: _rat_type,
-    information.read_network: _network,
-    information.read_nsapi: _nsapi,
+    bearer_values.read_number_in_octets: _number,
+    bearer_values.read_charging_id: _number,
+    bearer_values.read_rat_type: _rat_type,
+    bearer_values.read_network: _network,
+    bearer_values.read_nsapi: _nsapi,
     information.read_imei: _imei,
     members.read_address: _address,
     information.read_media_name: partial(_member_of, information.MEDIA, "name"),

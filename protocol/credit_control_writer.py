@@ -7,10 +7,11 @@ Origin-Host. Headers are joined from constants, because packing each field costs
 
 import struct
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 from protocol import codec
+from protocol.avp_writers import number as _number
 from protocol.codec import encode_avp, encode_message
 from protocol.credit_control import (
     CREDIT_CONTROL_APPLICATION,
@@ -26,25 +27,13 @@ from protocol.credit_control import (
     UsedServiceUnit,
 )
 from protocol.datatypes import unix_ns_to_time
-from protocol.dictionary import VENDOR_3GPP, definition
+from protocol.dictionary import VENDOR_3GPP
 from protocol.errors import LocalProtocolError
+from protocol.service_extras import write_options
 
 _MANDATORY = codec.AVP_MANDATORY
 _HEAD = struct.Struct(">II").pack
 _MANDATORY_WORD = _MANDATORY << 24
-
-Number = Callable[[int], bytes]
-
-
-def _number(name: str, format_character: str) -> Number:
-    """A writer for one fixed-size AVP; its header is packed once, here."""
-    known = definition(name)
-    size = struct.calcsize(f">{format_character}")
-    head = encode_avp(
-        known.key.code, bytes(size), known.key.vendor, _MANDATORY if known.mandatory else 0
-    )[:-size]
-    return partial(struct.Struct(f">{len(head)}s{format_character}").pack, head)
-
 
 _auth_application_id = _number("Auth-Application-Id", "I")
 _result_code = _number("Result-Code", "I")
@@ -221,6 +210,8 @@ def _service_options(services: MultipleServices) -> bytes:
         members += encode_avp(1264, triggers, VENDOR_3GPP)
     if services.refund_information is not None:
         members += encode_avp(2022, services.refund_information, VENDOR_3GPP)
+    if services.options is not None:
+        members += write_options(services.options)
     qos = services.qos
     if qos is not None:
         rates = b"" if qos.apn_ambr_ul is None else _apn_ambr_ul(qos.apn_ambr_ul)

@@ -271,6 +271,13 @@ def read_many_u32(reading: Reading, position: int, start: int, stop: int) -> int
     return value
 
 
+def read_time(reading: Reading, position: int, start: int, stop: int) -> int:
+    """A Time that may occur several times, as nanoseconds since 1970."""
+    if stop - start != 4:
+        raise bad_avp_length(reading.data, position, len(reading.data))
+    return unpack_time(reading.data, start)[0]
+
+
 def unpack_time(data: bytes, start: int) -> tuple[int]:
     """Nanoseconds since 1970 of the Time at `start`."""
     return (datatypes.seconds_to_unix_ns(_U32(data, start)[0]),)
