@@ -34,6 +34,7 @@ from ocs.settings_values import (
     MetricsSettings,
     ProcessSettings,
     RetentionSettings,
+    ServerRequestSettings,
     Settings,
     mask_url,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "MetricsSettings",
     "ProcessSettings",
     "RetentionSettings",
+    "ServerRequestSettings",
     "Settings",
     "load_settings",
     "mask_url",
@@ -97,6 +99,7 @@ def parse_settings(text: str, source: str) -> Settings:
         database=_read_database(root.mapping("database")),
         charging=_read_charging(root.mapping("charging")),
         overload=read_overload(root.mapping("overload")),
+        server_requests=_read_server_requests(root.mapping("server_requests")),
         logging=_read_logging(root.mapping("logging")),
         metrics=_read_metrics(root.mapping("metrics")),
         retention=_read_retention(root.mapping("retention")),
@@ -246,6 +249,23 @@ def _read_priority(group: Mapping, default: tuple[str, ...]) -> tuple[str, ...]:
         else:
             kinds.append(scalar.text)
     return tuple(kinds)
+
+
+def _read_server_requests(group: Mapping) -> ServerRequestSettings:
+    known = ServerRequestSettings()
+    positive = _Bounded(group)
+    settings = ServerRequestSettings(
+        answer_timeout_seconds=positive("answer_timeout_seconds", known.answer_timeout_seconds, 60),
+        max_in_flight=positive("max_in_flight", known.max_in_flight, 10_000),
+        max_in_flight_per_peer=positive(
+            "max_in_flight_per_peer", known.max_in_flight_per_peer, 10_000
+        ),
+        catalogue_sessions_per_second=positive(
+            "catalogue_sessions_per_second", known.catalogue_sessions_per_second, 10_000
+        ),
+    )
+    group.finish()
+    return settings
 
 
 def _read_logging(group: Mapping) -> LoggingSettings:

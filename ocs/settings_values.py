@@ -127,6 +127,19 @@ class OverloadSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerRequestSettings:
+    """How clients are asked to report or to end a session, by RAR and ASR (RFC 8506 5.5)."""
+
+    answer_timeout_seconds: int = 10
+    """After this another way to the client is tried."""
+    max_in_flight: int = 1000
+    max_in_flight_per_peer: int = 100
+    """Requests of ours that wait for an answer."""
+    catalogue_sessions_per_second: int = 100
+    """Sessions asked because of a new catalogue, which concerns nearly all."""
+
+
+@dataclass(frozen=True, slots=True)
 class LoggingSettings:
     """What is logged and how."""
 
@@ -169,6 +182,7 @@ class Settings:
     diameter: DiameterSettings = DiameterSettings()
     database: DatabaseSettings = DatabaseSettings()
     charging: ChargingSettings = ChargingSettings()
+    server_requests: ServerRequestSettings = ServerRequestSettings()
     overload: OverloadSettings = OverloadSettings()
     logging: LoggingSettings = LoggingSettings()
     metrics: MetricsSettings = MetricsSettings()

@@ -24,6 +24,7 @@ from ocs.service.batcher import BatchLimits
 from ocs.service.dialing import Dialing, DialingParts, Pauses
 from ocs.service.peers import PeerRules
 from ocs.service.server import ChargingServer, ServerOptions
+from ocs.service.server_requests import AskLimits
 from ocs.service.status import status_site
 from ocs.service.worker import StoreWorker
 from ocs.settings_values import DatabaseSettings, DiameterSettings, Listener, Settings
@@ -205,7 +206,7 @@ class Application:
 
 def server_options(settings: Settings) -> ServerOptions:
     """Return how the settings want requests to be served."""
-    diameter, charging = settings.diameter, settings.charging
+    diameter, charging, asking = settings.diameter, settings.charging, settings.server_requests
     return ServerOptions(
         origin_host=diameter.origin_host,
         origin_realm=diameter.origin_realm,
@@ -233,6 +234,12 @@ def server_options(settings: Settings) -> ServerOptions:
         limits=_limits(diameter),
         answer_within_ns=charging.answer_within_ms * NS_PER_MILLISECOND,
         country_code=charging.default_country_code,
+        asking=AskLimits(
+            float(asking.answer_timeout_seconds),
+            asking.max_in_flight,
+            asking.max_in_flight_per_peer,
+            asking.catalogue_sessions_per_second,
+        ),
         profiles=diameter.profiles,
     )
 

@@ -339,7 +339,7 @@ def test_another_server_goes_on_with_what_a_dead_one_had_taken():
     # The first server is gone: its timers run no more, the client connects to the other one.
     first.server.supervisor.stop()
     first.server.server_requests.stop()
-    calls: list[Any] = first.loop.getDelayedCalls()
+    calls: Any = first.loop.getDelayedCalls()
     for call in calls:
         if getattr(call.func, "__self__", None) is first.server.server_requests:
             call.cancel()
