@@ -21,6 +21,11 @@ PEERS = [
 """P1 is pgw1, P2 is dra1; the other gateways are for tests that leave traces at their peer."""
 
 
+@pytest.fixture(autouse=True)
+def _recorded(recorded: None) -> None:
+    """Whatever goes over the wire in these tests is shown to tshark after them."""
+
+
 @pytest.fixture(scope="session")
 def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The server that all tests of this process share, with an account of its own for each."""

@@ -21,6 +21,7 @@ from protocol.codec import Header, MessageBuffer, read_header
 from protocol.credit_control import CreditControlAnswer, CreditControlRequest
 from protocol.credit_control_reader import read_cca
 from protocol.credit_control_writer import write_ccr
+from tests.support import recording
 
 TIMEOUT_SECONDS = 10.0
 
@@ -53,6 +54,7 @@ class DiameterClient:
         self._buffer = MessageBuffer()
         self._waiting: deque[tuple[Header, bytes]] = deque()
         self._next_id = 1
+        self._tape = recording.tape()
 
     def __enter__(self) -> Self:
         return self
@@ -67,6 +69,8 @@ class DiameterClient:
 
     def send(self, data: bytes) -> None:
         """Send octets as they are."""
+        if self._tape:
+            self._tape.sent(data)
         self.socket.sendall(data)
 
     def receive(self) -> tuple[Header, bytes]:
@@ -83,6 +87,8 @@ class DiameterClient:
                 if not data:
                     raise ConnectionEndedError("closed by the server")
                 self._buffer.feed(data)
+            if self._tape:
+                self._tape.received(message)
             header = read_header(message)
             if not self._answered(header):
                 return header, message

@@ -10,11 +10,17 @@ import pytest
 _SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 
 
-def _program(name: str, package: str) -> Path:
+def find_program(name: str) -> Path | None:
+    """Return the path of a program; None where it is not installed."""
     found = shutil.which(name, path=_SEARCH)
+    return Path(found) if found else None
+
+
+def _program(name: str, package: str) -> Path:
+    found = find_program(name)
     if found is None:
         pytest.skip(f"{name} is not installed; to run this test: apt install {package}")
-    return Path(found)
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 TIMEOUT_SECONDS = 120.0
-FAILED_AVP = "diameter.Failed-AVP"
+FAILED_AVP, PROXY_INFO = "diameter.Failed-AVP", "diameter.Proxy-Info"
 WARNING = 0x600000
 """Severity from which on an expert information is a complaint; below are notes and chat."""
 
@@ -18,6 +18,8 @@ class Complaint(NamedTuple):
     text: str
     inside_failed_avp: bool
     """It is about an AVP that an answer quotes, not one that it says."""
+    inside_proxy_info: bool = False
+    """It is about octets that an answer has to repeat as they came."""
 
 
 class Frame(NamedTuple):
@@ -28,8 +30,27 @@ class Frame(NamedTuple):
     complaints: list[Complaint]
 
 
-def dissect(tshark: Path, capture: Path, port: int) -> dict[int, Frame]:
-    """Return the frames that tshark sees Diameter in, by frame number."""
+def dissect(
+    tshark: Path, capture: Path, port: int, display_filter: str = "diameter"
+) -> dict[int, Frame]:
+    """Return the frames that the filter selects and tshark sees Diameter in, by frame number."""
+    shown = _run(tshark, capture, port, "-Y", display_filter, "-T", "pdml")
+    frames: dict[int, Frame] = {}
+    for packet in ET.fromstring(shown).iter("packet"):
+        frame = Frame({}, [])
+        for part in packet:
+            _collect(part, frame, frozenset())
+        frames[int(frame.fields["num"][0])] = frame
+    return frames
+
+
+def frame_numbers(tshark: Path, capture: Path, port: int, display_filter: str) -> list[int]:
+    """Return the numbers of the frames that a filter selects."""
+    fields = ("-T", "fields", "-e", "frame.number")
+    return [int(one) for one in _run(tshark, capture, port, "-Y", display_filter, *fields).split()]
+
+
+def _run(tshark: Path, capture: Path, port: int, *options: str) -> bytes:
     # The preferences of whoever runs the tests must not decide what is seen.
     environment = {**os.environ, "HOME": str(capture.parent), "XDG_CONFIG_HOME": ""}
     environment["WIRESHARK_CONFIG_DIR"] = str(capture.parent)
@@ -37,34 +58,29 @@ def dissect(tshark: Path, capture: Path, port: int) -> dict[int, Frame]:
     for layer in ("ip", "tcp"):
         decode += ["-o", f"{layer}.check_checksum:TRUE"]
     done = subprocess.run(
-        [str(tshark), "-n", "-r", str(capture), *decode, "-Y", "diameter", "-T", "pdml"],
+        [str(tshark), "-n", "-r", str(capture), *decode, *options],
         env=environment,
         capture_output=True,
         check=True,
         timeout=TIMEOUT_SECONDS,
     )
-    frames: dict[int, Frame] = {}
-    for packet in ET.fromstring(done.stdout).iter("packet"):
-        frame = Frame({}, [])
-        for part in packet:
-            _collect(part, frame, inside_failed_avp=False)
-        frames[int(frame.fields["num"][0])] = frame
-    return frames
+    return done.stdout
 
 
-def _collect(node: ET.Element, frame: Frame, *, inside_failed_avp: bool) -> None:
+def _collect(node: ET.Element, frame: Frame, inside: frozenset[str]) -> None:
     name = node.get("name", "")
     frame.fields.setdefault(name, []).append(node.get("show", ""))
-    text = node.get("showname", name)
-    if name == "_ws.malformed":
-        frame.complaints.append(Complaint(text, inside_failed_avp))
-    if name == "_ws.expert":
-        severities = [
-            int(field.get("show", "0"), 0)
-            for field in node
-            if field.get("name") == "_ws.expert.severity"
-        ]
-        if max(severities, default=WARNING) >= WARNING:
-            frame.complaints.append(Complaint(text, inside_failed_avp))
+    if name == "_ws.malformed" or (name == "_ws.expert" and _severity(node) >= WARNING):
+        text = node.get("showname", name)
+        frame.complaints.append(Complaint(text, FAILED_AVP in inside, PROXY_INFO in inside))
     for child in node:
-        _collect(child, frame, inside_failed_avp=inside_failed_avp or name == FAILED_AVP)
+        _collect(child, frame, inside | {name})
+
+
+def _severity(node: ET.Element) -> int:
+    severities = [
+        int(field.get("show", "0"), 0)
+        for field in node
+        if field.get("name") == "_ws.expert.severity"
+    ]
+    return max(severities, default=WARNING)
