@@ -7,6 +7,7 @@ that it does not know a session any more.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from ocs.charging.decision import DecisionContext
 from ocs.charging.lifecycle import release_session
@@ -35,47 +36,63 @@ class SessionEndings:
 
         A repeated STR gets the same answer for the tombstone time. Raises StoreUnavailableError.
         """
-        key = make_session_key(session_id, None)
-        family = self._store.sessions_named(key, FAMILY_MAX)
-        known = False
-        for start in range(0, len(family), STEP):
-            known |= self._terminate(session_id, cause, family[start : start + STEP])
+
+        def end(working_set: WorkingSet, key: bytes, context: DecisionContext) -> bool:
+            session = working_set.sessions[key]
+            ended_so_before = (
+                session.close_reason == BY_STR and session.deadline_ns > context.now_ns
+            )
+            return ended_so_before or release_session(
+                working_set, key, context, SessionState.CLOSED, BY_STR, termination_cause=cause
+            )
+
+        known = self._each_of(session_id, end, "session termination")
         return Outcome.SUCCESS if known else Outcome.UNKNOWN_SESSION
 
     def lose(self, account_id: int, session_key: bytes) -> bool:
         """Release a session that its client does not know; False when it was over already."""
 
         def release(working_set: WorkingSet) -> bool:
-            return release_session(
-                working_set, session_key, self._make_context(), SessionState.LOST, UNKNOWN_TO_CLIENT
-            )
+            return _lose(working_set, session_key, self._make_context())
 
         key = _timer_key(DueSession(account_id, session_key))
         return self._store.transact([key], release, "lost session")
 
-    def _terminate(self, session_id: str, cause: int, family: Sequence[DueSession]) -> bool:
-        def release(working_set: WorkingSet) -> bool:
-            context = self._make_context()
-            known = False
-            for item in family:
-                session = working_set.sessions.get(item.session_key)
-                if session is None or session.session_id != session_id:
-                    continue
-                ended_so_before = (
-                    session.close_reason == BY_STR and session.deadline_ns > context.now_ns
-                )
-                known |= ended_so_before or release_session(
-                    working_set,
-                    item.session_key,
-                    context,
-                    SessionState.CLOSED,
-                    BY_STR,
-                    termination_cause=cause,
-                )
-            return known
+    def lose_all(self, session_id: str) -> bool:
+        """The same for a session with all its sub-sessions."""
+        return self._each_of(session_id, _lose, "lost session")
 
-        keys = [_timer_key(item) for item in family]
-        return self._store.transact(keys, release, "session termination")
+    def _each_of(
+        self,
+        session_id: str,
+        end: Callable[[WorkingSet, bytes, DecisionContext], bool],
+        description: str,
+    ) -> bool:
+        """End each session of a Session-Id; tell whether ``end`` did so for any."""
+        family = self._store.sessions_named(make_session_key(session_id, None), FAMILY_MAX)
+
+        def end_some(working_set: WorkingSet, some: Sequence[DueSession]) -> bool:
+            context = self._make_context()
+            ended = [
+                end(working_set, item.session_key, context)
+                for item in some
+                if (session := working_set.sessions.get(item.session_key)) is not None
+                and session.session_id == session_id
+            ]
+            return any(ended)
+
+        known = False
+        for start in range(0, len(family), STEP):
+            some = family[start : start + STEP]
+            keys = [_timer_key(item) for item in some]
+            known |= self._store.transact(keys, partial(end_some, some=some), description)
+        return known
+
+
+def _lose(working_set: WorkingSet, session_key: bytes, context: DecisionContext) -> bool:
+    return release_session(
+        working_set, session_key, context, SessionState.LOST, UNKNOWN_TO_CLIENT
+    )
 
 
 def _timer_key(item: DueSession) -> RequestKey:

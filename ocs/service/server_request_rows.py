@@ -17,6 +17,7 @@ from ocs.charging import server_requests
 from ocs.charging.profile import ClientProfile
 from ocs.charging.server_requests import (
     Action,
+    Command,
     RequestState,
     ServerRequest,
     Situation,
@@ -234,7 +235,10 @@ class ServerRequestRows:
         else:
             step = server_requests.after_answer(request, result_code, now_ns)
         if step.action is Action.RELEASE:
-            self._endings.lose(request.account_id, request.session_key)
+            if request.command == Command.ABORT_SESSION:
+                self._endings.lose_all(request.session_id)
+            else:
+                self._endings.lose(request.account_id, request.session_key)
         server_requests.apply(request, step, now_ns, result_code or 0)
         if self._store.update_server_request(request):
             self._note(request, step)
@@ -249,7 +253,7 @@ class ServerRequestRows:
         if step.action in (Action.GIVE_UP, Action.RELEASE):
             _log.warning(
                 "request to a client came to nothing",
-                command=server_requests.Command(request.command).name.lower(),
+                command=Command(request.command).name.lower(),
                 session_id=mask_session_id(request.session_id),
                 origin_host=request.origin_host,
                 result_code=request.result_code,

@@ -191,7 +191,8 @@ class ServerRequests:
             target.origin_host,
             origin_state_id=self._origin.state_id or None,
             re_auth_request_type=_AUTHORIZE_ONLY if is_re_auth else None,
-            sub_session_id=request.sub_session_id,
+            # An abort is about the whole session: its command has no place for a part of it.
+            sub_session_id=request.sub_session_id if is_re_auth else None,
             service_identifier=request.service_identifier,
             rating_group=request.rating_group,
         )

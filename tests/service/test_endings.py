@@ -122,5 +122,17 @@ def test_a_session_that_its_client_lost_is_released_once():
     assert harness.money() == (10_000_000, 0)
 
 
+@pytest.mark.rule("T238")
+def test_a_session_is_lost_with_its_sub_sessions():
+    harness = Harness()
+    wire = harness.open()
+    for sub in (None, 1, 2):
+        wire.ccr(ccr(INITIAL, 0, mscc(), sub_session_id=sub))
+    assert endings(harness).lose_all(SESSION)
+    assert not endings(harness).lose_all(SESSION)
+    assert set(states(harness).values()) == {SessionState.LOST}
+    assert harness.money() == (10_000_000, 0)
+
+
 def test_nobodys_session_is_unknown():
     assert endings(Harness()).terminate("nobody", 1) == Outcome.UNKNOWN_SESSION

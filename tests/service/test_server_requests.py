@@ -81,6 +81,17 @@ def test_an_abort_session_request(harness, wire):
     assert (request.session_id, request.re_auth_request_type) == (SESSION, None)
 
 
+@pytest.mark.rule("T238")
+def test_an_abort_is_about_all_sub_sessions(harness, wire):
+    open_session(wire, sub_session_id=7)
+    ask(harness, sub=7, command=ABORT)
+    harness.pass_time(1)
+    one = asked_once(wire)
+    assert one[1].sub_session_id is None
+    reply(wire, one, 5002)
+    assert {found.state for found in harness.store.sessions_of(1001)} == {SessionState.LOST}
+
+
 @pytest.mark.rule("T233")
 def test_what_is_named_is_said(harness, wire):
     open_session(wire, sub_session_id=7)
