@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from ocs.amounts import EVENTS, OCTETS, SECONDS, Unit
 from ocs.catalog.model import PRICED, FinalUnitAction, FinalUnitPolicy, QuotaPolicy
+from ocs.charging import dual_tariff, pools
 from ocs.charging.contexts import units_of
 from ocs.charging.decision import NS_PER_SECOND, Decision, Part
-from ocs.charging.messages import FinalUnit, Outcome, Units
+from ocs.charging.messages import FinalUnit, Outcome, ServiceReply, Units
 from ocs.charging.sizing import Size, judge, open_quota, size_priced
 from ocs.ledger import entries
 
@@ -39,25 +40,51 @@ def grant(decision: Decision, part: Part) -> Size:
         return Size()
     wanted = wanted or policy.slice
     wanted = wanted if wanted < policy.maximum else policy.maximum
+    profile = decision.request.profile
+    pooled = bool(service.pool) and profile.pools
     if part.mode is not PRICED:
         size = Size(wanted + outstanding)
         open_quota(part, "", "", 0, size.units)
     else:
+        if pooled or profile.dual_tariff_quota:
+            part.one_tariff = pooled or dual_tariff.is_possible(part)
         size = size_priced(decision, part, policy, wanted + outstanding)
-        judge(decision, part, size, size.holds)
         useful = wanted if wanted < policy.minimum_useful else policy.minimum_useful
+        if part.one_tariff and size.switch_ns and not pooled:
+            dual_tariff.add_second(decision, part, size, useful)
+        judge(decision, part, size, size.holds)
         if size.units < outstanding + useful or size.units <= outstanding:
             entries.release(decision.working_set, decision.state, size.holds)
             part.quota.holds = []
             _refuse(decision, part, policy, size)
             return size
-    _write_grant(decision, part, policy, size, requested)
+    write_grant(decision, part, policy, size, requested)
+    if size.after_units:
+        _write_second(decision, part, policy, size, requested)
+    elif pooled and part.mode is PRICED:
+        pools.share(decision, part, size)
     return size
 
 
-def _write_grant(
+def _write_second(
     decision: Decision, part: Part, policy: QuotaPolicy, size: Size, requested: Units
 ) -> None:
+    """Say the quota behind a tariff switch in a service reply of its own (C-063)."""
+    unit = part.service.unit
+    second = dual_tariff.second_reply(
+        part.reply, _in_asked_kinds(unit, size.after_units, requested)
+    )
+    if second.final_unit is None:
+        _write_threshold(second, unit, policy, size.after_units)
+    decision.second_replies.append((part.reply, second))
+    size.units += size.after_units
+    part.quota.granted = size.units
+
+
+def write_grant(
+    decision: Decision, part: Part, policy: QuotaPolicy, size: Size, requested: Units
+) -> None:
+    """Tell the client of a grant that is held, and note it in the quota."""
     request, quota, reply = decision.request, part.quota, part.reply
     new_units = size.units - part.kept
     reply.granted = _in_asked_kinds(part.service.unit, new_units, requested)
@@ -69,13 +96,13 @@ def _write_grant(
     elif size.short_of_others:
         validity = min(validity, policy.short_validity_seconds)
     else:
-        _write_threshold(part, policy, new_units)
+        _write_threshold(reply, part.service.unit, policy, new_units)
     if size.near_end:
         validity = min(validity, request.profile.final_validity_seconds)
     if size.bucket_expiry_ns:
         validity = min(validity, _seconds_until(decision, size.bucket_expiry_ns))
     if size.switch_ns:
-        if request.profile.tariff_change:
+        if size.after_units or (request.profile.tariff_change and not part.one_tariff):
             reply.tariff_change_ns = quota.tariff_change_ns = size.switch_ns
         else:
             validity = min(validity, _seconds_until(decision, size.switch_ns))
@@ -91,8 +118,9 @@ def _write_grant(
         quota.reported_ns = request.received_ns
 
 
-def _write_threshold(part: Part, policy: QuotaPolicy, granted: int) -> None:
-    unit, reply = part.service.unit, part.reply
+def _write_threshold(
+    reply: ServiceReply, unit: Unit, policy: QuotaPolicy, granted: int
+) -> None:
     threshold = granted * policy.threshold_percent // 100
     if not 0 < threshold < granted:
         return

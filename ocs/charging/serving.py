@@ -6,7 +6,7 @@ C-005, C-021, C-022 and D01, D18, D24. Called by engine for every request of a s
 from __future__ import annotations
 
 from ocs.catalog.model import PRICED, UNCONTROLLED, Service, ServiceTerms
-from ocs.charging import adoption, granting, parking, usage
+from ocs.charging import adoption, granting, parking, pools, usage
 from ocs.charging.decision import Decision, Part
 from ocs.charging.messages import (
     ChargedLine,
@@ -41,6 +41,8 @@ def serve(decision: Decision, session: Session, *, may_grant: bool) -> list[Serv
         _settle(decision, part, reported)
     if may_grant and adoption.is_outdated(decision, session):
         parts = adoption.adopt(decision, session, parts, _find_quota)
+    if decision.pooled and may_grant:
+        pools.keep_rest(decision)
     granted: set[int] = set()
     for part in parts:
         asked, quota = part.asked, part.quota
@@ -52,6 +54,9 @@ def serve(decision: Decision, session: Session, *, may_grant: bool) -> list[Serv
             _answer(decision, part, first=id(quota) not in granted)
         if asked.requested is not None:
             granted.add(id(quota))
+    for first, second in decision.second_replies:
+        place = next(index for index, reply in enumerate(replies) if reply is first)
+        replies.insert(place + 1, second)
     return replies
 
 

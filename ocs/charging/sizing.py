@@ -13,6 +13,7 @@ from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Price, PriceRule, QuotaPolicy, TariffSlot
 from ocs.charging.contexts import cost_in_context, find_context
 from ocs.charging.decision import NS_PER_SECOND, Decision, Part
+from ocs.charging.session import ChargeContext
 from ocs.ledger import entries
 from ocs.ledger.account import Bucket, Hold
 from ocs.rating import pricing, timeline
@@ -68,7 +69,7 @@ def size_priced(
         until_ns = event_ns + policy.validity_seconds * NS_PER_SECOND
         size.switch_ns = slot.end_ns if slot.end_ns < until_ns else 0
     budget = entries.available_micro(decision.state, money)
-    payer = size.payer = Payer(decision, part, index, slot.rule.price, size)
+    payer = size.payer = _payer(decision, part, index, slot.rule.price, size)
     paid = reserved = 0
     if budget >= 0:
         most = budget if cap_micro is None or budget < cap_micro else cap_micro
@@ -122,6 +123,25 @@ def _can_go_on(payer: Payer, unit_buckets: list[Bucket], paid: int, left: int) -
     return left >= 0 and payer.affordable(paid, left, 1) > 0
 
 
+def _payer(
+    decision: Decision, part: Part, index: CatalogIndex, price: Price, size: Size
+) -> Payer:
+    """Return the price of what comes after the free units of ``size``."""
+    quota = part.quota
+    if part.service.unit is SECONDS:
+        start_ns = quota.started_ns or decision.request.event_ns
+        if not quota.contexts:
+            # Paid seconds begin where the free ones end (M-011, M-012).
+            start_ns += size.units * NS_PER_SECOND
+        context = find_context(quota, quota.rule, quota.zone, quota.started_ns)
+        return Payer(part, index, price, context, None, start_ns)
+    next_rule: PriceRule | None = None
+    if size.switch_ns and decision.request.profile.tariff_change and not part.one_tariff:
+        next_rule = index.tariff_at(part.terms, quota.zone, size.switch_ns).rule
+    context = find_context(quota, quota.rule, quota.zone, quota.slot_ns)
+    return Payer(part, index, price, context, next_rule)
+
+
 class Payer:
     """Price of more units of one quota: the dearer side where the tariff switches (C-060)."""
 
@@ -130,25 +150,17 @@ class Payer:
     )
 
     def __init__(
-        self, decision: Decision, part: Part, index: CatalogIndex, price: Price, size: Size
+        self, part: Part, index: CatalogIndex, price: Price, context: ChargeContext | None,
+        next_rule: PriceRule | None = None, start_ns: int = 0,
     ) -> None:
-        quota, seconds = part.quota, part.service.unit is SECONDS
-        self._part, self._index, self._price, self._seconds = part, index, price, seconds
-        self._start_ns = 0
-        if seconds:
-            self._start_ns = quota.started_ns or decision.request.event_ns
-            if not quota.contexts:
-                # Paid seconds begin where the free ones end (M-011, M-012).
-                self._start_ns += size.units * NS_PER_SECOND
-        slot_ns = quota.started_ns if seconds else quota.slot_ns
-        context = find_context(quota, quota.rule, quota.zone, slot_ns)
+        self._part, self._index, self._price = part, index, price
+        self._seconds, self._start_ns = part.service.unit is SECONDS, start_ns
+        """Where seconds are measured from."""
         if context is None:
             self._before = self._before_micro = 0
         else:
             self._before, self._before_micro = context.paid_units, context.charged_micro
-        self._next: PriceRule | None = None
-        if size.switch_ns and decision.request.profile.tariff_change and not part.one_tariff:
-            self._next = index.tariff_at(part.terms, quota.zone, size.switch_ns).rule
+        self._next = next_rule
 
     def _tariff_at(self, instant_ns: int) -> TariffSlot:
         return self._index.tariff_at(self._part.terms, self._part.quota.zone, instant_ns)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ocs.amounts import AMOUNT_MAX_MICRO, INT64_MAX, OCTETS, SECONDS
 from ocs.catalog.model import PRICED
-from ocs.charging import parking
+from ocs.charging import parking, pools
 from ocs.charging.contexts import cost_in_context, find_context, price_context, units_of
 from ocs.charging.decision import NS_PER_SECOND, Decision, Part
 from ocs.charging.messages import INITIAL, ChargedLine, TariffSide
@@ -27,6 +27,8 @@ def settle(decision: Decision, part: Part, already: int = 0) -> ChargedLine:
         part.released_units = entries.release(
             decision.working_set, decision.state, part.released
         )
+    if quota.pool:
+        pools.enter(decision, part, sum(entry.amount for entry in part.released))
     line = ChargedLine(service.code, part.asked.rating_group, service.unit, 0, 0, 0, 0, 0, [])
     before, after = _by_side(decision, part)
     if before:
@@ -208,6 +210,8 @@ def _take_reported_money(
 def _take_money(
     decision: Decision, part: Part, amount_micro: int, line: ChargedLine
 ) -> None:
+    if part.pool:
+        pools.cover(decision, part, amount_micro)
     line.taken += entries.take_money(
         decision.working_set, decision.state, part.money, amount_micro, decision.posting,
         part.released,

@@ -180,6 +180,25 @@ def release(journal: Journal, state: AccountLike, holds: Iterable[Hold]) -> list
     return units
 
 
+def release_some(
+    journal: Journal, state: AccountLike, holds: list[Hold], amount: int
+) -> int:
+    """Give back up to ``amount`` of what ``holds`` promise, last ones first; return how much.
+
+    The holds are made smaller in place, those that promise nothing any more leave the list.
+    """
+    released = 0
+    while holds and released < amount:
+        last = holds[-1]
+        part = min(last.amount, amount - released)
+        release(journal, state, [Hold(last.bucket_id, part)])
+        released += part
+        last.amount -= part
+        if not last.amount:
+            holds.pop()
+    return released
+
+
 def take_units(
     journal: Journal, state: AccountLike, buckets: list[Bucket], released: Iterable[Hold],
     units: int, posting: Posting,

@@ -16,10 +16,10 @@ octets a second, ``invalid=TEXT`` (what the front found wrong). ``N`` counts the
 ``action=`` set parts of the request. Right of it: ``2001`` and the like for the command (``cost=``,
 ``enough=``, ``low=`` behind it), and per service its rating group, ``ok`` or a code, the units
 granted (none stated: none may be granted), ``fui=...`` (none stated: none may be there), ``vt=``,
-``thr=``, ``qht=``, ``ttc``. After ``|``: balance, reserved money, and ``P=`` reviews in all. Other
-steps: ``again`` (the last request once more), ``wait SECONDS`` (time passes, timers run), ``top-up
-AMOUNT``, ``block``, ``unblock``, ``plan CODE``, ``abort`` (all sessions). After every step the
-invariants must hold.
+``thr=``, ``qht=``, ``ttc``, ``pool=NUMBER:MULTIPLIER``, ``side=`` of two quotas. After ``|``:
+balance, reserved money, and ``P=`` reviews in all. Other steps: ``again`` (the last request once
+more), ``wait SECONDS`` (time passes, timers run), ``top-up AMOUNT``, ``block``, ``unblock``, ``plan
+CODE``, ``abort`` (all sessions). After every step the invariants must hold.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from ocs.charging.messages import (
     Units,
     UsedUnits,
 )
-from ocs.charging.profile import PROFILES
+from ocs.charging.profile import PROFILES, ClientProfile
 from ocs.charging.session import Session, SessionState, make_session_key
 from ocs.charging.working_set import RequestKey, WorkingSet
 from ocs.clock import NS_PER_SECOND, IdSource, ManualClock
@@ -85,6 +85,10 @@ OPTIONS = frozenset({
     "sub",
 })
 FUI = {0: "terminate", 1: "redirect", 2: "restrict"}
+CLIENTS = PROFILES | {
+    "rfc": ClientProfile("rfc", pools=True, dual_tariff_quota=True, qos_final_unit=True)
+}
+"""The profiles of a scenario: those of the server, and a client that knows all of RFC 8506."""
 
 
 class Scenario:
@@ -358,7 +362,7 @@ class Scenario:
                 emergency="emergency" in options,
             ),
             refund_reference=options.get("refund", ""),
-            profile=PROFILES[options.get("profile", "generic")],
+            profile=CLIENTS[options.get("profile", "generic")],
             account_id=account,
         )
 
@@ -451,10 +455,15 @@ class Scenario:
         assert CODES[Outcome(service.outcome)] == wanted, (where, service)
         granted: str | None = None
         fui: str | None = None
+        pools, side = "", ""
         for word in rest:
             key, _, value = word.partition("=")
             if key == "fui":
                 fui = value
+            elif key == "pool":
+                pools = value
+            elif key == "side":
+                side = value
             elif key == "vt":
                 assert service.validity_seconds == int(value), (where, service)
             elif key == "thr":
@@ -471,6 +480,9 @@ class Scenario:
             else:
                 granted = word
         assert _granted(service) == granted, (where, service)
+        shares = [f"{one.number}:{one.digits}e{one.exponent}" for one in service.pools]
+        assert ",".join(shares).replace("e0", "") == pools, (where, service)
+        assert service.tariff_side == int(side or -1), (where, service)
         actual_fui = FUI[service.final_unit.action] if service.final_unit else None
         assert actual_fui == fui, (where, service)
 

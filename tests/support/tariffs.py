@@ -10,6 +10,7 @@ from ocs.catalog.model import (
     FinalUnitAction,
     FinalUnitPolicy,
     Plan,
+    Pool,
     Price,
     PriceRule,
     QuotaPolicy,
@@ -44,12 +45,12 @@ def make_catalog() -> Catalog:
     def add(
         code: str, context: str, unit: Unit, quota: QuotaPolicy, price: Price | None, *,
         group: int | None = None, identifier: int | None = None, default: bool = False,
-        mode: ChargeMode = ChargeMode.PRICED, in_plan: bool = True,
+        mode: ChargeMode = ChargeMode.PRICED, in_plan: bool = True, pool: str = "",
     ) -> None:
         services[code] = Service(
             code, (context,), unit, quota,
             frozenset() if group is None else frozenset({group}),
-            frozenset() if identifier is None else frozenset({identifier}), default,
+            frozenset() if identifier is None else frozenset({identifier}), default, pool=pool,
         )
         if in_plan:
             rules = (PriceRule(code, price),) if price else ()
@@ -59,9 +60,9 @@ def make_catalog() -> Catalog:
     add("video", PS, Unit.OCTETS, DATA_QUOTA,
         Price(200_000, per=1_000_000, increment=1_000_000), group=200)
     add("pool-a", PS, Unit.OCTETS, QuotaPolicy(2_000_000, 2_000_000),
-        Price(1_000_000, per=1_000_000, increment=1_000_000), group=101)
+        Price(1_000_000, per=1_000_000, increment=1_000_000), group=101, pool="shared")
     add("pool-b", PS, Unit.OCTETS, QuotaPolicy(4_000_000, 4_000_000),
-        Price(500_000, per=1_000_000, increment=1_000_000), group=102)
+        Price(500_000, per=1_000_000, increment=1_000_000), group=102, pool="shared")
     add("portal", PS, Unit.OCTETS, DATA_QUOTA, None, group=300, mode=ChargeMode.UNCONTROLLED)
     add("music", PS, Unit.OCTETS, DATA_QUOTA, None, group=310, mode=ChargeMode.FREE)
     add("closed", PS, Unit.OCTETS, DATA_QUOTA, T_DATA, group=400, in_plan=False)
@@ -79,7 +80,9 @@ def make_catalog() -> Catalog:
         "restrict": Plan("restrict", "Restrict", terms, final_unit=RESTRICT),
         "zero": Plan("zero", "Zero grant", terms, final_unit=FinalUnitPolicy(zero_grant=True)),
     }
-    return Catalog("golden", "EUR", "UTC", services, plans)
+    # One unit of the pool is a tenth of a micro unit of money.
+    pools = {"shared": Pool("shared", 1, 1, 10)}
+    return Catalog("golden", "EUR", "UTC", services, plans, pools=pools)
 
 
 def make_banded_catalog(
