@@ -1,13 +1,17 @@
 """`ocs account`: top up, adjust and refund; show an account and its ledger."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 
+from ocs.cli.asked import show_asked, with_sessions
 from ocs.cli.command import Group, Run
 from ocs.cli.output import Document, facts, table
 from ocs.cli.subscriber import show_account
+
+if TYPE_CHECKING:
+    from ocs.provisioning.postings import Posted
 
 _REFERENCE = click.option(
     "--reference",
@@ -43,7 +47,7 @@ def topup(run: Run, name: str, amount: str, bucket: str, reference: str) -> None
 
     found = find_subscriber(run.desk, name)
     posted = accounts.top_up(run.desk, found, amount, bucket=bucket, reference=reference)
-    run.out.show(posted.view(), _show_posted)
+    run.out.show(_document(run, posted), _show_posted)
 
 
 @account.ocs_command(
@@ -65,7 +69,7 @@ def adjust(run: Run, name: str, amount: str, bucket: str, reference: str) -> Non
 
     found = find_subscriber(run.desk, name)
     posted = accounts.adjust(run.desk, found, amount, bucket=bucket, reference=reference)
-    run.out.show(posted.view(), _show_posted)
+    run.out.show(_document(run, posted), _show_posted)
 
 
 @account.ocs_command(
@@ -81,7 +85,7 @@ def refund(run: Run, entry: str, amount: str, reference: str) -> None:
     from ocs.provisioning import accounts
 
     posted = accounts.refund(run.desk, entry, amount, reference=reference)
-    run.out.show(posted.view(), _show_posted)
+    run.out.show(_document(run, posted), _show_posted)
 
 
 @account.ocs_command("show", example="ocs account show +4915112345678")
@@ -114,6 +118,15 @@ def ledger(run: Run, name: str, since: str, limit: int) -> None:
     run.out.rows("entries", lines, _show_ledger)
 
 
+def _document(run: Run, posted: "Posted") -> Document:
+    """Return a posting with the sessions whose clients are asked because of it."""
+    from ocs.charging.server_requests import Trigger
+
+    if posted.repeated or posted.amount <= 0:
+        return {**posted.view(), "sessions": []}
+    return with_sessions(run, posted.view(), Trigger.TOP_UP)
+
+
 def _show_posted(target: Console, document: Document) -> None:
     if document["repeated"]:
         target.print(
@@ -131,6 +144,7 @@ def _show_posted(target: Console, document: Document) -> None:
             ("At", document["at"]),
         ],
     )
+    show_asked(target, document["sessions"])
 
 
 def _show_ledger(target: Console, lines: list[Any]) -> None:

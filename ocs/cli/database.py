@@ -120,5 +120,6 @@ def _show_prune(target: Console, document: Document) -> None:
             ("Movements removed", document["movements"]),
             ("Carried forward", document["carried_forward"]),
             ("Reviews removed", document["reviews"]),
+            ("Requests to clients removed", document["server_requests"]),
         ],
     )

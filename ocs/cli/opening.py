@@ -13,6 +13,7 @@ from ocs.app import open_store
 from ocs.charging.decision import DecisionPolicy
 from ocs.clock import NODE_MAX, IdSource, SystemClock
 from ocs.errors import StoreUnusableError
+from ocs.profiles import with_own
 from ocs.provisioning.desk import Desk
 from ocs.settings import load_settings
 from ocs.settings_values import Settings
@@ -66,7 +67,9 @@ def open_desk(
         tombstone_seconds=charging.tombstone_seconds,
         indeterminate_before=charging.straddling_usage_before,
     )
-    desk = Desk(store, Reader(engine), clock, ids, operator, reason, policy)
+    own = with_own(settings.diameter.profiles)
+    profiles = {name: profile.charging for name, profile in own.items()}
+    desk = Desk(store, Reader(engine), clock, ids, operator, reason, policy, profiles)
     return desk, close
 
 

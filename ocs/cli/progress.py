@@ -1,4 +1,4 @@
-"""A counter on standard error for long commands, shown only to people. Used by import and prune."""
+"""What goes on, on standard error, shown only to people. For commands that are long or wait."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,3 +25,15 @@ def counting(out: Output, what: str) -> Iterator[Callable[[int], None]]:
                 progress.update(task, completed=count)
 
         yield show
+
+
+@contextmanager
+def waiting(out: Output, what: str) -> Iterator[Callable[[str], None]]:
+    """Yield what is to be called with the state that something waited for is in."""
+    if not out.progress_wanted():
+        yield lambda _state: None
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda state: progress.update(task, description=f"{what}{state}")

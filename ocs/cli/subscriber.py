@@ -6,6 +6,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from ocs.cli.asked import show_asked, with_sessions
 from ocs.cli.command import Group, Run
 from ocs.cli.output import Document, facts, table
 
@@ -89,7 +90,10 @@ def list_(run: Run, plan: str, status: str | None, flagged: bool, limit: int) ->
 )
 @click.argument("name", metavar="SUBSCRIBER")
 def block(run: Run, name: str) -> None:
-    """Block a subscriber: new requests are refused, open sessions end at their next request."""
+    """Block a subscriber: new requests are refused, clients are asked to end open sessions.
+
+    A session whose client does not end it is refused with its next report.
+    """
     _set_blocked(run, name, blocked=True)
 
 
@@ -100,6 +104,29 @@ def block(run: Run, name: str) -> None:
 def unblock(run: Run, name: str) -> None:
     """Let a blocked subscriber use services again."""
     _set_blocked(run, name, blocked=False)
+
+
+@subscriber.ocs_command(
+    "plan", changes=True, example="ocs subscriber plan +4915112345678 gold --allowances"
+)
+@click.argument("name", metavar="SUBSCRIBER")
+@click.argument("plan", metavar="PLAN")
+@click.option("--allowances", is_flag=True, help="Also give the free units of the new plan.")
+def plan(run: Run, name: str, plan: str, allowances: bool) -> None:
+    """Give a subscriber another plan; open sessions come to it with their next report.
+
+    What it has already, its credit limit and its free units, stays. Clients of open sessions are
+    asked to report.
+    """
+    from ocs.charging.server_requests import Trigger
+    from ocs.provisioning import subscribers
+    from ocs.provisioning.desk import find_subscriber
+
+    found = find_subscriber(run.desk, name)
+    document = subscribers.change_plan(
+        run.desk, found, plan, run.catalogues.current(), allowances=allowances
+    )
+    run.out.show(with_sessions(run, document, Trigger.PLAN_CHANGE), show_account)
 
 
 @subscriber.ocs_command(
@@ -170,14 +197,19 @@ def show_account(target: Console, document: Document) -> None:
         empty="no buckets",
         right=frozenset({"available_text", "held_text", "balance_text", "priority"}),
     )
+    show_asked(target, document.get("sessions", []))
 
 
 def _set_blocked(run: Run, name: str, *, blocked: bool) -> None:
+    from ocs.charging.server_requests import Trigger
     from ocs.provisioning import subscribers
     from ocs.provisioning.desk import find_subscriber
 
     found = find_subscriber(run.desk, name)
-    run.out.show(subscribers.set_blocked(run.desk, found, blocked=blocked), show_account)
+    document = subscribers.set_blocked(run.desk, found, blocked=blocked)
+    if blocked:
+        document = with_sessions(run, document, Trigger.BLOCK)
+    run.out.show(document, show_account)
 
 
 def _micro(option: str, text: str) -> int:

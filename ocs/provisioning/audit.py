@@ -5,7 +5,7 @@
     3  money is beyond the credit limit only by flagged over-usage; units are never negative
     4  every charge is what its catalogue says, each session's debits follow each other, and
        their sum is what the session says
-    6  every request has one answer
+    6  every request has one answer, and every request to a client is finished or due
 
 Reads one snapshot account by account, so the server may go on meanwhile. Called by `ocs audit`
 and by tests.
@@ -83,6 +83,10 @@ def run(
             result.violations.append(
                 Violation(0, f"{count} rows of {table} belong to accounts that do not exist")
             )
+        result.violations += (
+            Violation(account_id, f"request {number} to a client will never be finished")
+            for account_id, number in reports.forgotten_requests()
+        )
     _check_totals(result)
     return result
 

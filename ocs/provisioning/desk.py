@@ -4,12 +4,14 @@ Made by the command line, later by the HTTP interface; used by every module of p
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ocs.amounts import INT64_MAX
 from ocs.charging.decision import DecisionContext, DecisionPolicy
 from ocs.charging.messages import Identity
+from ocs.charging.profile import PROFILES, ClientProfile
 from ocs.clock import Clock, IdSource
 from ocs.errors import NotFoundError, UsageError
 from ocs.ledger.account import OperatorAction
@@ -34,6 +36,8 @@ class Desk:
     """Why; recorded beside it."""
     policy: DecisionPolicy = field(default_factory=DecisionPolicy)
     """How long tombstones of sessions stay, as the server has it."""
+    profiles: Mapping[str, ClientProfile] = field(default_factory=lambda: PROFILES)
+    """What is known of each family of clients, as the server has it."""
 
     @property
     def reports(self) -> Reports:

@@ -37,6 +37,7 @@ class PruneResult:
             "movements": self.pruned.movements,
             "carried_forward": self.pruned.carried,
             "reviews": self.pruned.reviews,
+            "server_requests": self.pruned.server_requests,
         }
 
 
@@ -46,8 +47,8 @@ def prune(
 ) -> PruneResult:  # fmt: skip
     """Remove records and closed sessions that are older; sums are carried forward.
 
-    Events and operators' postings stay for REPEATABLE_NS at least.
-    May be repeated any time. Interrupted, it leaves a database that is consistent and pruned in
+    Finished requests to clients go like closed sessions. Events and operators' postings stay for
+    REPEATABLE_NS at least. May be repeated any time. Interrupted, it leaves a database that is consistent and pruned in
     part.
     """
     now_ns = desk.clock.now_ns()
@@ -57,6 +58,8 @@ def prune(
     pruner = Pruner(desk.reader, now_ns - keep_ns, now_ns - REPEATABLE_NS)
     total = Pruned()
     while (step := pruner.sessions(now_ns - keep_sessions_ns)).sessions:
+        total.add(step)
+    while (step := pruner.server_requests(now_ns - keep_sessions_ns)).server_requests:
         total.add(step)
     done, last = 0, 0
     while page := pruner.accounts_after(last):

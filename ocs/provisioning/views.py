@@ -12,6 +12,7 @@ import msgspec
 from ocs.amounts import Unit, format_amount, format_quantity
 from ocs.catalog.model import FinalUnitAction
 from ocs.charging.messages import Outcome, RequestKind, ServiceReply, Units
+from ocs.charging.server_requests import Command, RequestState, ServerRequest, Trigger
 from ocs.charging.session import Session, SessionState
 from ocs.charging.working_set import ReviewItem
 from ocs.ledger.account import (
@@ -164,6 +165,31 @@ def session_view(session: Session) -> View:
             }
             for quota in session.quotas
         ],
+        "aborted": session.aborted,
+    }
+
+
+def server_request_view(row: ServerRequest) -> View:
+    """Return one request to a client, or to all clients of an account's sessions."""
+    return {
+        "request_id": str(row.server_request_id),
+        "command": label(row.command, Command),
+        "trigger": label(row.trigger, Trigger),
+        "state": label(row.state, RequestState),
+        "account_id": str(row.account_id) if row.account_id else "",
+        "session_id": row.session_id,
+        "sub_session_id": row.sub_session_id,
+        "rating_group": row.rating_group,
+        "service_identifier": row.service_identifier,
+        "origin_host": row.origin_host,
+        "attempts": row.attempts,
+        "result_code": row.result_code,
+        "created": format_instant(row.created_ns),
+        "due": format_instant(row.due_ns),
+        "sent": format_instant(row.sent_ns),
+        "finished": format_instant(row.finished_ns),
+        "note": row.note,
+        "operator": row.operator,
     }
 
 

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, case, func, select
 
 from ocs.charging.messages import ChargingRecord
+from ocs.charging.server_requests import FINISHED
 from ocs.charging.session import Session
 from ocs.ledger.account import Account, Bucket, Contra, Movement
 from ocs.store.reading import stream, values_of
 from ocs.store.records import decode_record, decode_session
 from ocs.store.reports import account_of, bucket_of
-from ocs.store.schema import account, bucket, movement, request, session
+from ocs.store.schema import account, bucket, movement, request, server_request, session
 
 PAGE_ACCOUNTS = 500
 
@@ -102,20 +103,36 @@ class AuditReports:
     def strangers(self) -> dict[str, int]:
         """Return how many rows there are of accounts that do not exist, by table."""
         found = {}
-        for table in (bucket, movement, session, request):
+        for table in (bucket, movement, session, request, server_request):
+            # A request to clients of account 0 is one to those of all accounts.
+            everybody = 0 if table is server_request else None
             statement = (
                 select(func.count())
                 .select_from(table)
                 .where(
+                    table.c.account_id.is_distinct_from(everybody),
                     ~select(account.c.account_id)
                     .where(account.c.account_id == table.c.account_id)
-                    .exists()
+                    .exists(),
                 )
             )
             count = int(self._connection.execute(statement).scalar_one())
             if count:
                 found[table.name] = count
         return found
+
+    def forgotten_requests(self) -> list[tuple[int, int]]:
+        """Return (account_id, server_request_id) of requests to clients that are finished and due
+        at once, or neither.
+        """
+        is_due = case((server_request.c.due_ns > 0, 1), else_=0)
+        is_finished = case((server_request.c.state.in_(FINISHED), 1), else_=0)
+        statement = (
+            select(server_request.c.account_id, server_request.c.server_request_id)
+            .where(is_due == is_finished)
+            .order_by(server_request.c.server_request_id)
+        )
+        return [(row[0], row[1]) for row in self._rows(statement)]
 
     def _add_buckets(self, page: dict[int, AuditedAccount], first: int, last: int) -> None:
         for row in self._rows(select(bucket).where(bucket.c.account_id.between(first, last))):

@@ -183,6 +183,17 @@ class Reports:
         rows = self.reader.rows(statement.limit(min(limit, PAGE_ROWS)))
         return [ServerRequest(*row) for row in rows]
 
+    def server_request(self, account_id: int, server_request_id: int) -> ServerRequest | None:
+        """Return one request to a client."""
+        columns = [server_request.c[name] for name in ServerRequest.__struct_fields__]
+        rows = self.reader.rows(
+            select(*columns).where(
+                server_request.c.account_id == account_id,
+                server_request.c.server_request_id == server_request_id,
+            )
+        )
+        return ServerRequest(*rows[0]) if rows else None
+
     def plans_in_use(self) -> dict[tuple[str, str], int]:
         """Return how many accounts there are of each (plan, currency), removed ones left out."""
         statement = (

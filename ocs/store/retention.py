@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, case, delete, func, insert, select, tuple_, update
+from sqlalchemy import Connection, case, delete, func, insert, select, text, tuple_, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from ocs.charging.messages import (
@@ -36,6 +36,7 @@ from ocs.store.schema import (
     movement,
     request,
     review,
+    server_request,
     session,
     session_directory,
     setting,
@@ -60,6 +61,7 @@ class Pruned:
     carried: int = 0
     sessions: int = 0
     reviews: int = 0
+    server_requests: int = 0
 
     def add(self, other: "Pruned") -> None:
         """Add another step's counts."""
@@ -68,6 +70,7 @@ class Pruned:
         self.carried += other.carried
         self.sessions += other.sessions
         self.reviews += other.reviews
+        self.server_requests += other.server_requests
 
 
 class Pruner:
@@ -106,6 +109,28 @@ class Pruner:
                     )
                 )
         return Pruned(sessions=len(rows))
+
+    def server_requests(self, before_ns: int) -> Pruned:
+        """Remove one step of requests to clients that were finished before an instant."""
+        with self._writing() as connection:
+            rows = connection.execute(
+                select(server_request.c.account_id, server_request.c.server_request_id)
+                .where(
+                    server_request.c.finished_ns > text("0"),
+                    server_request.c.finished_ns < before_ns,
+                )
+                .order_by(server_request.c.finished_ns)
+                .limit(STEP_SESSIONS)
+            ).all()
+            if rows:
+                columns = (server_request.c.account_id, server_request.c.server_request_id)
+                connection.execute(
+                    delete(server_request).where(
+                        tuple_(*columns).in_([tuple(row) for row in rows]),
+                        server_request.c.finished_ns > text("0"),
+                    )
+                )
+        return Pruned(server_requests=len(rows))
 
     def accounts_after(self, account_id: int) -> list[int]:
         """Return the next page of accounts."""

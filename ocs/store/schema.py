@@ -208,6 +208,12 @@ Index(
     postgresql_where=server_request.c.due_ns > 0,
     sqlite_where=server_request.c.due_ns > 0,
 )
+Index(
+    "ix_server_request_finished_ns",
+    server_request.c.finished_ns,
+    postgresql_where=server_request.c.finished_ns > 0,
+    sqlite_where=server_request.c.finished_ns > 0,
+)
 for _column in (server_request.c.origin_host, server_request.c.peer):
     Index(
         f"ix_server_request_{_column.name}",

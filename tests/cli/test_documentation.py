@@ -134,6 +134,7 @@ CALLS: dict[str, list[str]] = {
     "subscriber list": [],
     "subscriber block": ["{account}"],
     "subscriber unblock": ["{account}"],
+    "subscriber plan": ["{account}", "redirect"],
     "subscriber remove": ["+4915188888888", "--forfeit"],
     "subscriber import": ["{tmp}/new.csv"],
     "account topup": ["{account}", "10", "--reference", "shop-7731"],
@@ -141,7 +142,10 @@ CALLS: dict[str, list[str]] = {
     "account refund": ["{message}", "--amount", "0.07"],
     "account show": ["{account}"],
     "account ledger": ["{account}"],
+    "session abort": ["pgw1;1;2"],
     "session list": [],
+    "session reauth": ["pgw1;1;2"],
+    "session requests": ["--session", "pgw1;1;2"],
     "session show": ["pgw1;1;2"],
     "session release": ["pgw1;1;2"],
     "why": ["{data}"],
@@ -165,6 +169,8 @@ def call(cli, name, stocked, tmp_path):
 
     (tmp_path / "new.csv").write_text("plan,msisdn,balance\nbasic,+4915177777777,1\n")
     assert cli("subscriber", "add", "+4915188888888", "--plan", "basic").code == 0
+    if name == "session requests":
+        assert cli("session", "reauth", "pgw1;1;2").code == 0
     if name == "db restore":
         assert cli("db", "backup", f"{tmp_path}/spare.db").code == 0
     names = {**stocked, "tmp": str(tmp_path), "catalogue": str(CATALOGUE)}

@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import Executable, delete, insert, update
 
 from ocs.charging.messages import Outcome, RequestKind, ServiceRequest, Units, UsedUnits
+from ocs.charging.server_requests import Command, RequestState, ServerRequest, Trigger
 from ocs.provisioning import accounts
 from ocs.provisioning.desk import find_subscriber
 from ocs.store.records import decode_record, decode_session, encode_record, encode_session
@@ -183,6 +184,34 @@ def test_rows_of_nobody(busy):
         ),
     )  # fmt: skip
     assert messages(busy) == ["1 rows of bucket belong to accounts that do not exist"]
+
+
+def test_requests_to_clients_of_nobody_and_those_that_nobody_will_look_at_again(office):
+    def row(account_id: int, state: RequestState, due_ns: int) -> ServerRequest:
+        number = office.desk.ids.next_id()
+        return ServerRequest(
+            number, account_id, b"", Command.RE_AUTH, Trigger.CATALOGUE, 1, due_ns, state=state
+        )
+
+    account_id = office.open_account()
+    good = [
+        row(0, RequestState.PENDING, 5),
+        row(account_id, RequestState.SENT, 5),
+        row(account_id, RequestState.GIVEN_UP, 0),
+    ]
+    office.desk.store.transact([], lambda loaded: loaded.server_requests.extend(good))
+    office.must_be_clean()
+    bad = [
+        row(17, RequestState.DONE, 0),
+        row(account_id, RequestState.ANSWERED, 0),
+        row(account_id, RequestState.DONE, 5),
+    ]
+    office.desk.store.transact([], lambda loaded: loaded.server_requests.extend(bad))
+    assert messages(office) == [
+        "1 rows of server_request belong to accounts that do not exist",
+        f"request {bad[1].server_request_id} to a client will never be finished",
+        f"request {bad[2].server_request_id} to a client will never be finished",
+    ]
 
 
 def test_a_record_of_another_plan_is_priced_by_that_plan(busy):

@@ -13,6 +13,7 @@ from ocs.charging.messages import (
     ServiceRequest,
     Units,
 )
+from ocs.charging.server_requests import Command, RequestState, ServerRequest, Trigger
 from ocs.errors import NotFoundError, RefusedError
 from ocs.provisioning import accounts, maintenance, sessions
 from ocs.provisioning.desk import find_subscriber
@@ -40,6 +41,27 @@ def fill(office):
     office.clock.advance(86_400)
     office.data_session(account_id, "pgw1;young")
     return account_id
+
+
+def test_finished_requests_to_clients_go_and_others_stay(office):
+    office.open_account()
+    now_ns = office.clock.now_ns()
+    rows = [
+        ServerRequest(
+            office.desk.ids.next_id(), 0, b"", Command.RE_AUTH, Trigger.CATALOGUE, now_ns,
+            due_ns, state=state, finished_ns=finished_ns,
+        )
+        for due_ns, state, finished_ns in (
+            (0, RequestState.DONE, now_ns), (0, RequestState.GIVEN_UP, now_ns),
+            (0, RequestState.DONE, now_ns + DAY), (now_ns, RequestState.PENDING, 0),
+        )
+    ]  # fmt: skip
+    office.desk.store.transact([], lambda loaded: loaded.server_requests.extend(rows))
+    office.clock.advance(86_400)
+    result = maintenance.prune(office.desk, DAY, DAY // 2)
+    assert result.view()["server_requests"] == 2
+    kept = [row.server_request_id for row in office.desk.reports.server_requests(0, 10)]
+    assert kept == [rows[3].server_request_id, rows[2].server_request_id]
 
 
 @pytest.mark.rule("I-001")

@@ -62,6 +62,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("due_ns > 0"),
         sqlite_where=sa.text("due_ns > 0"),
     )
+    op.create_index(
+        "ix_server_request_finished_ns",
+        "server_request",
+        ["finished_ns"],
+        postgresql_where=sa.text("finished_ns > 0"),
+        sqlite_where=sa.text("finished_ns > 0"),
+    )
     for column in ("origin_host", "peer"):
         op.create_index(
             f"ix_server_request_{column}",
