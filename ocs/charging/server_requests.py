@@ -72,11 +72,6 @@ class RequestState(IntEnum):
     DONE = 4
     GIVEN_UP = 5
 
-    @property
-    def label(self) -> str:
-        """The word operators see."""
-        return self.name.lower().replace("_", "-")
-
 
 FINISHED = (RequestState.DONE, RequestState.GIVEN_UP)
 

@@ -48,8 +48,8 @@ def prune(
     """Remove records and closed sessions that are older; sums are carried forward.
 
     Finished requests to clients go like closed sessions. Events and operators' postings stay for
-    REPEATABLE_NS at least. May be repeated any time. Interrupted, it leaves a database that is consistent and pruned in
-    part.
+    REPEATABLE_NS at least. May be repeated any time. Interrupted, it leaves a database that is
+    consistent and pruned in part.
     """
     now_ns = desk.clock.now_ns()
     if keep_records_ns < 0 or keep_sessions_ns < 0:

@@ -12,6 +12,7 @@ import msgspec
 from ocs.amounts import Unit, format_amount
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Price, ServiceTerms
+from ocs.charging.contexts import cost_in_context, find_context
 from ocs.charging.messages import (
     ChargedLine,
     ChargingRecord,
@@ -21,7 +22,6 @@ from ocs.charging.messages import (
     RequestKind,
 )
 from ocs.charging.session import ChargeContext, Session, make_session_key
-from ocs.charging.contexts import cost_in_context, find_context
 from ocs.charging.working_set import (
     AccountState,
     NewRecord,
