@@ -111,6 +111,22 @@ class UsedUnits(msgspec.Struct, array_like=True):
     """ReportingReason, or -1 when none was given here."""
 
 
+class ServiceDetails(msgspec.Struct, array_like=True):
+    """What few requests say of a service besides its units; kept in the record."""
+
+    triggers: tuple[int, ...] = ()
+    """Trigger-Types of what has changed."""
+    infos: tuple[tuple[int, str], ...] = ()
+    """Type (-1 where there is none) and text of each Service-Specific-Info."""
+    af_identifiers: tuple[str, ...] = ()
+    """AF-Charging-Identifiers: the IMS sessions that the service belongs to."""
+    envelopes: tuple[tuple[int, int, int], ...] = ()
+    """Start and end (ns UTC, 0 = still open) and octets or events of each Envelope."""
+    event_times_ns: tuple[int, ...] = ()
+    rat_type: int = -1
+    """3GPP-RAT-Type of this service, which may differ from the bearer's."""
+
+
 class ServiceRequest(msgspec.Struct, array_like=True):
     """One Multiple-Services-Credit-Control, or the command-level units of a client without it."""
 
@@ -125,6 +141,7 @@ class ServiceRequest(msgspec.Struct, array_like=True):
     """The bearer's known upper rate, both directions; 0 = unknown (for D05)."""
     invalid: str = ""
     """Set by the front when a value of this service cannot be used: what is wrong with it."""
+    details: ServiceDetails | None = None
 
 
 class Identity(msgspec.Struct, frozen=True, array_like=True):
@@ -207,6 +224,8 @@ class ChargingRequest(msgspec.Struct):
     anomaly: str = ""
     """What was odd about it although it is accepted (identities of two accounts, ...)."""
     subscriber_id: int = 0
+    advice: int = 0
+    """AoC-Request-Type (TS 32.299 7.2.18): 0 none, 1 costs and tariff, 2 costs, 3 tariff."""
 
 
 class FinalUnit(msgspec.Struct, array_like=True):

@@ -49,6 +49,8 @@ class ClientProfile:
     """Takes two quotas around a tariff switch, one for each side (C-063)."""
     qos_final_unit: bool = False
     """Understands QoS-Final-Unit-Indication, which it is then sent beside the plain one (C-049)."""
+    advice_of_charge: bool = True
+    """Is told costs and tariffs where it asks for advice of charge (G-011)."""
     reacts_to_reauth: bool = True
     """Answers a Re-Auth-Request with a report; else it is spared the question."""
     reacts_to_abort: bool = True
@@ -71,6 +73,7 @@ PROFILES: dict[str, ClientProfile] = {
             final_validity_seconds=60,
             announces_final_units=False,
             only_terminate=True,
+            advice_of_charge=False,  # it asks in every request and uses nothing of it
             reacts_to_reauth=False,
             reacts_to_abort=False,
         ),

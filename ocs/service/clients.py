@@ -15,7 +15,7 @@ import structlog
 
 from ocs.charging.profile import GENERIC, ClientProfile
 from ocs.clock import Clock
-from ocs.service.mapping import AttributeReader
+from ocs.service.attributes import AttributeReader
 from ocs.service.peers import PeerDirectory
 from ocs.service.profiles import (
     NO_REQUEST_YET,

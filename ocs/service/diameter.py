@@ -17,9 +17,10 @@ from ocs.charging.messages import TOO_BUSY, ChargingReply, ChargingRequest, Outc
 from ocs.charging.profile import ClientProfile
 from ocs.clock import Clock
 from ocs.service.answers import AnswerDefaults, to_answer
+from ocs.service.attributes import attribute_reader
 from ocs.service.batcher import Batcher
 from ocs.service.clients import Clients, Link, count_profiles
-from ocs.service.mapping import Arrival, attribute_reader, to_charging_request
+from ocs.service.mapping import Arrival, to_charging_request
 from ocs.service.peers import PeerDirectory
 from ocs.service.profiles import ProfileBook
 from ocs.service.refusals import RefusalLog

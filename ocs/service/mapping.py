@@ -7,9 +7,6 @@ request becomes a reply at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
-
 import msgspec
 
 from ocs.amounts import micro_from_unit_value
@@ -22,6 +19,7 @@ from ocs.charging.messages import (
     Identity,
     Outcome,
     RatingAttributes,
+    ServiceDetails,
     ServiceRequest,
     TariffSide,
     Units,
@@ -33,15 +31,17 @@ from ocs.clock import NS_PER_SECOND
 from ocs.currencies import CODE_BY_NUMERIC
 from ocs.errors import UsageError
 from ocs.provisioning.identities import candidates, normalise_identity
+from ocs.service.attributes import AttributeReader
 from protocol.credit_control import (
+    AfCorrelation,
     CreditControlRequest,
+    Envelope,
     Money,
     MultipleServices,
+    ServiceSpecificInfo,
     ServiceUnits,
     UsedServiceUnit,
 )
-from protocol.members import LENIENT, Leniency
-from protocol.service_information import ServiceInformation, read_service_information
 
 FUTURE_MAX_NS = 300 * NS_PER_SECOND
 PAST_MAX_NS = 3600 * NS_PER_SECOND
@@ -58,13 +58,6 @@ _KINDS = ("msisdn", "imsi", "sip", "nai", "private")
 """Identity kind by Subscription-Id-Type (RFC 8506 8.47)."""
 _NOTHING = RatingAttributes()
 _BEFORE = TariffSide.BEFORE
-ATTRIBUTES_REMEMBERED_MAX = 16_384
-ATTRIBUTES_OCTETS_MAX = 4_096
-"""A longer Service-Information is read each time, so that what is remembered stays small."""
-
-InformationReader = Callable[[bytes, Leniency], ServiceInformation]
-AttributeReader = Callable[[bytes], RatingAttributes]
-"""Reads the payload of Service-Information; its results are shared and never changed."""
 _SERVER_CHOOSES = Units()
 
 
@@ -125,6 +118,7 @@ def to_charging_request(
         else _NOTHING,
         refund_reference=_refund_reference(ccr),
         profile=profile,
+        advice=ccr.aoc_request_type or 0 if profile.advice_of_charge else 0,
     )  # fmt: skip
 
 
@@ -221,7 +215,7 @@ def _service(given: MultipleServices, event: bool) -> ServiceRequest:
     rate = 0
     if given.qos is not None:
         rate = ((given.qos.apn_ambr_ul or 0) + (given.qos.apn_ambr_dl or 0)) // 8
-    return ServiceRequest(
+    request = ServiceRequest(
         given.rating_group,
         given.service_identifiers,
         requested,
@@ -231,6 +225,42 @@ def _service(given: MultipleServices, event: bool) -> ServiceRequest:
         rate,
         problems[0] if problems else "",
     )
+    if given.extras or given.trigger_types or (reports and reports[0].event_times_ns):
+        request.details = _details(given)
+    return request
+
+
+def _details(given: MultipleServices) -> ServiceDetails:
+    """What few services carry: why the client asks, and what it says of the service."""
+    details = ServiceDetails(given.trigger_types or ())
+    for extra in given.extras:
+        if isinstance(extra, ServiceSpecificInfo):
+            kind = -1 if extra.type is None else extra.type
+            details.infos += ((kind, extra.data or ""),)
+        elif isinstance(extra, AfCorrelation):
+            details.af_identifiers += (_readable(extra.charging_identifier),)
+        elif isinstance(extra, Envelope):
+            details.envelopes += ((extra.start_ns, extra.end_ns or 0, _envelope_units(extra)),)
+        else:
+            details.rat_type = extra.rat_type
+    details.event_times_ns = tuple(
+        instant_ns for report in given.used for instant_ns in report.event_times_ns
+    )
+    return details
+
+
+def _readable(octets: bytes) -> str:
+    """Text where it is some, else hexadecimal digits."""
+    text = octets.decode("ascii", "replace")
+    return text if text.isascii() and text.isprintable() else octets.hex()
+
+
+def _envelope_units(envelope: Envelope) -> int:
+    """Octets, by the rule of G-002, or events."""
+    if envelope.total_octets is not None:
+        return envelope.total_octets
+    octets = (envelope.input_octets or 0) + (envelope.output_octets or 0)
+    return octets or envelope.service_specific or 0
 
 
 def _used(report: UsedServiceUnit, given: MultipleServices, problems: list[str]) -> UsedUnits:
@@ -294,65 +324,3 @@ def _put_money(units: Units, money: Money, problems: list[str]) -> None:
             return
         units.money_currency = currency
     units.money_micro = micro
-
-
-# ------------------------------------------------------------------------ rating attributes
-
-
-def attribute_reader(
-    leniency: Leniency = LENIENT,
-    country_code: str = "",
-    read_information: InformationReader = read_service_information,
-) -> AttributeReader:
-    """Return a function that reads Service-Information, for all requests of one leniency.
-
-    ``country_code`` is put before called numbers in national format (a leading 0); without one
-    they stay as they are. Most requests of a session repeat the same octets, so the last readings
-    are remembered, which costs a fiftieth of reading them.
-    """
-
-    def read(payload: bytes) -> RatingAttributes:
-        return _attributes(read_information(payload, leniency), country_code)
-
-    remembered = lru_cache(maxsize=ATTRIBUTES_REMEMBERED_MAX)(read)
-    return lambda payload: (
-        remembered(payload) if len(payload) <= ATTRIBUTES_OCTETS_MAX else read(payload)
-    )
-
-
-def _attributes(said: ServiceInformation, country: str) -> RatingAttributes:
-    called = said.called_party or said.requested_party
-    return RatingAttributes(
-        called_party=_party(called, country) if called else "",
-        calling_party=_party(said.calling_parties[0], country) if said.calling_parties else "",
-        role_of_node=-1 if said.role_of_node is None else said.role_of_node,
-        cause_code=said.cause_code,
-        apn=said.apn or "",
-        visited_network=said.sgsn_mcc_mnc or "",
-        rat_type=-1 if said.rat_type is None else said.rat_type,
-        recipients=tuple(_party(one, country) for one in said.recipients),
-        emergency=bool(said.emergency),
-    )
-
-
-def _party(text: str, country_code: str) -> str:
-    """The digits of a number in any of its spellings, or the URI that is no number."""
-    scheme, colon, rest = text.partition(":")
-    scheme = scheme.lower()
-    if colon and scheme == "tel":
-        name = rest
-    elif colon and scheme in {"sip", "sips"}:
-        name = rest.partition("@")[0]
-    else:
-        name = text
-    digits = name.partition(";")[0].translate(_SEPARATORS)
-    number = digits.removeprefix("+")
-    if not (number.isdecimal() and number.isascii()):
-        return text
-    if country_code and number is digits and number[0] == "0":
-        # 00 is the international prefix nearly everywhere, a single 0 the national one.
-        return number[2:] if number.startswith("00") else country_code + number[1:]
-    return number
-
-
-_SEPARATORS = str.maketrans("", "", " ().-")

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from ocs.charging.messages import ChargingReply, ChargingRequest, Identity, Units
 from ocs.charging.profile import GENERIC, PROFILES
 from ocs.clock import NS_PER_SECOND
-from ocs.service.mapping import Arrival, attribute_reader, to_charging_request
+from ocs.service.attributes import attribute_reader
+from ocs.service.mapping import Arrival, to_charging_request
 from ocs.service.profiles import book_with
 from protocol.codec import encode_grouped, encode_i32, encode_utf8
 from protocol.credit_control import (
