@@ -191,6 +191,8 @@ def concerned(session: Session, trigger: Trigger | int, situation: Situation) ->
             return Command.ABORT_SESSION
         # The report it sends instead is refused, which ends the session as well.
         return Command.RE_AUTH if profile.reacts_to_reauth else None
+    if session.aborted and trigger != Trigger.OPERATOR:
+        return None
     if profile.reacts_to_reauth and _CONCERNS[Trigger(trigger)](session, situation):
         return Command.RE_AUTH
     return None
@@ -237,7 +239,7 @@ def spread(
     """Return the rows for the next sessions that a row concerns; note in it how far it came.
 
     ``sessions`` are the next open ones after ``reached_account``, ``reached_session``, in that
-    order; ``waiting`` the (session key, command) of rows not yet sent, which need no second one;
+    order; ``waiting`` the (session key, command) that are to be sent anyway;
     ``last``: no more sessions follow; ``per_second`` holds for a new catalogue, which concerns
     nearly all. The rows and ``request`` are to be stored together.
     """
@@ -271,13 +273,24 @@ def before_sending(
         return Step(Action.FINISH, RequestState.DONE, 0, "the client has reported")
     if request.state == RequestState.ANSWERED and (is_abort or request.agreed > 1):
         return Step(Action.GIVE_UP, RequestState.GIVEN_UP, 0, _NOTHING_CAME)
-    if request.trigger != Trigger.OPERATOR and (
-        concerned(session, request.trigger, situation) is None
-    ):
+    if not _still_needed(request, session, situation):
         return Step(Action.FINISH, RequestState.DONE, 0, "not needed any more")
     if request.attempts >= SENDINGS_MAX:
         return Step(Action.GIVE_UP, RequestState.GIVEN_UP, 0, _NO_ANSWER)
     return Step(Action.SEND, RequestState.SENT, now_ns + ANSWER_SECONDS * NS_PER_SECOND)
+
+
+def _still_needed(request: ServerRequest, session: Session, situation: Situation) -> bool:
+    """Tell whether there is still a reason to send, be it another one that came later.
+
+    A second row is not made while one waits: that one has to serve for both.
+    """
+    triggers = {Trigger(request.trigger)}
+    if request.command == Command.RE_AUTH and request.trigger != Trigger.BLOCK:
+        triggers |= {Trigger.PLAN_CHANGE, Trigger.CATALOGUE}
+    return request.trigger == Trigger.OPERATOR or any(
+        concerned(session, trigger, situation) is not None for trigger in triggers
+    )
 
 
 _NOTHING_CAME = "the client agreed, but no report came; its session ends by its timer"

@@ -184,7 +184,10 @@ class Store(Protocol):
     def waiting_server_requests(
         self, names: Sequence[tuple[int, bytes]]
     ) -> set[tuple[bytes, int]]:
-        """Return (session key, command) of pending requests to these (account, session key)."""
+        """Return (session key, command) of pending requests to these (account, session key).
+
+        Those of a new catalogue are left out: they may wait long, since they go out slowly.
+        """
 
     def wake_server_requests(self, host: str, now_ns: int, limit: int) -> int:
         """Make due at once what is put off of the pending requests to this client or by this peer.

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from copy import copy
 
-from ocs.charging.server_requests import FINISHED, RequestState, ServerRequest
+from ocs.charging.server_requests import FINISHED, RequestState, ServerRequest, Trigger
 
 
 class MemoryServerRequests:
@@ -64,6 +64,7 @@ class MemoryServerRequests:
                 for request in self._server_requests.values()
                 if (request.account_id, request.session_key) in wanted
                 and request.state == RequestState.PENDING
+                and request.trigger != Trigger.CATALOGUE
             }
 
     def wake_server_requests(self, host: str, now_ns: int, limit: int) -> int:

@@ -23,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from ocs.charging.server_requests import FINISHED, RequestState, ServerRequest
+from ocs.charging.server_requests import FINISHED, RequestState, ServerRequest, Trigger
 from ocs.charging.session import Session, SessionState
 from ocs.ledger.account import Account
 from ocs.store import records, schema
@@ -160,6 +160,7 @@ def waiting(connection: Connection, names: Sequence[tuple[int, bytes]]) -> set[t
     """Return (session key, command) of pending requests to these sessions."""
     statement = select(_request.session_key, _request.command).where(
         _PENDING,
+        _request.trigger != Trigger.CATALOGUE,
         _request.account_id.in_(sorted({account_id for account_id, _ in names})),
         _request.session_key.in_([key for _, key in names]),
     )

@@ -211,7 +211,10 @@ def test_sessions_that_wait_for_a_request_are_known(store: Store) -> None:
         )
     ]
     rows[2].state = RequestState.SENT
-    _insert(store, *rows)
+    slow = copy(rows[2])
+    slow.server_request_id, slow.trigger = ids.next_id(), Trigger.CATALOGUE
+    slow.state = RequestState.PENDING
+    _insert(store, *rows, slow)
     assert store.waiting_server_requests(names) == {
         (names[0][1], Command.RE_AUTH), (names[1][1], Command.ABORT_SESSION),
     }
