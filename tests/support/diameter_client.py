@@ -6,6 +6,7 @@ octets.
 
 import socket
 from collections import deque
+from collections.abc import Iterable
 from typing import Any, Self
 
 from protocol.base import (
@@ -127,7 +128,7 @@ class DiameterClient:
         self.send(message)
         hop_by_hop = read_header(message).hop_by_hop
         for index, (header, waiting) in enumerate(self._waiting):
-            if header.hop_by_hop == hop_by_hop:
+            if header.hop_by_hop == hop_by_hop and not header.is_request:
                 del self._waiting[index]
                 return header, waiting
         while True:
@@ -135,6 +136,18 @@ class DiameterClient:
             if header.hop_by_hop == hop_by_hop and not header.is_request:
                 return header, answer
             self._waiting.append((header, answer))
+
+    def next_message(self) -> tuple[Header, bytes]:
+        """Return the oldest message that nobody waited for, or the next that comes."""
+        return self._waiting.popleft() if self._waiting else self.receive()
+
+    def keep(self, messages: Iterable[tuple[Header, bytes]]) -> None:
+        """Put messages back for whoever waits for them."""
+        self._waiting.extendleft(reversed([*messages]))
+
+    def kept_requests(self) -> list[tuple[Header, bytes]]:
+        """Return the requests of the server that nobody has taken."""
+        return [one for one in self._waiting if one[0].is_request]
 
     def open(self, **changes: Any) -> CapabilitiesExchangeAnswer:
         """Exchange capabilities; ``changes`` are members of the CER."""
