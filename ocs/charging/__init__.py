@@ -11,6 +11,7 @@ parking      usage that cannot be debited, kept for a person
 granting     the next quota as the client is told of it
 sizing       how many units an account can pay for, and the holds for them
 pools        quotas that are drawn on together
+together     time and volume of one request, granted and charged together
 dual_tariff  two quotas around a tariff switch
 lifecycle    what timers do: lost sessions, expired buckets
 """

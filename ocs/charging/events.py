@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ocs.amounts import Unit
 from ocs.catalog.model import ChargeMode, PriceRule, Service, ServiceTerms
+from ocs.charging import together
 from ocs.charging.contexts import units_of
 from ocs.charging.decision import Decision
 from ocs.charging.messages import (
@@ -47,7 +48,7 @@ def decide_event(decision: Decision) -> ChargingReply:
             reason=f"the catalogue has no service for '{context}'",
             failed="service-context-id",
         )
-    parts = [_rate(decision, asked) for asked in decision.request.services]
+    parts = [part for asked in decision.request.services for part in _rate(decision, asked)]
     if not parts:
         return ChargingReply(
             Outcome.RATING_FAILED, reason="the request names no service and no units"
@@ -90,12 +91,16 @@ def _refund_marker(account_id: int, reference: str) -> RequestKey:
 class _Event:
     """One service of an event with its price."""
 
-    __slots__ = ("asked", "cost_micro", "mode", "money", "reply", "rule", "service", "slot_ns",
-                 "units", "zone")
+    __slots__ = ("asked", "cost_micro", "follows", "mode", "money", "reply", "rule", "service",
+                 "slot_ns", "units", "zone")
 
-    def __init__(self, asked: ServiceRequest, service: Service | None) -> None:
+    def __init__(
+        self, asked: ServiceRequest, service: Service | None, reply: ServiceReply | None = None
+    ) -> None:
         self.asked, self.service = asked, service
-        self.reply = ServiceReply(
+        self.follows = reply is not None
+        """It is the other unit of the event before it, and has no reply of its own (G-001)."""
+        self.reply = reply or ServiceReply(
             asked.rating_group, asked.service_identifiers, command_level=asked.command_level
         )
         self.mode = ChargeMode.PRICED
@@ -110,9 +115,25 @@ class _Event:
         return self
 
 
-def _rate(decision: Decision, asked: ServiceRequest) -> _Event:
-    event = _Event(asked, decision.match(asked))
-    service, plan, index = event.service, decision.plan, decision.index
+def _rate(decision: Decision, asked: ServiceRequest) -> list[_Event]:
+    """Return the event with its price, and beside it what the same request says in another unit."""
+    service, index, plan = decision.match(asked), decision.index, decision.plan
+    other = index.catalog.services.get(service.together_with) if service and index else None
+    if service is None or other is None or plan is None or other.code not in plan.terms:
+        return [_rate_one(decision, _Event(asked, service))]
+    second = together.in_unit(asked, other.unit)
+    requested = asked.requested or Units()
+    if requested == Units() or requested.money_micro is not None or second.requested == Units():
+        return [_rate_one(decision, _Event(asked, service))]
+    first = together.in_unit(asked, service.unit)
+    if first.requested == Units():
+        return [_rate_one(decision, _Event(second, other))]
+    event = _rate_one(decision, _Event(first, service))
+    return [event, _rate_one(decision, _Event(second, other, event.reply))]
+
+
+def _rate_one(decision: Decision, event: _Event) -> _Event:
+    asked, service, plan, index = event.asked, event.service, decision.plan, decision.index
     if asked.invalid:
         return event.refuse(Outcome.INVALID_VALUE, asked.invalid)
     if service is None or plan is None or index is None:
@@ -168,7 +189,11 @@ def _rate_money(decision: Decision, event: _Event, requested: Units) -> _Event:
 
 
 def _refused(parts: list[_Event], outcome: int, reason: str) -> ChargingReply:
-    return ChargingReply(outcome, [part.reply for part in parts], reason=reason)
+    return ChargingReply(outcome, _replies(parts), reason=reason)
+
+
+def _replies(parts: list[_Event]) -> list[ServiceReply]:
+    return [part.reply for part in parts if not part.follows]
 
 
 def _priced(decision: Decision, parts: list[_Event]) -> ChargingReply:
@@ -206,7 +231,7 @@ def _debit(decision: Decision, parts: list[_Event]) -> ChargingReply:
         total += decision.charged[-1].charged_micro
     return ChargingReply(
         Outcome.SUCCESS,
-        [part.reply for part in parts],
+        _replies(parts),
         cost_micro=total,
         currency=decision.state.account.currency,
         refund_reference=make_refund_reference(
@@ -250,7 +275,9 @@ def _note(decision: Decision, event: _Event, taken: list[Hold]) -> None:
             money_micro=event.cost_micro, money_currency=decision.state.account.currency
         )
     else:
-        event.reply.granted = _units(service.unit, event.units)
+        event.reply.granted = together.merged(
+            event.reply.granted, _units(service.unit, event.units)
+        )
     decision.charged.append(
         ChargedLine(
             service.code, event.asked.rating_group, service.unit, event.units, from_buckets,
@@ -347,15 +374,14 @@ def _refund_freely(decision: Decision) -> ChargingReply:
     cap = decision.request.profile.refund_without_reference_micro
     total = 0
     lines = []
-    for asked in decision.request.services:
-        event = _rate(decision, asked)
+    for event in [one for asked in decision.request.services for one in _rate(decision, asked)]:
         if event.reply.outcome != Outcome.SUCCESS:
             return _refused([event], event.reply.outcome, event.reply.reason)
         assert event.service is not None
         total += event.cost_micro
         lines.append(
-            ChargedLine(event.service.code, asked.rating_group, event.service.unit, event.units,
-                        0, event.cost_micro, 0, 0)
+            ChargedLine(event.service.code, event.asked.rating_group, event.service.unit,
+                        event.units, 0, event.cost_micro, 0, 0)
         )
     if not total or total > cap:
         return ChargingReply(

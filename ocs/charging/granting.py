@@ -56,7 +56,7 @@ def grant(decision: Decision, part: Part) -> Size:
         if size.units < outstanding + useful or size.units <= outstanding:
             entries.release(decision.working_set, decision.state, size.holds)
             part.quota.holds = []
-            _refuse(decision, part, policy, size)
+            refuse(decision, part, policy, size)
             return size
     write_grant(decision, part, policy, size, requested)
     if size.after_units:
@@ -170,7 +170,7 @@ def _final_unit(decision: Decision, part: Part) -> FinalUnit:
     )
 
 
-def _refuse(decision: Decision, part: Part, policy: QuotaPolicy, size: Size) -> None:
+def refuse(decision: Decision, part: Part, policy: QuotaPolicy, size: Size) -> None:
     """Say that nothing can be granted: 4012, or the way to the portal (C-045 to C-047)."""
     quota, service, reply = part.quota, part.service, part.reply
     quota.granted = 0

@@ -6,7 +6,7 @@ C-005, C-021, C-022 and D01, D18, D24. Called by engine for every request of a s
 from __future__ import annotations
 
 from ocs.catalog.model import PRICED, UNCONTROLLED, Service, ServiceTerms
-from ocs.charging import adoption, granting, parking, pools, usage
+from ocs.charging import adoption, granting, parking, pools, together, usage
 from ocs.charging.decision import Decision, Part
 from ocs.charging.messages import (
     ChargedLine,
@@ -16,6 +16,7 @@ from ocs.charging.messages import (
     ServiceRequest,
 )
 from ocs.charging.session import QUOTAS_MAX, QuotaState, Session
+from ocs.charging.sizing import Size
 
 _NO_NEW_QUOTA = (
     ReportingReason.FINAL,
@@ -39,8 +40,12 @@ def serve(decision: Decision, session: Session, *, may_grant: bool) -> list[Serv
     reported: dict[int, int] = {}
     for part in parts:
         _settle(decision, part, reported)
+        if part.beside is not None:
+            _settle(decision, part.beside, reported)
     if may_grant and adoption.is_outdated(decision, session):
         parts = adoption.adopt(decision, session, parts, _find_quota)
+        for part in parts:
+            _join(decision, session, part)
     if decision.pooled and may_grant:
         pools.keep_rest(decision)
     granted: set[int] = set()
@@ -48,6 +53,8 @@ def serve(decision: Decision, session: Session, *, may_grant: bool) -> list[Serv
         asked, quota = part.asked, part.quota
         if asked.used:
             quota.reported_ns = decision.request.received_ns
+            if part.beside is not None:
+                part.beside.quota.reported_ns = decision.request.received_ns
         if asked.rate_octets_per_second:
             session.rate_octets_per_second = asked.rate_octets_per_second
         if may_grant:
@@ -81,7 +88,24 @@ def _recognise(
         reply.outcome = Outcome.RESOURCES_EXCEEDED
         reply.reason = f"a session has at most {QUOTAS_MAX} quotas"
         return None
-    return Part(decision, asked, reply, service, terms, quota, ends=ends)
+    part = Part(decision, asked, reply, service, terms, quota, ends=ends)
+    if service.together_with:
+        _join(decision, session, part)
+    return part
+
+
+def _join(decision: Decision, session: Session, part: Part) -> None:
+    """Put the service that this one is granted together with beside it, where the plan sells it."""
+    index, plan, code = decision.index, decision.plan, part.service.together_with
+    other = index.catalog.services.get(code) if index is not None else None
+    terms = plan.terms.get(code) if plan is not None else None
+    part.beside, part.one_tariff = None, False
+    if other is None or terms is None:
+        return
+    asked = together.in_unit(part.asked, other.unit)
+    quota = _find_quota(decision, session, asked, other, terms)
+    if quota is not None:
+        together.join(decision, part, quota)
 
 
 def _refusal(
@@ -185,7 +209,16 @@ def _stays(decision: Decision, part: Part) -> bool:
 
 
 def _grant(decision: Decision, part: Part) -> None:
-    size = granting.grant(decision, part)
+    other, requested = part.beside, part.asked.requested
+    if other is None or (requested is not None and requested.money_micro is not None):
+        _note_grant(decision, part, granting.grant(decision, part))
+        return
+    for one, size in together.grant(decision, part, other):
+        _note_grant(decision, one, size)
+
+
+def _note_grant(decision: Decision, part: Part, size: Size) -> None:
+    """Put a grant into the record of the request."""
     if not size.units and not size.reserved_micro:
         return
     service, rating_group = part.service.code, part.asked.rating_group

@@ -40,7 +40,7 @@ def settle(decision: Decision, part: Part, already: int = 0) -> ChargedLine:
         if money_micro:
             decision.posting.about(service.code)
             _take_reported_money(decision, part, money_micro, line)
-    if not (before or after or line.charged_micro) and part.asked.used:
+    if not (before or after or line.charged_micro or part.beside) and part.asked.used:
         _notice_other_units(decision, part)
     quota.used_units += line.used
     quota.bucket_units += line.from_buckets

@@ -1,0 +1,171 @@
+"""Time and volume granted and charged together: two services that count the same requests (G-001).
+
+Each has its own quota, price, free units and charge contexts; the client sees one quota with two
+limits. What both cost is the sum, and both are held (M-015). Called by serving.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ocs.amounts import OCTETS, SECONDS, Unit
+from ocs.catalog.model import PRICED, UNCONTROLLED, QuotaPolicy
+from ocs.charging import pools
+from ocs.charging.contexts import units_of
+from ocs.charging.decision import Decision, Part
+from ocs.charging.granting import refuse, write_grant
+from ocs.charging.messages import ServiceReply, ServiceRequest, Units, UsedUnits
+from ocs.charging.session import QuotaState
+from ocs.charging.sizing import Size, judge, open_quota, size_priced
+from ocs.ledger import entries
+
+
+def in_unit(asked: ServiceRequest, unit: Unit) -> ServiceRequest:
+    """Return what a part of a request says in one unit only."""
+    return ServiceRequest(
+        asked.rating_group,
+        asked.service_identifiers,
+        None if asked.requested is None else _only(asked.requested, unit),
+        tuple(
+            UsedUnits(_only(used.units, unit), used.side, used.side_given, used.reason)
+            for used in asked.used
+        ),
+        asked.reason,
+        asked.command_level,
+        asked.rate_octets_per_second,
+    )
+
+
+def _only(units: Units, unit: Unit) -> Units:
+    if unit is OCTETS:
+        return Units(None, units.octets, units.input_octets, units.output_octets)
+    return Units(seconds=units.seconds) if unit is SECONDS else Units(events=units.events)
+
+
+def join(decision: Decision, part: Part, quota: QuotaState) -> None:
+    """Put the service that a part is granted together with beside it; ``quota`` is its own."""
+    index, plan = decision.index, decision.plan
+    assert index is not None
+    assert plan is not None
+    service = index.catalog.services[part.service.together_with]
+    asked = in_unit(part.asked, service.unit)
+    reply = ServiceReply(asked.rating_group, asked.service_identifiers)
+    part.beside = Part(
+        decision, asked, reply, service, plan.terms[service.code], quota, ends=part.ends
+    )
+    part.one_tariff = part.beside.one_tariff = True
+
+
+def merged(units: Units | None, more: Units | None) -> Units | None:
+    """Return units of two kinds in one."""
+    if units is None or more is None:
+        return units or more
+    named = msgspec.structs.asdict(more)
+    return msgspec.structs.replace(units, **{kind: named[kind] for kind in named if named[kind]})
+
+
+class _Wish:
+    """What one of the two services is asked for."""
+
+    __slots__ = ("part", "policy", "requested", "size", "useful", "wanted")
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.policy: QuotaPolicy = part.terms.quota or part.service.quota
+        self.requested = _only(part.asked.requested or Units(), part.service.unit)
+        wanted = units_of(self.requested, part.service.unit) or self.policy.slice
+        wanted = min(wanted, self.policy.maximum)
+        self.useful = part.kept + max(1, min(wanted, self.policy.minimum_useful))
+        self.wanted = wanted + part.kept
+        self.size = Size()
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether the grant is worth telling."""
+        return self.size.units >= self.useful
+
+    def hold(self, decision: Decision, cap_micro: int | None = None) -> None:
+        """Size and hold the grant."""
+        if self.part.mode is PRICED:
+            self.size = size_priced(decision, self.part, self.policy, self.wanted, cap_micro)
+        else:
+            self.size = Size(self.wanted)
+            open_quota(self.part, "", "", 0, self.wanted)
+
+    def release(self, decision: Decision) -> None:
+        """Give back what was held."""
+        entries.release(decision.working_set, decision.state, self.size.holds)
+        self.part.quota.holds = []
+
+    def full_cost_micro(self) -> int:
+        """Return what everything wanted would cost beside its free units."""
+        size = self.size
+        free = size.units - size.paid
+        return size.payer.charge(self.wanted - free) if size.payer is not None else 0
+
+
+def grant(decision: Decision, part: Part, other: Part) -> list[tuple[Part, Size]]:
+    """Grant both or refuse both; return what was held for each."""
+    wishes = [_Wish(one) for one in (part, other) if one.mode is not UNCONTROLLED]
+    for wish in wishes:
+        wish.hold(decision)
+    if any(wish.size.units < wish.wanted for wish in wishes):
+        _share_money(decision, wishes)
+    own = [hold for wish in wishes for hold in wish.size.holds]
+    for wish in wishes:
+        if wish.part.mode is PRICED:
+            wish.size.left_micro = entries.available_micro(decision.state, wish.part.money)
+            judge(decision, wish.part, wish.size, own)
+    short = next((wish for wish in wishes if not wish.is_enough), None)
+    if short is not None:
+        for wish in wishes:
+            wish.release(decision)
+            wish.part.quota.granted = 0
+        refuse(decision, part, wishes[0].policy, short.size)
+        return []
+    _agree(wishes)
+    for wish in wishes:
+        write_grant(decision, wish.part, wish.policy, wish.size, wish.requested)
+        if wish.part.service.pool and decision.request.profile.pools:
+            pools.share(decision, wish.part, wish.size)
+    if len(wishes) > 1:
+        _merge(part, other)
+    return [(wish.part, wish.size) for wish in wishes]
+
+
+def _share_money(decision: Decision, wishes: list[_Wish]) -> None:
+    """Cut both in the proportion of what they would cost in full, so that neither gets all."""
+    costs = [wish.full_cost_micro() for wish in wishes]
+    if len(costs) < 2 or not all(costs):
+        return
+    for wish in wishes:
+        wish.release(decision)
+    first = wishes[0]
+    budget = entries.available_micro(decision.state, first.part.money)
+    first.hold(decision, max(0, budget) * costs[0] // sum(costs))
+    for wish in wishes[1:]:
+        wish.hold(decision)
+
+
+def _agree(wishes: list[_Wish]) -> None:
+    """The end of one is the end of both."""
+    sizes = [wish.size for wish in wishes]
+    final = any(size.final for size in sizes)
+    short = any(size.short_of_others for size in sizes) and not final
+    near_end = any(size.near_end for size in sizes)
+    for size in sizes:
+        size.final, size.short_of_others, size.near_end = final, short, near_end
+
+
+def _merge(part: Part, other: Part) -> None:
+    """Say both grants in one reply."""
+    reply, second = part.reply, other.reply
+    reply.granted = merged(reply.granted, second.granted)
+    reply.volume_threshold_octets += second.volume_threshold_octets
+    reply.time_threshold_seconds += second.time_threshold_seconds
+    reply.unit_threshold_events += second.unit_threshold_events
+    reply.pools += second.pools
+    reply.validity_seconds = min(reply.validity_seconds, second.validity_seconds)
+    part.quota.expires_ns = other.quota.expires_ns = min(
+        part.quota.expires_ns, other.quota.expires_ns
+    )
