@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +89,10 @@ def run(settings: Settings, test_clock: Path | None = None) -> int:
         application.store.close()
         raise
     adopt_twisted()
+    certificates = application.certificates
+    if certificates is not None:
+        hang_up = partial(reactor.callFromThread, certificates.reload)
+        signal.signal(signal.SIGHUP, lambda *_: hang_up())
     # Twisted's handlers of SIGTERM and SIGINT stop the reactor, which waits for this first.
     reactor.addSystemEventTrigger("before", "shutdown", application.stop)
     started = time.monotonic()
@@ -99,7 +105,7 @@ def make_clock(settings: Settings, test_clock: Path | None) -> Clock:
     """Return the machine's clock, or one that a file shifts, for tests on loopback only."""
     if test_clock is None:
         return SystemClock()
-    for listener in settings.diameter.listen:
+    for listener in settings.listeners:
         if not _is_loopback(listener.host):
             raise UsageError(
                 f"a test clock is refused because {listener} can be reached from other machines;"

@@ -25,6 +25,7 @@ from ocs.settings_addresses import (
 )
 from ocs.settings_overload import read_overload
 from ocs.settings_profiles import read_profiles
+from ocs.settings_transport import read_tls
 from ocs.settings_values import (
     ChargingSettings,
     DatabaseSettings,
@@ -36,6 +37,7 @@ from ocs.settings_values import (
     RetentionSettings,
     ServerRequestSettings,
     Settings,
+    TlsSettings,
     mask_url,
 )
 from ocs.store.interface import PeerEntry
@@ -51,6 +53,7 @@ __all__ = [
     "RetentionSettings",
     "ServerRequestSettings",
     "Settings",
+    "TlsSettings",
     "load_settings",
     "mask_url",
     "parse_settings",
@@ -108,10 +111,24 @@ def parse_settings(text: str, source: str) -> Settings:
     root.finish()
     metrics = settings.metrics
     address = Listener(metrics.host, metrics.port)
-    if metrics.enabled and metrics.port and address in settings.diameter.listen:
+    if metrics.enabled and metrics.port and address in settings.listeners:
         root.mapping("metrics").title.problem("metrics and Diameter cannot share an address")
+    _check_listeners(root.mapping("diameter"), settings)
     document.check()
     return settings
+
+
+def _check_listeners(group: Mapping, settings: Settings) -> None:
+    diameter = settings.diameter
+    if not settings.listeners and not group.sequence("listen"):
+        advice = "give one, or the three files of diameter.tls"
+        group.keys["listen"].problem(f"there is no address to listen on: {advice}")
+    if diameter.tls.is_on:
+        for listener in diameter.tls.listen:
+            if listener.port and listener in diameter.listen:
+                group.mapping("tls").title.problem(f"{listener} cannot be secured and in clear")
+    elif any(peer.require_tls for peer in diameter.peers):
+        group.keys["peers"].problem("a peer must use TLS, but diameter.tls has no certificate")
 
 
 def _read_diameter(group: Mapping) -> DiameterSettings:
@@ -123,6 +140,7 @@ def _read_diameter(group: Mapping) -> DiameterSettings:
     own_host = known.origin_host if own_name is None else own_name.text
     settings = DiameterSettings(
         listen=read_listeners(group, known.listen),
+        tls=read_tls(group.mapping("tls")),
         origin_host=group.parsed("origin_host", diameter_identity, known.origin_host),
         origin_realm=group.parsed("origin_realm", diameter_identity, known.origin_realm),
         realms=unique(group, "realms", diameter_identity),
@@ -186,6 +204,8 @@ def _read_peers(
                 source_networks=unique(entry, "source_networks", network),
                 comment=entry.text("comment", ""),
                 connect=_read_connect(entry, own_host),
+                require_tls=entry.boolean("require_tls", default=False),
+                tls_names=unique(entry, "tls_names", diameter_identity),
             )
         )
         entry.finish()

@@ -26,10 +26,35 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """Connections that are secured from the first octet; off without a certificate."""
+
+    listen: tuple[Listener, ...] = (Listener("127.0.0.1", 5868), Listener("::1", 5868))
+    certificate: str = ""
+    """PEM file, as the next two: ours, then those between it and its authority."""
+    private_key: str = ""
+    trusted: str = ""
+    """Authorities whose certificates peers may show."""
+    minimum_version: str = "1.2"
+    ciphers: str = ""
+    """OpenSSL's list for TLS 1.2; empty leaves the choice to ``protocol.tls``."""
+    warn_days: int = 30
+    look_seconds: int = 10
+    """How often to look whether the files have changed."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether TLS is spoken at all."""
+        return bool(self.certificate)
+
+
+@dataclass(frozen=True, slots=True)
 class DiameterSettings:
     """Who we are, where we listen, whom we know, and what a peer may cost."""
 
     listen: tuple[Listener, ...] = (Listener("127.0.0.1", 3868), Listener("::1", 3868))
+    """In clear; none at all when every peer uses TLS."""
+    tls: TlsSettings = TlsSettings()
     origin_host: str = "ocs1.ocs.example"
     origin_realm: str = "ocs.example"
     realms: tuple[str, ...] = ()
@@ -189,6 +214,12 @@ class Settings:
     retention: RetentionSettings = RetentionSettings()
     process: ProcessSettings = ProcessSettings()
 
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """Every address where Diameter is listened for."""
+        tls = self.diameter.tls
+        return self.diameter.listen + (tls.listen if tls.is_on else ())
+
     def with_database(self, url: str) -> "Settings":
         """Return the same settings on another database."""
         return replace(self, database=replace(self.database, url=url))
@@ -196,7 +227,9 @@ class Settings:
     def describe(self) -> dict[str, Any]:
         """Return all settings by section and key, for printing; passwords are masked."""
         described = asdict(self)
-        described["diameter"]["listen"] = [str(listener) for listener in self.diameter.listen]
+        diameter = described["diameter"]
+        diameter["listen"] = [str(listener) for listener in self.diameter.listen]
+        diameter["tls"]["listen"] = [str(listener) for listener in self.diameter.tls.listen]
         described["database"]["url"] = self.database.shown_url
         return described
 

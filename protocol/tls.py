@@ -83,29 +83,6 @@ class TlsFiles:
         return self.certificate, self.private_key, self.trusted
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """Our side of TLS, checked and ready; the context serves callers and listeners."""
-
-    context: SSL.Context
-    subject: str
-    names: tuple[str, ...]
-    """DNS names of our certificate."""
-    valid_from: datetime
-    valid_until: datetime
-    """When the first certificate of our chain expires, UTC."""
-    weaknesses: tuple[str, ...]
-    """What will not work or is not safe though it can be loaded, for the owner's log."""
-
-    def days_left(self, now: datetime) -> float:
-        """Days until the first of our certificates expires; negative afterwards."""
-        return (self.valid_until - now) / timedelta(days=1)
-
-    def holds(self, now: datetime) -> bool:
-        """Whether peers can believe it now: it is neither too early nor too late."""
-        return self.valid_from <= now <= self.valid_until
-
-
 class PeerCertificate:
     """The certificate that a peer has proved to own; its chain was verified in the handshake."""
 
@@ -124,6 +101,29 @@ class PeerCertificate:
         return True
 
 
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Our side of TLS, checked and ready; the context serves callers and listeners."""
+
+    context: SSL.Context
+    subject: str
+    certificate: PeerCertificate
+    """Our own, as a peer sees it."""
+    valid_from: datetime
+    valid_until: datetime
+    """When the first certificate of our chain expires, UTC."""
+    weaknesses: tuple[str, ...]
+    """What will not work or is not safe though it can be loaded, for the owner's log."""
+
+    def days_left(self, now: datetime) -> float:
+        """Days until the first of our certificates expires; negative afterwards."""
+        return (self.valid_until - now) / timedelta(days=1)
+
+    def holds(self, now: datetime) -> bool:
+        """Whether peers can believe it now: it is neither too early nor too late."""
+        return self.valid_from <= now <= self.valid_until
+
+
 def load(files: TlsFiles) -> Credentials:
     """Read and check the files. Raises CredentialsError with what is to be mended."""
     chain = _read("certificate", files.certificate, x509.load_pem_x509_certificates)
@@ -138,7 +138,7 @@ def load(files: TlsFiles) -> Credentials:
     return Credentials(
         _context(files, chain, key, trusted),
         own.subject.rfc4514_string(),
-        dns_names(own),
+        PeerCertificate(own),
         max(one.not_valid_before_utc for one in chain),
         min(one.not_valid_after_utc for one in chain),
         tuple(_weaknesses(files, own)),

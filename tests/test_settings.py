@@ -10,10 +10,19 @@ from hypothesis import strategies as st
 
 from config import config_path, settings_path
 from ocs.errors import DocumentError
-from ocs.settings import Listener, Settings, load_settings, mask_url, parse_settings
+from ocs.settings import (
+    Listener,
+    Settings,
+    TlsSettings,
+    load_settings,
+    mask_url,
+    parse_settings,
+)
 from ocs.store.interface import PeerEntry
 from ocs.yamldoc import parse
 
+GROUPS = {"tls": TlsSettings}
+"""Groups of keys inside the section of Diameter."""
 TEXT = settings_path().read_text(encoding="utf-8")
 
 
@@ -36,18 +45,26 @@ def test_commented_file_has_every_key_and_no_other():
     }
     found = {key.text: list(root.mapping(key.text).entries) for key, _ in root.members()}
     assert found == expected
+    for name, group in GROUPS.items():
+        keys = list(root.mapping("diameter").mapping(name).entries)
+        assert keys == [entry.name for entry in fields(group)]
 
 
 def test_every_key_of_the_commented_file_is_explained():
     lines = TEXT.split("\n")
     for number, line in enumerate(lines):
-        if re.match(r"  [a-z]", line):
-            assert lines[number - 1].startswith("  # "), line
+        key = re.match(r"( {2,4})[a-z]", line)
+        if key:
+            assert lines[number - 1].startswith(f"{key[1]}# "), line
+
+
+TLS_FILES = "certificate: a.pem, private_key: b.pem, trusted: c.pem"
 
 
 def changed_values():
     """Every key with another value than its default, as YAML."""
     yield "diameter", "listen", "['0.0.0.0:0', '[::]:1', localhost:2]"
+    yield "diameter", "tls", f"{{{TLS_FILES}}}"
     yield "diameter", "origin_host", "ocs2.example.com"
     yield "diameter", "origin_realm", "example.com"
     yield "diameter", "realms", "[a.example, b.example]"
@@ -111,6 +128,15 @@ diameter:
       source_networks: [192.0.2.0/24]
       connect: "[2001:db8::9]:3868"
       comment: north
+  tls:
+    listen: 192.0.2.9:5868
+    certificate: a.pem
+    private_key: b.pem
+    trusted: c.pem
+    minimum_version: 1.3
+    ciphers: ECDHE+AESGCM
+    warn_days: 14
+    look_seconds: 1
 charging:
   credit_control_failure_handling: continue
   direct_debiting_failure_handling: terminate-or-buffer
@@ -120,6 +146,10 @@ charging:
         "ocs.yaml",
     )
     assert read.diameter.listen == (Listener("2001:db8::1", 3868), Listener("ocs.example", 0))
+    assert read.diameter.tls == TlsSettings(
+        (Listener("192.0.2.9", 5868),), "a.pem", "b.pem", "c.pem", "1.3", "ECDHE+AESGCM", 14, 1
+    )
+    assert len(read.listeners) == 3
     assert read.diameter.peers == (
         PeerEntry(
             "pgw1.net.example", "open5gs", True, ("192.0.2.0/24",), "north",
@@ -193,6 +223,37 @@ MISTAKES = [
         "metrics and Diameter cannot share an address",
     ),
     ("metrics: {host: 'a b'}", 1, 17, "neither an IP address nor a host name"),
+    ("diameter:\n  tls: {certificate: a}", 2, 3, "'private_key' is missing; TLS needs it as well"),
+    ("diameter:\n  tls: {trusted: a}", 2, 3, "'certificate' is missing; TLS needs it as well"),
+    ("diameter:\n  tls: {minimum_version: 1.1}", 2, 26, "'1.1' is no minimum version"),
+    ("diameter:\n  tls: {listen: [x]}", 2, 18, "'x' is no address such as"),
+    ("diameter:\n  tls: {look_seconds: 0}", 2, 23, "out of range: 1 to 3600"),
+    ("diameter:\n  tls: {key: a}", 2, 9, "'key' is no key that is known here"),
+    (
+        f"diameter:\n  listen: []\n  tls: {{listen: [], {TLS_FILES}}}",
+        2,
+        3,
+        "there is no address to listen on",
+    ),
+    (
+        f"diameter:\n  tls: {{listen: '127.0.0.1:3868', {TLS_FILES}}}",
+        2,
+        3,
+        "127.0.0.1:3868 cannot be secured and in clear",
+    ),
+    (
+        "diameter:\n  peers: [{origin_host: a.b, require_tls: true}]",
+        2,
+        3,
+        "a peer must use TLS, but diameter.tls has no certificate",
+    ),
+    ("diameter: {peers: [{origin_host: a.b, tls_names: ['*.b']}]}", 1, 51, "no host name"),
+    (
+        f"metrics: {{enabled: true, port: 5868}}\ndiameter: {{tls: {{{TLS_FILES}}}}}",
+        1,
+        1,
+        "metrics and Diameter cannot share an address",
+    ),
     ("retention: {records_days: 1}", 1, 27, "out of range: 2 to"),
     ("process: {node: 256}", 1, 17, "out of range: 0 to 255"),
 ]
@@ -253,6 +314,18 @@ def test_password_is_in_no_mistake(text):
 def test_ports_that_the_system_chooses_never_collide():
     text = "metrics: {enabled: true, port: 0}\ndiameter: {listen: ['127.0.0.1:0', '127.0.0.1:0']}"
     assert len(parse_settings(text, "ocs.yaml").diameter.listen) == 2
+
+
+def test_everything_in_clear_can_be_switched_off():
+    read = parse_settings(f"diameter: {{listen: [], tls: {{{TLS_FILES}}}}}", "ocs.yaml")
+    assert read.diameter.listen == ()
+    assert [str(one) for one in read.listeners] == ["127.0.0.1:5868", "[::1]:5868"]
+
+
+def test_without_its_files_tls_is_off():
+    read = parse_settings("diameter: {tls: {listen: '192.0.2.1:5868'}}", "ocs.yaml")
+    assert not read.diameter.tls.is_on
+    assert read.listeners == read.diameter.listen
 
 
 def test_description_is_plain_values():

@@ -6,7 +6,6 @@ other way round: nobody new, answer what is in flight, say goodbye to every peer
 
 from __future__ import annotations
 
-import errno
 import gc
 import shlex
 from collections.abc import Iterable
@@ -18,10 +17,11 @@ from twisted.internet.error import CannotListenError
 
 from ocs.charging.decision import DecisionPolicy
 from ocs.clock import NS_PER_MILLISECOND, Clock, IdSource
-from ocs.errors import FaultError
 from ocs.provisioning import catalogs
 from ocs.service.batcher import BatchLimits
+from ocs.service.certificates import CertificateKeeper
 from ocs.service.dialing import Dialing, DialingParts, Pauses
+from ocs.service.listening import Way, cannot_listen, listen_for_diameter
 from ocs.service.peers import PeerRules
 from ocs.service.server import ChargingServer, ServerOptions
 from ocs.service.server_requests import AskLimits
@@ -32,14 +32,14 @@ from ocs.store import dialects
 from ocs.store.interface import Store
 from protocol.codec import Limits
 from protocol.peer_settings import PeerSettings
-from protocol.transport import DiameterFactory, DiameterProtocol, listen
+from protocol.transport import DiameterFactory, DiameterProtocol
 from protocol.transport_limits import TransportLimits
+from protocol.transport_tls import secured
 
 STOP_SECONDS = 2.0
 """Allowed for stopping besides the drain and DPA timeouts of the settings."""
 GC_THRESHOLDS = (50_000, 20, 50)
 
-_NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 _log = structlog.get_logger(__name__)
 
 
@@ -69,9 +69,15 @@ class Application:
             peers,
             self.server.diameter,
             self.server.diameter.decide_peer,
+            admits=self.server.directory.admits,
             limits=limits,
             end_to_end_ids=self.server.end_to_end_ids,
         )
+        self.certificates: CertificateKeeper | None = None
+        if settings.diameter.tls.is_on:
+            self.certificates = CertificateKeeper(
+                reactor, clock, settings.diameter, self.server.metrics
+            )
         self._dialing = Dialing(
             DialingParts(
                 reactor,
@@ -80,6 +86,7 @@ class Application:
                 peers,
                 limits,
                 self.server.end_to_end_ids,
+                self.certificates.context if self.certificates is not None else None,
             ),
             Pauses(
                 settings.diameter.reconnect_seconds,
@@ -90,7 +97,9 @@ class Application:
         self._ports: list[Any] = []
         self._stopping = False
         self.addresses: list[Listener] = []
-        """Where Diameter is listened for, ports chosen by the system filled in."""
+        """Where Diameter is listened for in clear, ports chosen by the system filled in."""
+        self.secured_addresses: list[Listener] = []
+        """The same over TLS."""
         self.metrics_address: Listener | None = None
 
     def _peer_faults(self) -> Iterable[tuple[str, int]]:
@@ -111,6 +120,8 @@ class Application:
             for port in self._ports:
                 port.stopListening()
             raise
+        if self.certificates is not None:
+            self.certificates.start()
         self._worker.start()
         self.server.supervisor.start()
         self._dialing.start()
@@ -127,6 +138,7 @@ class Application:
         _log.info(
             "serving",
             listen=[str(address) for address in self.addresses],
+            tls=[str(address) for address in self.secured_addresses],
             origin_host=self.settings.diameter.origin_host,
             origin_realm=self.settings.diameter.origin_realm,
             database=self.settings.database.shown_url,
@@ -140,6 +152,8 @@ class Application:
             return done
         self._stopping = True
         _log.info("stopping", peers=len(self._connections))
+        if self.certificates is not None:
+            self.certificates.stop()
         self.server.supervisor.stop()
         self.server.server_requests.stop()
         closing = [port.stopListening() for port in self._ports]
@@ -175,22 +189,15 @@ class Application:
         done.callback(None)
 
     def _listen(self) -> None:
-        failures: list[FaultError] = []
-        for listener in self.settings.diameter.listen:
-            try:
-                port: Any = listen(self._reactor, self._factory, listener.host, listener.port)
-            except CannotListenError as error:
-                failure = _cannot_listen(listener, "diameter.listen", error)
-                if not _may_be_missing(listener, error):
-                    raise failure from error
-                failures.append(failure)
-                continue
-            self._ports.append(port)
-            self.addresses.append(Listener(listener.host, port.getHost().port))
-        if not self._ports:
-            raise failures[0]
-        for failure in failures:
-            _log.warning(str(failure))
+        diameter = self.settings.diameter
+        ways = [Way(one, self._factory, "diameter.listen") for one in diameter.listen]
+        if self.certificates is not None:
+            factory = secured(self._reactor, self._factory, self.certificates.context)
+            ways += [Way(one, factory, "diameter.tls.listen") for one in diameter.tls.listen]
+        for way in listen_for_diameter(self._reactor, ways):
+            self._ports.append(way.port)
+            clear = way.key == "diameter.listen"
+            (self.addresses if clear else self.secured_addresses).append(way.listener)
         metrics = self.settings.metrics
         if metrics.enabled:
             wanted = Listener(metrics.host, metrics.port)
@@ -198,7 +205,7 @@ class Application:
             try:
                 port = self._reactor.listenTCP(metrics.port, site, interface=metrics.host)
             except CannotListenError as error:
-                raise _cannot_listen(wanted, "metrics.port", error) from error
+                raise cannot_listen(wanted, "metrics.port", error) from error
             self._ports.append(port)
             self.metrics_address = Listener(metrics.host, port.getHost().port)
             _log.info("metrics", listen=str(self.metrics_address))
@@ -293,25 +300,3 @@ def _database_option(database: DatabaseSettings) -> str:
 
 def _limits(diameter: DiameterSettings) -> Limits:
     return Limits(diameter.max_message_octets, diameter.max_avps, diameter.max_depth)
-
-
-def _may_be_missing(listener: Listener, error: CannotListenError) -> bool:
-    """Whether it is the IPv6 loopback of a machine without IPv6, which nobody can use anyway."""
-    return listener.host == "::1" and _errno(error) in _NO_SUCH_ADDRESS
-
-
-def _cannot_listen(listener: Listener, key: str, error: CannotListenError) -> FaultError:
-    number = _errno(error)
-    if number == errno.EADDRINUSE:
-        advice = f"another program uses it: stop that one, or choose another port in {key}"
-    elif number == errno.EACCES:
-        advice = f"ports below 1024 need a privilege: choose a higher one in {key}"
-    elif number in _NO_SUCH_ADDRESS:
-        advice = f"this machine has no such address: correct {key}"
-    else:
-        advice = f"{error.socketError}: correct {key}"
-    return FaultError(f"cannot listen on {listener}: {advice}")
-
-
-def _errno(error: CannotListenError) -> int:
-    return getattr(error.socketError, "errno", 0) or 0

@@ -19,7 +19,7 @@ def test_what_the_files_say(authority):
     own = authority.issue("ocs1.ocs.example", "ocs.example")
     found = load(authority.files(own))
     assert found.subject == "CN=ocs1.ocs.example"
-    assert found.names == ("ocs1.ocs.example", "ocs.example")
+    assert found.certificate.names == ("ocs1.ocs.example", "ocs.example")
     assert found.weaknesses == ()
     expiry = own.certificate.not_valid_after_utc
     assert found.days_left(expiry - timedelta(hours=36)) == 1.5
@@ -34,7 +34,7 @@ def test_the_whole_chain_must_hold(authority):
     found = load(authority.files(own))
     assert found.valid_until == between.certificate.not_valid_after_utc
     assert found.valid_from == between.certificate.not_valid_before_utc
-    assert found.names == ("ocs1.ocs.example",)
+    assert found.certificate.names == ("ocs1.ocs.example",)
 
 
 def _missing(own):

@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.error import CannotListenError
 
 from protocol import codec
-from protocol.peer import ErrorKind, PeerSettings, PeerState
+from protocol.peer import ErrorKind, PeerDecision, PeerSettings, PeerState
 from protocol.transport import (
     DiameterFactory,
     connect,
@@ -104,6 +104,37 @@ def test_both_families_listen_on_one_port(thread):
         assert result_code(answer) == 2001
         assert avp(answer, 257) == b"\0\2" + bytes(15) + b"\1"
     thread.call(other.stopListening)
+
+
+@pytest.mark.rule("B-044")
+def test_ipv4_through_a_socket_of_both_families_is_ipv4(thread):
+    asked = []
+
+    def admits(address):
+        asked.append(address)
+        return address == "127.0.0.1"
+
+    def policy(cer, caller):
+        asked.append(caller.address)
+        return PeerDecision()
+
+    factory = DiameterFactory(thread.reactor, ANYWHERE, Recorder(), policy, admits=admits)
+    with socket.socket(socket.AF_INET6) as both:
+        both.setblocking(False)
+        both.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        both.bind(("::", 0))
+        both.listen()
+        adopt = thread.reactor.adoptStreamPort
+        port = thread.call(adopt, both.fileno(), socket.AF_INET6, factory)
+    number = port.getHost().port
+    with socket.create_connection(("127.0.0.1", number), timeout=10) as client:
+        client.sendall(capabilities_request())
+        answer = read_message(client)
+        assert result_code(answer) == 2001
+        assert avp(answer, 257) == bytes.fromhex("00017f000001"), "no address of IPv6"
+    with socket.create_connection(("::1", number), timeout=10) as client:
+        assert rest_of(client) == b""
+    assert asked == ["127.0.0.1", "127.0.0.1", "::1"]
 
 
 @pytest.mark.rule("T005")

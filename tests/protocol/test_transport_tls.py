@@ -12,7 +12,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from protocol.codec import MessageBuffer, read_header
 from protocol.peer import ErrorKind, PeerDecision, PeerSettings
 from protocol.tls import load
-from protocol.transport import DiameterFactory, TransportLimits, connect, listen
+from protocol.transport import DiameterFactory, connect, listen
+from protocol.transport_limits import TransportLimits
 from protocol.transport_tls import secured
 from tests.support.certificates import Authority
 from tests.support.connection_pair import CLIENT, SERVER, capabilities_request, request

@@ -7,6 +7,7 @@ import datetime as dt
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -121,6 +122,16 @@ class Authority:
         subject = names[0] if names else "nameless"
         certificate = self._sign(_name(subject), key.public_key(), days, extensions)
         return Identity(certificate, key, self.directory / (folder or subject))
+
+    def settings(self, identity: Identity, **changes: Any) -> dict[str, Any]:
+        """Return the group ``diameter.tls`` of a server's settings, on a port of the system."""
+        return {
+            "listen": ["127.0.0.1:0"],
+            "certificate": str(identity.certificate_file),
+            "private_key": str(identity.key_file),
+            "trusted": str(self.trusted_file),
+            **changes,
+        }
 
     def files(self, identity: Identity) -> TlsFiles:
         """Return what a side of TLS with this identity loads; it trusts this authority."""

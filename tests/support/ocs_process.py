@@ -79,6 +79,7 @@ class OcsProcess:
         self._lines: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._reader: threading.Thread | None = None
         self.addresses: list[tuple[str, int]] = []
+        self.tls_addresses: list[tuple[str, int]] = []
 
     def __enter__(self) -> Self:
         self.start()
@@ -107,6 +108,7 @@ class OcsProcess:
             self.kill()
             raise
         self.addresses = [_address(text) for text in serving["listen"]]
+        self.tls_addresses = [_address(text) for text in serving["tls"]]
 
     def _spawn(self, config: Path) -> subprocess.Popen[str]:
         """Start the process; its log comes through ``stderr``."""
@@ -134,6 +136,11 @@ class OcsProcess:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         return self._wait()
+
+    def hang_up(self) -> None:
+        """Send SIGHUP."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGHUP)
 
     def kill(self) -> None:
         """End it at once, as a power cut would end it; harmless when it has ended."""
