@@ -126,6 +126,8 @@ class Situation(NamedTuple):
     account: Account | None = None
     """None: not looked up, nothing is ruled out because of it."""
     profiles: Mapping[str, ClientProfile] = PROFILES
+    sells_as_before: Callable[[Session, int], bool] | None = None
+    """Tells whether a session's services cost in a version what they cost it now."""
 
 
 class Action(IntEnum):
@@ -211,8 +213,10 @@ def _other_plan(session: Session, situation: Situation) -> bool:
 
 
 def _older_catalogue(session: Session, situation: Situation) -> bool:
-    newest = situation.catalogue_version
-    return bool(session.quotas) and (not newest or session.catalogue_version < newest)
+    newest, same = situation.catalogue_version, situation.sells_as_before
+    if not session.quotas or (newest and session.catalogue_version >= newest):
+        return False
+    return same is None or not newest or not same(session, newest)
 
 
 def _overdue(session: Session, situation: Situation) -> bool:

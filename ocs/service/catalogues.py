@@ -1,7 +1,7 @@
 """The published catalogues in memory, by version: compiled when first needed, kept bounded.
 
 Used by ``charging`` and ``supervisor`` on the store's thread. A session is rated with the version
-it began with, so several are in use at once.
+it came to with its last complete report, so several are in use at once.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import structlog
 
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Catalog
+from ocs.charging.adoption import same_terms
+from ocs.charging.session import Session
 from ocs.errors import IntegrityError
 from ocs.store.interface import PublishedCatalogue, Store
 
@@ -70,6 +72,23 @@ class CatalogueCache(dict[int, CatalogIndex]):
         if len(self) > VERSIONS_MAX:
             oldest = min(key for key in self if key not in {version, self.current_version})
             del self[oldest]
+
+    def sells_as_before(self, session: Session, version: int) -> bool:
+        """Tell whether every service that a session uses costs in ``version`` what it costs now.
+
+        On the store's thread; loads both versions.
+        """
+        try:
+            for wanted in (session.catalogue_version, version):
+                if wanted not in self:
+                    self.load(wanted)
+        except IntegrityError:
+            return False
+        old, new = self[session.catalogue_version], self[version]
+        return all(
+            same_terms(old, session.plan, new, session.plan, quota.service)
+            for quota in session.quotas
+        )
 
     def _compiled(self, published: PublishedCatalogue) -> CatalogIndex:
         name = f"catalogue version {published.version}"

@@ -195,6 +195,7 @@ class ChargingServer:
             ids,
             self._endings,
             edge.profiles.charging,
+            self.catalogues.sells_as_before,
             node=options.node,
             claim_seconds=options.asking.claim_seconds,
             sessions_per_second=options.asking.sessions_per_second,

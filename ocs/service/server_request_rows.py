@@ -7,7 +7,7 @@ until an instant, so that another server goes on with it when this one has gone.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -80,6 +80,7 @@ class ServerRequestRows:
         ids: IdSource,
         endings: SessionEndings,
         profiles: Mapping[str, ClientProfile],
+        sells_as_before: Callable[[Session, int], bool],
         *,
         node: int,
         claim_seconds: float,
@@ -90,6 +91,7 @@ class ServerRequestRows:
         self._ids = ids
         self._endings = endings
         self._profiles = profiles
+        self._sells_as_before = sells_as_before
         self._node = node
         self._claim_ns = int(claim_seconds * NS_PER_SECOND)
         self._sessions_per_second = sessions_per_second
@@ -109,7 +111,7 @@ class ServerRequestRows:
             self._begin_anew(found)
             return found
         version = self._store.generations().catalogue
-        situation = Situation(now_ns, version, None, self._profiles)
+        situation = Situation(now_ns, version, None, self._profiles, self._sells_as_before)
         for request in page:
             if found.writes >= WRITES_MAX:
                 found.more = True

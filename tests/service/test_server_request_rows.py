@@ -121,7 +121,7 @@ def test_a_new_catalogue_asks_only_so_many_a_second(monkeypatch):
     wire = harness.open()
     for number in range(12):
         open_session(wire, named(number))
-    publish(harness.store, harness.ids)
+    publish(harness.store, harness.ids, "dearer")
     ask_all(harness, Trigger.CATALOGUE, account_id=0)
     per_second = []
     for _ in range(9):
@@ -130,6 +130,18 @@ def test_a_new_catalogue_asks_only_so_many_a_second(monkeypatch):
         per_second.append(len(asked(wire)))
     assert sum(per_second) == 12
     assert max(per_second) <= 5
+
+
+@pytest.mark.rule("C-090")
+def test_a_new_catalogue_that_costs_the_same_asks_nobody():
+    harness = running()
+    wire = harness.open()
+    open_session(wire)
+    publish(harness.store, harness.ids)
+    ask_all(harness, Trigger.CATALOGUE, account_id=0)
+    harness.pass_time(10)
+    assert asked(wire) == []
+    assert rows(harness) == []
 
 
 def test_a_session_that_waits_to_be_asked_is_not_asked_twice():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ocs.amounts import Unit
 from ocs.catalog.model import (
     BandSpan,
@@ -83,6 +85,22 @@ def make_catalog() -> Catalog:
     # One unit of the pool is a tenth of a micro unit of money.
     pools = {"shared": Pool("shared", 1, 1, 10)}
     return Catalog("golden", "EUR", "UTC", services, plans, pools=pools)
+
+
+def make_dearer_catalog() -> Catalog:
+    """Return the catalogue of the golden examples with a higher price of data."""
+    golden = make_catalog()
+    plans = {
+        code: replace(
+            plan,
+            terms={
+                **plan.terms,
+                "data": replace(plan.terms["data"], rules=(PriceRule("data", T_DATA_DEARER),)),
+            },
+        )
+        for code, plan in golden.plans.items()
+    }
+    return replace(golden, name="dearer", plans=plans)
 
 
 def make_banded_catalog(
