@@ -5,6 +5,7 @@ context, so that the session's debits stay the cost of its usage.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from ocs.amounts import Unit, format_amount
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Price, ServiceTerms
+from ocs.charging.adoption import same_terms
 from ocs.charging.contexts import cost_in_context, find_context
 from ocs.charging.messages import (
     ChargedLine,
@@ -40,6 +42,8 @@ from ocs.rating import pricing
 from ocs.store.reports import PAGE_ROWS
 
 OPEN, ACCEPTED, DISMISSED = "open", "accepted", "dismissed"
+CHARGES_MAX = 100
+"""Charges of a session that are looked through for the one that an item follows."""
 
 
 def listing(desk: Desk, state: str = OPEN) -> Iterator[dict[str, Any]]:
@@ -62,15 +66,23 @@ def accept(desk: Desk, catalogues: Catalogues, review_id: int) -> dict[str, Any]
     item = _find_open(desk, review_id)
     index = catalogues.version(item.catalogue_version)
     last = _is_last(desk, item)
-    before = desk.ledger.last_charge(
-        item.account_id, _key(item).session_key, item.service, item.rule, item.zone
+    offer = _Offer(catalogues, item, index, _plan_of(desk, item))
+    before = next(
+        (
+            moved
+            for moved in desk.ledger.last_charges(
+                item.account_id, _key(item).session_key, item.service, item.rule, item.zone,
+                CHARGES_MAX,
+            )
+            if offer.is_sold_in(moved.catalogue_version, _plan_of_charge(desk, moved))
+        ),
+        None,
     )
 
     def decide(working_set: WorkingSet) -> dict[str, Any]:
         state = account_of(working_set, item.account_id)
         session = _session_of(working_set, item)
-        plan = session.plan if session else _plan_of(desk, item)
-        charge = _Charge(item, index, plan, session, before)
+        charge = _Charge(offer, session, before)
         entry = _debit(desk, working_set, state, charge)
         amount_micro = charge.amount_micro
         _resolve(
@@ -99,14 +111,32 @@ def dismiss(desk: Desk, review_id: int) -> dict[str, Any]:
     return desk.store.transact([_key(item)], decide, "review dismiss")
 
 
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """The catalogue and plan that an item was reported under."""
+
+    catalogues: Catalogues
+    item: ReviewItem
+    index: CatalogIndex
+    plan: str
+
+    def is_sold_in(self, version: int, plan: str) -> bool:
+        """Tell whether another version and plan count the item's service on where this one did."""
+        if (version, plan) == (self.item.catalogue_version, self.plan):
+            return True
+        other = self.catalogues.version(version)
+        return same_terms(self.index, self.plan, other, plan, self.item.service)
+
+
 class _Charge:
     """What an accepted item costs, and the charge context that it continues."""
 
     def __init__(
-        self, item: ReviewItem, index: CatalogIndex, plan: str, session: Session | None,
-        last_charge: Movement | None,
-    ) -> None:  # fmt: skip
-        self.item, self.session = item, session
+        self, offer: _Offer, session: Session | None, last_charge: Movement | None
+    ) -> None:
+        item, index, plan = offer.item, offer.index, offer.plan
+        self.item, self.session, self.plan = item, session, plan
+        self._offer = offer
         self.context: ChargeContext | None = None
         self.before = item.units_before
         self.slot_ns = item.slot_ns
@@ -124,6 +154,9 @@ class _Charge:
     def _find_context(self, last_charge: Movement | None) -> None:
         """Continue the session's count, or where its last charge ended when it is gone."""
         item, session = self.item, self.session
+        if session and not self._offer.is_sold_in(session.catalogue_version, session.plan):
+            # It came to another price meanwhile, which is counted from nothing.
+            session = None
         for quota in session.quotas if session else ():
             if quota.service != item.service:
                 continue
@@ -165,9 +198,10 @@ def _debit(
         subscriber_id = session.subscriber_id if session else 0
         buckets = entries.spendable(state, Unit.MONEY, item.service, subscriber_id, now_ns)
         taken = entries.take_money(working_set, state, buckets, amount_micro, posting)
-    if session is not None and charge.context is not None:
+    if charge.context is not None:
         charge.context.paid_units += item.units
         charge.context.charged_micro += amount_micro
+    if session is not None:
         session.charged_micro += amount_micro
         working_set.mark_session(session.key)
     line = ChargedLine(
@@ -190,7 +224,7 @@ def _record(
         event_ns=now_ns, action=-1, services=(), attributes=RatingAttributes(),
         reply=ChargingReply(Outcome.SUCCESS), charged=[line], balance_micro=balance_micro,
         held_micro=held_micro, catalogue_version=item.catalogue_version,
-        plan=session.plan if session else _plan_of(desk, item), note=desk.reason,
+        plan=charge.plan, note=desk.reason,
         operator=desk.operator,
     )  # fmt: skip
 
@@ -237,6 +271,11 @@ def _plan_of(desk: Desk, item: ReviewItem) -> str:
         return stored.record.plan
     account = desk.reports.account(item.account_id)
     return account.plan if account else ""
+
+
+def _plan_of_charge(desk: Desk, moved: Movement) -> str:
+    stored = desk.ledger.request(moved.request_id)
+    return stored.record.plan if stored is not None else ""
 
 
 def _session_of(working_set: WorkingSet, item: ReviewItem) -> Session | None:

@@ -80,10 +80,10 @@ class LedgerReports:
         )
         return [Movement(**values_of(row)) for row in self.reader.rows(statement)]
 
-    def last_charge(
-        self, account_id: int, session_key: bytes, service: str, rule: str, zone: str
-    ) -> Movement | None:
-        """Return the youngest charge of a session under one price rule."""
+    def last_charges(
+        self, account_id: int, session_key: bytes, service: str, rule: str, zone: str, limit: int
+    ) -> list[Movement]:
+        """Return the charges of a session under one price rule, the youngest first."""
         statement = (
             select(movement)
             .join_from(movement, request, _SAME_REQUEST)
@@ -95,10 +95,9 @@ class LedgerReports:
                 movement.c.zone == zone,
             )
             .order_by(movement.c.request_id.desc(), movement.c.line.desc())
-            .limit(1)
+            .limit(limit)
         )
-        rows = self.reader.rows(statement)
-        return Movement(**values_of(rows[0])) if rows else None
+        return [Movement(**values_of(row)) for row in self.reader.rows(statement)]
 
     def request(self, request_id: int) -> StoredRequest | None:
         """Return one request record."""

@@ -2,11 +2,12 @@
 
 import pytest
 
+from ocs import yamldoc
 from ocs.charging.messages import Outcome, RequestKind, ServiceRequest, Units, UsedUnits
 from ocs.errors import NotFoundError, RefusedError
 from ocs.ledger.account import AccountFlag
-from ocs.provisioning import accounts, maintenance, reviews
-from tests.support.desks import MB
+from ocs.provisioning import accounts, catalogs, maintenance, reviews
+from tests.support.desks import CATALOGUE, MB
 
 CALL = "32260@3gpp.org"
 
@@ -50,6 +51,48 @@ def test_accepted_usage_continues_the_session(office):
     call(office, account_id, 2, 10)
     assert accounts.show(office.desk, account_id)["balance_micro"] == 10_000_000 - 610 * 2000
     office.must_be_clean()
+
+
+def publish(office, price):
+    """Put a catalogue in force in which calls by the second cost ``price`` a minute."""
+    text = yamldoc.read_text(CATALOGUE)
+    old = "call-by-second: {price: 0.12, "
+    assert old in text
+    text = text.replace(old, old.replace("0.12", price)) + "\n"
+    catalogs.publish(office.desk, text, "next.yaml")
+
+
+@pytest.mark.rule("D05", "I-004", "C-091")
+@pytest.mark.parametrize(("price", "second_micro"), [("0.12", 2000), ("0.24", 4000)])
+@pytest.mark.parametrize("ended", [False, True])
+def test_usage_accepted_after_a_new_catalogue_costs_what_it_did(
+    office, price, second_micro, ended
+):
+    account_id, review_id, _ = park_seconds(office)
+    publish(office, price)
+    office.clock.advance(10)
+    call(office, account_id, 2, 10)
+    paid = 81 * 2000
+    office.clock.advance(10)
+    if ended:
+        end = ServiceRequest(10, (), used=(UsedUnits(Units(seconds=10)),))
+        office.ask(account_id, RequestKind.TERMINATION, 3, end, context=CALL)
+        office.clock.advance(3600)
+        maintenance.prune(office.desk, 86_400 * 10**9, 0)
+    else:
+        call(office, account_id, 3, 10)
+    paid += 10 * second_micro
+    office.must_be_clean()
+    reviews.accept(office.desk, office.catalogues, review_id)
+    paid += 529 * 2000
+    assert accounts.show(office.desk, account_id)["balance_micro"] == 10_000_000 - paid
+    office.must_be_clean()
+    if not ended:
+        office.clock.advance(10)
+        call(office, account_id, 4, 10)
+        paid += 10 * second_micro
+        assert accounts.show(office.desk, account_id)["balance_micro"] == 10_000_000 - paid
+        office.must_be_clean()
 
 
 @pytest.mark.rule("D05")
