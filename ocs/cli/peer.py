@@ -31,30 +31,41 @@ def list_(run: Run) -> None:
 @peer.ocs_command(
     "allow",
     changes=True,
-    example="ocs peer allow pgw1.example.com --profile open5gs --from 192.0.2.0/24",
+    example="ocs peer allow pgw1.example.com --profile open5gs --from 192.0.2.0/24 --require-tls",
 )
 @click.argument("origin_host", metavar="ORIGIN-HOST")
 @click.option(
-    "--profile", default="auto", show_default=True,
+    "--profile",
     help="What this client needs: generic, strict, open5gs, magma, kamailio, siphon, pyhss, one of"
-    " the configuration's own; auto finds it out.",
-)  # fmt: skip
-@click.option("--relay", is_flag=True, help="An agent that forwards for others.")
-@click.option(
-    "--from", "networks", multiple=True, metavar="NETWORK", help="Where it may come from."
+    " the configuration's own; auto finds it out, as for every new peer.",
 )
-@click.option("--comment", default="", help="A note for people.")
-def allow(
-    run: Run, origin_host: str, profile: str, relay: bool, networks: tuple[str, ...], comment: str
-) -> None:
-    """Allow a peer, or change its entry."""
+@click.option("--relay/--no-relay", default=None, help="An agent that forwards for others.")
+@click.option(
+    "--from", "networks", multiple=True, metavar="NETWORK",
+    help="Where it may come from; 'anywhere' lifts that.",
+)  # fmt: skip
+@click.option(
+    "--require-tls/--no-require-tls", default=None, help="Refuse it on a connection in clear."
+)
+@click.option(
+    "--tls-name", "tls_names", multiple=True, metavar="NAME",
+    help="A DNS name that its certificate may have instead of ORIGIN-HOST.",
+)  # fmt: skip
+@click.option("--comment", help="A note for people.")
+def allow(run: Run, origin_host: str, **given: Any) -> None:
+    """Allow a peer, or change its entry: what is not said stays as it is."""
     from ocs.provisioning import peers
     from ocs.provisioning.views import peer_view
-    from ocs.store.interface import PeerEntry
 
-    own = run.settings.diameter.profiles
-    entry = peers.allow(run.desk, PeerEntry(origin_host, profile, relay, networks, comment), own)
-    run.out.show(peer_view(entry), _show_one)
+    changes = {
+        "source_networks": peers.networks(given.pop("networks")),
+        "tls_names": given.pop("tls_names") or None,
+        **given,
+    }
+    entry = peers.amended(run.desk, origin_host, changes)
+    run.out.show(
+        peer_view(peers.allow(run.desk, entry, run.settings.diameter.profiles)), _show_one
+    )
 
 
 @peer.ocs_command(
@@ -62,7 +73,7 @@ def allow(
 )
 @click.argument("origin_host", metavar="ORIGIN-HOST")
 def remove(run: Run, origin_host: str) -> None:
-    """Remove a peer; a connection it has stays until it comes again."""
+    """Remove a peer; a server that it is connected to says goodbye within seconds."""
     from ocs.provisioning import peers
 
     host = peers.remove(run.desk, origin_host)
@@ -84,6 +95,8 @@ def _show_list(target: Console, rows: list[Any]) -> None:
             "via": "Via",
             "relay": "Relay",
             "source_networks": "From",
+            "require_tls": "TLS only",
+            "tls_names": "Certificate",
             "allowed_by": "Allowed by",
             "comment": "Comment",
         },
@@ -99,6 +112,8 @@ def _show_one(target: Console, document: Document) -> None:
             ("Profile", document["profile"]),
             ("Relay", document["relay"]),
             ("From", document["source_networks"] or "anywhere"),
+            ("TLS only", document["require_tls"]),
+            ("Certificate", document["tls_names"] or "has its Origin-Host"),
             ("Comment", document["comment"]),
         ],
     )

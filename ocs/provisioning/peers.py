@@ -5,8 +5,9 @@ Called by the command line; the running server notices the change by the store's
 
 import ipaddress
 import re
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from ocs.errors import NotFoundError, UsageError
 from ocs.profiles import AUTO, Profile, with_own
@@ -15,6 +16,8 @@ from ocs.store.interface import ClientNote, PeerEntry
 
 HOST_MAX = 255
 COMMENT_MAX = 200
+ANYWHERE = "anywhere"
+"""What is typed to let a peer come from every network again."""
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?")
 
 
@@ -52,6 +55,27 @@ def listing(desk: Desk, configured: Iterable[PeerEntry] = ()) -> list[KnownPeer]
     return sorted(found, key=lambda one: (one.origin_host, one.note.peer if one.note else ""))
 
 
+def amended(desk: Desk, origin_host: str, changes: Mapping[str, Any]) -> PeerEntry:
+    """Return the entry of a peer, or a new one, with ``changes``; those that are None change
+    nothing. Raises UsageError for a name that no peer can have.
+    """
+    host = normalise_host(origin_host)
+    stored = {one.origin_host: one for one in desk.store.peers()}
+    given = {name: value for name, value in changes.items() if value is not None}
+    return replace(stored.get(host, PeerEntry(host)), **given)
+
+
+def networks(words: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the networks that were typed: none at all for anywhere; None when nothing was."""
+    if not words:
+        return None
+    if ANYWHERE not in words:
+        return tuple(words)
+    if len(words) > 1:
+        raise UsageError(f"'{ANYWHERE}' goes together with no network")
+    return ()
+
+
 def allow(desk: Desk, peer: PeerEntry, own_profiles: Iterable[Profile] = ()) -> PeerEntry:
     """Add a peer or replace its entry; returns it as it is stored. Raises UsageError.
 
@@ -63,6 +87,8 @@ def allow(desk: Desk, peer: PeerEntry, own_profiles: Iterable[Profile] = ()) -> 
         relay=peer.relay,
         source_networks=tuple(_network(text) for text in peer.source_networks),
         comment=peer.comment,
+        require_tls=peer.require_tls,
+        tls_names=tuple(normalise_host(name) for name in peer.tls_names),
     )
     known = {AUTO, *with_own(own_profiles)}
     if entry.profile not in known:
@@ -75,13 +101,14 @@ def allow(desk: Desk, peer: PeerEntry, own_profiles: Iterable[Profile] = ()) -> 
     action = desk.action(
         "peer allow", entry.origin_host, profile=entry.profile, relay=entry.relay,
         source_networks=list(entry.source_networks), comment=entry.comment,
+        require_tls=entry.require_tls, tls_names=list(entry.tls_names),
     )  # fmt: skip
     desk.store.allow_peer(entry, action)
     return entry
 
 
 def remove(desk: Desk, origin_host: str) -> str:
-    """Remove a peer; its open connection stays until it comes again. Raises NotFoundError."""
+    """Remove a peer; a server disconnects it as soon as it knows. Raises NotFoundError."""
     host = normalise_host(origin_host)
     if not desk.store.remove_peer(host, desk.action("peer remove", host)):
         raise NotFoundError(f"there is no peer {host} in the database; see `ocs peer list`")

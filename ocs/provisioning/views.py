@@ -232,6 +232,8 @@ def peer_view(peer: PeerEntry) -> View:
         "profile": peer.profile,
         "relay": peer.relay,
         "source_networks": list(peer.source_networks),
+        "require_tls": peer.require_tls,
+        "tls_names": list(peer.tls_names),
         "comment": peer.comment,
     }
 

@@ -93,3 +93,35 @@ def test_mistakes_in_a_profile_are_said_with_their_place(cli, tmp_path):
     checked = cli("check-config", "--json", "--config", fine).json
     (mine,) = checked["settings"]["diameter"]["profiles"]
     assert mine["charging"]["name"] == "our-smf"
+
+
+def test_what_is_not_said_of_a_peer_stays_as_it_is(cli):
+    allow = ("peer", "allow", "pgw1.example", "--json")
+    first = cli(
+        *allow, "--require-tls", "--tls-name", "Pool.Example", "--from", "192.0.2.0/24", "--relay"
+    ).json
+    assert first["require_tls"] and first["relay"]
+    assert first["tls_names"] == ["pool.example"]
+    second = cli(*allow, "--comment", "north", "--profile", "magma").json
+    assert second == {**first, "comment": "north", "profile": "magma"}
+    third = cli(*allow, "--no-require-tls", "--from", "anywhere", "--tls-name", "a.example").json
+    assert third == {
+        **second, "require_tls": False, "source_networks": [], "tls_names": ["a.example"],
+    }  # fmt: skip
+    assert not cli(*allow, "--no-relay", "--comment", "").json["relay"]
+    shown = cli("peer", "list").out
+    assert "TLS only" in shown
+
+
+@pytest.mark.parametrize(
+    "options,words",
+    [
+        (("--tls-name", "*.example"), "'*.example' is no Origin-Host"),
+        (("--from", "anywhere", "--from", "192.0.2.0/24"), "'anywhere' goes together with no"),
+        (("--from", "somewhere"), "'somewhere' is no network"),
+    ],
+)
+def test_what_cannot_be_said_of_a_peer(cli, options, words):
+    refused = cli("peer", "allow", "pgw1.example", *options)
+    assert refused.code == 2
+    assert words in refused.err
