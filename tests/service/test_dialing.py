@@ -1,0 +1,446 @@
+"""Calling peers over real sockets, with the pauses made short by moving the server's clock."""
+
+import queue
+import socket
+from typing import Any
+
+import pytest
+
+from ocs.service.dialing import JITTER, Dialing, DialingParts, Pauses
+from ocs.service.peers import PeerDirectory, PeerRules
+from ocs.store.interface import PeerEntry
+from protocol.base import (
+    CapabilitiesExchangeAnswer,
+    CapabilitiesExchangeRequest,
+    DisconnectCause,
+    DisconnectPeerRequest,
+)
+from protocol.opening import wins_election
+from protocol.peer import DisconnectRequested, PeerSettings
+from protocol.peer_settings import EndToEndIds
+from protocol.transport import DiameterFactory, listen
+from protocol.transport_limits import TransportLimits
+from tests.support.diameter_client import ConnectionEndedError, DiameterClient
+from tests.support.hand_driven import HandDriven
+from tests.support.peer_recorder import Recorder
+from tests.support.reactor_thread import reactor_thread
+
+OURS = PeerSettings("ocs1.ocs.example", "ocs.example", host_ip_addresses=("127.0.0.1",))
+LESS, GREATER = "aaa.net.example", "zzz.net.example"
+TC = 30.0
+
+
+class Handler(Recorder):
+    """Tells the directory what the server's handler tells it."""
+
+    def __init__(self, directory: PeerDirectory) -> None:
+        super().__init__()
+        self.directory = directory
+
+    def peer_up(self, conn):
+        self.directory.opened(conn.capabilities.origin_host, conn)
+        super().peer_up(conn)
+
+    def peer_down(self, conn, closed):
+        if conn.capabilities is not None:
+            host = conn.capabilities.origin_host
+            self.directory.closed(host, conn, by_watchdog=closed.by_watchdog)
+        super().peer_down(conn, closed)
+
+    def peer_changed(self, conn, event):
+        if isinstance(event, DisconnectRequested):
+            self.directory.leaving(conn.capabilities.origin_host, event.cause)
+        super().peer_changed(conn, event)
+
+
+class Peer:
+    """The other side: listens for calls, and can call."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self.open: list[Called] = []
+        self.port = 0
+        self.listen()
+        self.address = f"127.0.0.1:{self.port}"
+
+    def listen(self) -> None:
+        """Listen, again on the same port."""
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        self.listener.settimeout(10)
+        self.port = self.listener.getsockname()[1]
+
+    def close(self) -> None:
+        """Be gone."""
+        self.listener.close()
+        for called in self.open:
+            called.close()
+
+    def called(self) -> "Called":
+        """Accept a call and read its CER."""
+        self.open.append(Called(self.listener.accept()[0], self.host))
+        return self.open[-1]
+
+    def is_called(self) -> bool:
+        """Whether a call has come that nobody has accepted; what will come, has come."""
+        self.listener.setblocking(False)
+        try:
+            self.listener.accept()[0].close()
+        except BlockingIOError:
+            return False
+        finally:
+            self.listener.settimeout(10)
+        return True
+
+
+class Called(DiameterClient):
+    """A connection that the server began."""
+
+    def __init__(self, accepted: socket.socket, host: str) -> None:
+        super().__init__(accepted, host)
+        self.header, message = self.receive()
+        self.cer = CapabilitiesExchangeRequest.read(message)
+
+    def accept(self, result_code: int = 2001, origin_host: str = "", **said: Any) -> None:
+        """Answer the CER."""
+        answer = CapabilitiesExchangeAnswer(
+            origin_host=origin_host or self.origin_host,
+            origin_realm="net.example",
+            result_code=result_code,
+            host_ip_addresses=("127.0.0.1",),
+            vendor_id=0,
+            product_name="peer",
+            **{"auth_application_ids": (4,), **said},
+        )
+        self.send(answer.write(self.header))
+
+    def hears_nothing(self) -> bool:
+        """Whether nothing comes but watchdogs for a moment."""
+        self.socket.settimeout(0.2)
+        try:
+            self.receive()
+        except TimeoutError:
+            return True
+        return False
+
+    def leave(self, cause: DisconnectCause) -> None:
+        """Say goodbye and close after the answer."""
+        self.ask(DisconnectPeerRequest(self.origin_host, "net.example", cause).write(*self.ids()))
+        self.close()
+
+
+class Server:
+    """A server that listens and calls; its clock is moved by the test."""
+
+    def __init__(self, thread, *entries: PeerEntry) -> None:
+        self.thread = thread
+        self.reactor = HandDriven(thread.reactor)
+        self.directory = PeerDirectory(PeerRules(origin_host=OURS.origin_host), entries)
+        self.handler = Handler(self.directory)
+        ids = EndToEndIds(0, 1)
+        self.factory = DiameterFactory(
+            self.reactor,
+            OURS,
+            self.handler,
+            lambda cer, caller: self.directory.decide(cer.origin_host, caller),
+            end_to_end_ids=ids,
+        )
+        port = thread.call(listen, thread.reactor, self.factory, "127.0.0.1", 0)
+        self.address = ("127.0.0.1", port.getHost().port)
+        self.dialing = Dialing(
+            DialingParts(
+                self.reactor, self.directory, self.handler, OURS, TransportLimits(), ids
+            ),
+            Pauses(TC, 10 * TC),
+        )
+
+    def start(self) -> None:
+        self.thread.call(self.dialing.start)
+
+    def wait(self, seconds: float) -> None:
+        self.thread.call(self.reactor.advance, seconds)
+
+    def wait_out(self, pause: float = TC) -> None:
+        """Let the longest pause go by that Tc and its jitter may make."""
+        self.wait(pause * (1 + JITTER) + 1)
+
+    def told(self, *expected: str) -> None:
+        """The handler was told these things next, as a set if several: two connections."""
+        found = [self.handler.told.get(timeout=10) for _ in expected]
+        assert sorted(found) == sorted(expected)
+
+    def open_connections(self) -> int:
+        return self.thread.call(
+            lambda: len(self.factory.connections) + len(self.dialing.connections)
+        )
+
+    def settle(self) -> None:
+        """Everything that the sockets have brought has been looked at."""
+        done: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+        def turn(left: int) -> None:
+            if left:
+                self.thread.reactor.callLater(0, turn, left - 1)
+            else:
+                done.put(None)
+
+        self.thread.reactor.callFromThread(turn, 5)
+        done.get(timeout=10)
+
+
+class Stage:
+    """A running reactor, and the sockets that a test leaves open."""
+
+    def __init__(self, thread) -> None:
+        self.thread = thread
+        self.peers: list[Peer] = []
+
+    def peer(self, host: str) -> Peer:
+        self.peers.append(Peer(host))
+        return self.peers[-1]
+
+    def pair(self, host: str = GREATER, **entry: Any) -> tuple[Server, Peer]:
+        """A server that is to call a peer, and the peer."""
+        peer = self.peer(host)
+        return Server(self.thread, PeerEntry(host, connect=peer.address, **entry)), peer
+
+
+@pytest.fixture
+def stage():
+    with reactor_thread() as thread:
+        running = Stage(thread)
+        yield running
+        for peer in running.peers:
+            peer.close()
+
+
+@pytest.mark.rule("B-040", "B-048")
+def test_a_peer_is_called_and_the_connection_serves_both_directions(stage):
+    server, peer = stage.pair()
+    server.start()
+    called = peer.called()
+    assert called.cer.origin_host == "ocs1.ocs.example"
+    assert called.cer.auth_application_ids == (4,)
+    called.accept()
+    server.told("up")
+    assert server.directory.is_open(GREATER)
+    assert server.dialing.missing == 0
+    (conn,) = server.dialing.connections
+    assert conn.can_send_requests
+    assert conn.caller.is_called
+
+
+def test_a_lost_connection_is_called_again_after_tc_and_not_before(stage):
+    server, peer = stage.pair()
+    server.start()
+    called = peer.called()
+    called.accept()
+    server.told("up")
+    called.close()
+    server.told("down")
+    assert server.dialing.missing == 1
+    server.wait(TC * (1 - JITTER) - 1)
+    server.settle()
+    assert not peer.is_called()
+    server.wait_out()
+    peer.called().accept()
+    server.told("up")
+
+
+def test_who_does_not_answer_is_called_again_and_said_once_in_the_log(stage, capsys):
+    server, peer = stage.pair()
+    peer.listener.close()
+    server.start()
+    for _ in range(3):
+        server.settle()
+        server.wait_out()
+    peer.listen()
+    server.wait_out()
+    peer.called().accept()
+    server.told("up")
+    assert capsys.readouterr().out.count("[warning  ] peer cannot be reached") == 1
+
+
+@pytest.mark.parametrize(
+    "answer,reason",
+    [
+        ({"result_code": 3010}, "CEA 3010"),
+        ({"origin_host": "other.net.example"}, "it says that it is 'other.net.example'"),
+        ({"auth_application_ids": (1,)}, "no common application"),
+    ],
+)
+def test_an_answer_that_does_not_fit_is_no_connection_and_is_tried_again(
+    stage, capsys, answer, reason
+):
+    server, peer = stage.pair()
+    server.start()
+    called = peer.called()
+    called.accept(**answer)
+    assert called.is_closed_by_server()
+    server.settle()
+    assert not server.directory.is_open(GREATER)
+    assert reason in capsys.readouterr().out
+    server.wait_out()
+    peer.called().accept()
+    server.told("up")
+
+
+def test_a_peer_that_called_us_is_not_called(stage):
+    server, peer = stage.pair()
+    peer.listener.close()
+    with DiameterClient(server.address, GREATER) as caller:
+        assert caller.open().result_code == 2001
+        server.told("up")
+        peer.listen()
+        server.start()
+        server.wait_out()
+        server.settle()
+        assert not peer.is_called()
+    server.told("down")
+    server.wait_out()
+    peer.called().accept()
+    server.told("up")
+
+
+@pytest.mark.rule("B-047")
+def test_the_loser_of_the_election_keeps_the_connection_that_it_began(stage):
+    assert not wins_election(OURS.origin_host, GREATER)
+    server, peer = stage.pair(GREATER)
+    server.start()
+    called = peer.called()
+    with DiameterClient(server.address, "ZZZ.net.example") as caller:
+        assert caller.open().result_code == 4003
+        assert caller.is_closed_by_server()
+    called.accept()
+    server.told("down", "up")
+    server.wait_out()
+    server.settle()
+    assert not peer.is_called(), "nothing flaps"
+    assert server.open_connections() == 1
+
+
+@pytest.mark.rule("B-047")
+def test_the_winner_of_the_election_closes_the_connection_that_it_began(stage):
+    assert wins_election(OURS.origin_host, LESS)
+    server, peer = stage.pair(LESS)
+    server.start()
+    called = peer.called()
+    with DiameterClient(server.address, "AAA.net.example") as caller:
+        assert caller.open().result_code == 2001
+        server.told("up")
+        assert called.is_closed_by_server()
+        server.wait_out()
+        server.settle()
+        assert not peer.is_called(), "nothing flaps"
+        assert server.open_connections() == 1
+    server.told("down")
+
+
+@pytest.mark.rule("B-047", "D15")
+def test_there_is_no_election_with_a_connection_that_is_open(stage):
+    server, peer = stage.pair(LESS)
+    server.start()
+    called = peer.called()
+    called.accept()
+    server.told("up")
+    with DiameterClient(server.address, LESS) as caller:
+        assert caller.open().result_code == 5012
+    assert called.hears_nothing()
+    assert called.watchdogs == 1, "the connection that is open is probed"
+
+
+@pytest.mark.parametrize(
+    "own,other,won",
+    [
+        ("b.example", "a.example", True),
+        ("a.example", "b.example", False),
+        ("B.example", "a.example", True),
+        ("a.example", "B.EXAMPLE", False),
+        ("A.example", "a.EXAMPLE", False),
+        ("a.example.org", "a.example", True),
+        ("a_b.example", "aZb.example", False),
+    ],
+)
+def test_the_election_compares_octets_without_capitals(own, other, won):
+    assert wins_election(own, other) is won
+
+
+@pytest.mark.parametrize(
+    "cause", [DisconnectCause.BUSY, DisconnectCause.DO_NOT_WANT_TO_TALK_TO_YOU]
+)
+def test_a_peer_that_does_not_want_us_is_left_alone_for_longer(stage, cause):
+    server, peer = stage.pair()
+    server.start()
+    called = peer.called()
+    called.accept()
+    server.told("up")
+    called.leave(cause)
+    server.told("down")
+    server.wait_out()
+    server.settle()
+    assert not peer.is_called()
+    server.wait_out(10 * TC)
+    peer.called().accept()
+    server.told("up")
+
+
+def test_a_peer_that_restarts_is_called_again_after_tc(stage):
+    server, peer = stage.pair()
+    server.start()
+    called = peer.called()
+    called.accept()
+    server.told("up")
+    called.leave(DisconnectCause.REBOOTING)
+    server.told("down")
+    server.wait_out()
+    peer.called()
+
+
+@pytest.mark.rule("B-062")
+def test_a_called_peer_that_was_given_up_has_to_prove_itself(stage):
+    server, peer = stage.pair()
+    server.start()
+    called = peer.called()
+    called.accept()
+    server.told("up")
+    for _ in range(3):
+        server.wait(OURS.watchdog_seconds + 3)
+    server.told("down")
+    called.close()
+    server.wait_out()
+    again = peer.called()
+    again.accept()
+    server.told("up")
+    (conn,) = server.dialing.connections
+    assert not conn.can_send_requests
+    assert again.hears_nothing()
+    assert again.watchdogs == 1, "asked at once"
+
+
+def test_a_peer_list_that_changes_begins_and_ends_calls(stage):
+    first, second = stage.peer(LESS), stage.peer(GREATER)
+    server = Server(stage.thread)
+    server.start()
+    replace_stored = server.directory.replace_stored
+    server.thread.call(replace_stored, [PeerEntry(LESS, connect=first.address)])
+    first.called().accept()
+    server.told("up")
+    server.thread.call(
+        replace_stored, [PeerEntry(LESS), PeerEntry(GREATER, connect=second.address)]
+    )
+    second.called().accept()
+    server.told("up")
+    assert server.open_connections() == 2, "who was called stays connected"
+    counters = server.thread.call(server.dialing.counters)
+    assert counters.messages_in == 2
+    server.thread.reactor.callFromThread(server.dialing.stop)
+    for peer in (first, second):
+        with pytest.raises(ConnectionEndedError):
+            peer.open[0].receive()  # which answers the goodbye
+
+
+def test_without_a_certificate_no_peer_is_called_that_requires_tls(stage, capsys):
+    server, peer = stage.pair(require_tls=True)
+    server.start()
+    server.settle()
+    assert not peer.is_called()
+    assert "has no certificate" in capsys.readouterr().out
