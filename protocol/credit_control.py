@@ -104,6 +104,40 @@ class FinalUnitIndication:
 
 
 @dataclass(slots=True)
+class TrafficEnd:
+    """One side of a Classifier: an address with so many of its bits, ports from and to."""
+
+    address: str | None = None
+    bits: int | None = None
+    assigned: bool = False
+    negated: bool = False
+    ports: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(slots=True)
+class FilterRule:
+    """A Filter-Rule of RFC 5777 that lets traffic through or drops it; `direction` 0 IN, 1 OUT."""
+
+    permits: bool
+    direction: int = 2
+    protocol: int | None = None
+    source: TrafficEnd = field(default_factory=TrafficEnd)
+    target: TrafficEnd = field(default_factory=TrafficEnd)
+
+
+@dataclass(slots=True)
+class QosFinalUnitIndication:
+    """What RFC 8506 section 8.68 says instead of a Final-Unit-Indication; at most one redirect."""
+
+    action: int
+    filter_rules: tuple[FilterRule, ...] = ()
+    filter_ids: tuple[str, ...] = ()
+    redirect_ip: str | None = None
+    redirect_url: str | None = None
+    redirect_sip_uri: str | None = None
+
+
+@dataclass(slots=True)
 class PoolReference:
     """G-S-U-Pool-Reference: one unit of this type takes multiplier * 10**exponent pool units."""
 
@@ -217,19 +251,24 @@ class MultipleServices:
     qos: QosInformation | None = None
     extras: tuple[ServiceExtra, ...] = ()
     options: ServiceOptions | None = None
+    qos_final_unit: QosFinalUnitIndication | None = None
 
 
 @dataclass(slots=True)
 class SubscriptionId:
-    """Who is charged; also made from a Subscription-Id-Extension."""
+    """Who is charged; `extended` where it is or shall be a Subscription-Id-Extension."""
 
     type: int
     data: str
+    extended: bool = field(default=False, compare=False)
 
 
 @dataclass(slots=True)
 class UserEquipmentInfo:
-    """User-Equipment-Info: 0 IMEISV, 1 MAC, 2 EUI64, 3 MODIFIED_EUI64; `value` as sent."""
+    """User-Equipment-Info: 0 IMEISV, 1 MAC, 2 EUI64, 3 MODIFIED_EUI64; `value` as sent.
+
+    4 is IMEI, which only a User-Equipment-Info-Extension can say.
+    """
 
     type: int
     value: bytes
@@ -276,6 +315,7 @@ class CreditControlRequest:
     correlation_id: bytes | None = None
     user_equipment_info: UserEquipmentInfo | None = None
     service_information: bytes | None = None
+    user_equipment_extension: UserEquipmentInfo | None = None
     proxy_infos: bytes = b""
     route_records: list[str] = field(default_factory=list)
     content_hash: int = 0
@@ -317,3 +357,4 @@ class CreditControlAnswer:
     failed_avp: bytes = b""
     experimental_result: tuple[int, int] | None = None
     proxy_infos: bytes = b""
+    qos_final_unit: QosFinalUnitIndication | None = None

@@ -41,6 +41,7 @@ from protocol.members import (
     u32,
     u64,
 )
+from protocol.qos_final_unit import read_qos_final_unit
 from protocol.service_extras import (
     read_af_correlation,
     read_envelope,
@@ -165,7 +166,7 @@ class _TypedText:
         self, reading: Reading, position: int, start: int, stop: int
     ) -> SubscriptionId | None:
         data = read_text(reading, position, start, stop)
-        return None if data is None else SubscriptionId(self.kind, data)
+        return None if data is None else SubscriptionId(self.kind, data, extended=True)
 
 
 _SUBSCRIPTION_ID_EXTENSION: Table = dict(
@@ -197,6 +198,33 @@ def read_equipment(
         return UserEquipmentInfo(**found)
     reading.missing(f"User-Equipment-Info-{'Value' if 'type' in found else 'Type'}")
     return None
+
+
+class _TypedOctets:
+    """Reads one sub-AVP of User-Equipment-Info-Extension; its code says the type."""
+
+    def __init__(self, kind: int) -> None:
+        self.kind = kind
+
+    def __call__(
+        self, reading: Reading, _position: int, start: int, stop: int
+    ) -> UserEquipmentInfo:
+        return UserEquipmentInfo(self.kind, reading.data[start:stop])
+
+
+_EQUIPMENT_EXTENSION: Table = dict(
+    one(f"User-Equipment-Info-{name}", "equipment", _TypedOctets(kind))
+    for kind, name in enumerate(("IMEISV", "MAC", "EUI64", "ModifiedEUI64", "IMEI"))
+)
+
+
+def read_equipment_extension(
+    reading: Reading, _position: int, start: int, stop: int
+) -> UserEquipmentInfo | None:
+    """A User-Equipment-Info-Extension, whose only member says the type; new types are nothing."""
+    found = read_members(reading, start, stop, _EQUIPMENT_EXTENSION)
+    equipment: UserEquipmentInfo | None = found.get("equipment")
+    return equipment
 
 
 _PARAMETER: Table = dict(
@@ -323,6 +351,7 @@ SERVICES: Table = dict(
         u32("Result-Code", "result_code"),
         u32("Validity-Time", "validity_time"),
         one("Final-Unit-Indication", "final_unit", read_final_unit),
+        one("QoS-Final-Unit-Indication", "qos_final_unit", read_qos_final_unit),
         u32("Volume-Quota-Threshold", "volume_quota_threshold"),
         u32("Time-Quota-Threshold", "time_quota_threshold"),
         u32("Unit-Quota-Threshold", "unit_quota_threshold"),

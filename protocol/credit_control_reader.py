@@ -19,6 +19,7 @@ from protocol.credit_control import (
 from protocol.credit_control_groups import (
     read_cost,
     read_equipment,
+    read_equipment_extension,
     read_final_unit,
     read_money,
     read_parameter_type,
@@ -53,6 +54,7 @@ from protocol.members import (
     u32,
     u64,
 )
+from protocol.qos_final_unit import read_qos_final_unit
 
 _SESSION_ID, _PROXY_INFO = 263, 284
 _REQUEST_TYPE, _REQUEST_NUMBER, _REQUESTED_ACTION = 416, 415, 436
@@ -113,6 +115,9 @@ REQUEST: Table = dict(
         i32("AoC-Request-Type", "aoc_request_type"),
         octets("CC-Correlation-Id", "correlation_id"),
         one("User-Equipment-Info", "user_equipment_info", read_equipment),
+        one(
+            "User-Equipment-Info-Extension", "user_equipment_extension", read_equipment_extension
+        ),
         octets("Service-Information", "service_information"),
         one("Proxy-Info", "proxy_infos", read_proxy_info),
         many("Route-Record", "route_records", read_hop),
@@ -306,6 +311,7 @@ _ANSWER: Table = dict(
         one("Granted-Service-Unit", "granted", read_units),
         u32("Validity-Time", "validity_time"),
         one("Final-Unit-Indication", "final_unit", read_final_unit),
+        one("QoS-Final-Unit-Indication", "qos_final_unit", read_qos_final_unit),
         one("Cost-Information", "cost_information", read_cost),
         i32("Check-Balance-Result", "check_balance_result"),
         i32("Low-Balance-Indication", "low_balance_indication"),

@@ -29,6 +29,7 @@ from protocol.credit_control import (
 from protocol.datatypes import unix_ns_to_time
 from protocol.dictionary import VENDOR_3GPP
 from protocol.errors import LocalProtocolError
+from protocol.qos_final_unit import write_qos_final_unit
 from protocol.service_extras import write_options
 
 _MANDATORY = codec.AVP_MANDATORY
@@ -80,6 +81,8 @@ _apn_ambr_ul = _number("APN-Aggregate-Max-Bitrate-UL", "I")
 _apn_ambr_dl = _number("APN-Aggregate-Max-Bitrate-DL", "I")
 
 _UNIT_VALUE, _CC_MONEY, _GRANTED, _REQUESTED, _USED = 445, 413, 431, 437, 446
+_EQUIPMENT_EXTENSION, _SUBSCRIPTION_EXTENSION = 653, 659
+"""Groups of RFC 8506 with one member, whose code follows theirs in the order of the types."""
 _SERVICES, _COST, _FINAL_UNIT, _REDIRECT_SERVER, _POOL_REFERENCE = 456, 423, 430, 434, 457
 
 
@@ -212,6 +215,8 @@ def _service_options(services: MultipleServices) -> bytes:
         members += encode_avp(2022, services.refund_information, VENDOR_3GPP)
     if services.options is not None:
         members += write_options(services.options)
+    if services.qos_final_unit is not None:
+        members += write_qos_final_unit(services.qos_final_unit)
     qos = services.qos
     if qos is not None:
         rates = b"" if qos.apn_ambr_ul is None else _apn_ambr_ul(qos.apn_ambr_ul)
@@ -285,6 +290,8 @@ def _answer_options(answer: CreditControlAnswer) -> bytes:
         avps += _validity_time(answer.validity_time)
     if answer.final_unit is not None:
         avps += _final_unit(answer.final_unit)
+    if answer.qos_final_unit is not None:
+        avps += write_qos_final_unit(answer.qos_final_unit)
     if answer.cost_information is not None:
         cost = _money_members(answer.cost_information.cost)
         if answer.cost_information.cost_unit is not None:
@@ -375,6 +382,12 @@ def _request_avps(request: CreditControlRequest) -> bytes:
     if equipment is not None:
         members = _equipment_type(equipment.type) + encode_avp(460, equipment.value, flags=0)
         parts.append(encode_avp(458, members, flags=0))
+    extension = request.user_equipment_extension
+    if extension is not None:
+        code = _EQUIPMENT_EXTENSION + 1 + extension.type
+        parts.append(
+            encode_avp(_EQUIPMENT_EXTENSION, encode_avp(code, extension.value, flags=0), flags=0)
+        )
     parts.append(request.proxy_infos)
     parts.extend(_text(282, host) for host in request.route_records)
     _optional(
@@ -384,5 +397,9 @@ def _request_avps(request: CreditControlRequest) -> bytes:
 
 
 def _subscription_id(subscription_id: SubscriptionId) -> bytes:
+    if subscription_id.extended:
+        code = _SUBSCRIPTION_EXTENSION + 1 + subscription_id.type
+        member = encode_avp(code, subscription_id.data.encode(), flags=0)
+        return encode_avp(_SUBSCRIPTION_EXTENSION, member, flags=0)
     members = _subscription_id_type(subscription_id.type) + _text(444, subscription_id.data)
     return _group(443, members)

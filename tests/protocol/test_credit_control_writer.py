@@ -9,13 +9,16 @@ from protocol.credit_control import (
     CostInformation,
     CreditControlAnswer,
     CreditControlRequest,
+    FilterRule,
     FinalUnitIndication,
     Money,
     MultipleServices,
     PoolReference,
+    QosFinalUnitIndication,
     QosInformation,
     ServiceUnits,
     SubscriptionId,
+    TrafficEnd,
     UsedServiceUnit,
     UserEquipmentInfo,
 )
@@ -58,8 +61,31 @@ final_units = st.builds(
     restriction_filter_rules=st.lists(texts, max_size=2).map(tuple),
     filter_ids=st.lists(texts, max_size=2).map(tuple),
 ) | st.builds(FinalUnitIndication, st.just(1), st.integers(0, 3), texts)
+ends = st.builds(
+    TrafficEnd,
+    st.sampled_from([None, "192.0.2.1", "2001:db8::1"]),
+    negated=st.booleans(),
+    assigned=st.booleans(),
+    ports=st.lists(st.tuples(st.just(1), st.integers(2, 65535)), max_size=2).map(tuple),
+) | st.builds(TrafficEnd, st.just("192.0.2.0"), st.integers(0, 31))
+qos_final_units = st.builds(
+    QosFinalUnitIndication,
+    st.integers(0, 2),
+    st.lists(
+        st.builds(
+            FilterRule, st.booleans(), st.integers(0, 2), optional(st.integers(0, 255)), ends, ends
+        ),
+        max_size=2,
+    ).map(tuple),
+    st.lists(texts, max_size=2).map(tuple),
+) | st.builds(
+    lambda kind, text: QosFinalUnitIndication(1, **{kind: text}),
+    st.sampled_from(["redirect_url", "redirect_sip_uri"]),
+    texts,
+)
 services = st.builds(
     MultipleServices,
+    qos_final_unit=optional(qos_final_units),
     requested=optional(units),
     used=st.lists(used_units, max_size=2),
     granted=optional(units),
@@ -99,7 +125,9 @@ requests = st.builds(
     user_name=optional(texts),
     origin_state_id=optional(u32s),
     event_timestamp_ns=optional(times),
-    subscription_ids=st.lists(st.builds(SubscriptionId, st.integers(0, 4), texts), max_size=3),
+    subscription_ids=st.lists(
+        st.builds(SubscriptionId, st.integers(0, 4), texts, st.booleans()), max_size=3
+    ),
     termination_cause=optional(st.integers(1, 8)),
     requested_action=optional(st.integers(0, 3)),
     multiple_services_indicator=optional(st.integers(0, 1)),
@@ -113,6 +141,9 @@ requests = st.builds(
     correlation_id=optional(st.binary(max_size=9)),
     user_equipment_info=optional(
         st.builds(UserEquipmentInfo, st.integers(0, 3), st.binary(max_size=16))
+    ),
+    user_equipment_extension=optional(
+        st.builds(UserEquipmentInfo, st.integers(0, 4), st.binary(max_size=16))
     ),
     service_information=optional(st.binary(max_size=30)),
     route_records=st.lists(identities, max_size=2),
@@ -135,6 +166,7 @@ answers = st.builds(
     granted=optional(units),
     validity_time=optional(u32s),
     final_unit=optional(final_units),
+    qos_final_unit=optional(qos_final_units),
     cost_information=optional(st.builds(CostInformation, moneys, optional(texts))),
     check_balance_result=optional(st.integers(0, 1)),
     low_balance_indication=optional(st.integers(0, 1)),
