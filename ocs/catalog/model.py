@@ -283,6 +283,12 @@ class Plan:
     credit_limit_micro: int = 0
     """Given to new accounts of this plan unless said otherwise."""
     low_balance_micro: int | None = None
+    conditional: bool = field(init=False, default=False)
+    """Whether any of its prices looks at more than destination and the catalogue's clock."""
+
+    def __post_init__(self) -> None:
+        conditional = any(terms.conditional for terms in self.terms.values())
+        object.__setattr__(self, "conditional", conditional)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ def _terms(catalog: Catalog, plan_code: str, service: str) -> tuple[object, ...]
         return None
     return (
         catalog.services[service], terms, plan.final_unit, catalog.zones, catalog.bands,
-        catalog.time_zone,
+        catalog.time_zone, catalog.networks, catalog.locations,
     )
 
 
@@ -102,6 +102,6 @@ def _renew(
         part.refuse(Outcome.RESOURCES_EXCEEDED, "the session has too many quotas")
         return False
     part.service, part.terms, part.quota = service, terms, quota
-    part.mode = decision.mode_of(terms)
+    part.mode = decision.mode_of(service, terms, part.asked)
     part.units, part.money = decision.payers(service)
     return True

@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import (
     FREE,
+    PRICED,
     UNCONTROLLED,
     ChargeMode,
     FinalUnitPolicy,
@@ -114,15 +117,43 @@ class Decision:
             number = session.called_party
         return self.index.zone_of(number) if number else ""
 
-    def mode_of(self, terms: ServiceTerms) -> ChargeMode:
+    def context_key(
+        self, service: Service, terms: ServiceTerms, asked: ServiceRequest
+    ) -> str:
+        """Return what the price of a request depends on besides time: its destination zone and,
+        where prices have conditions, what was last said about them (G-009).
+        """
+        zone = self.zone_for(service) if service.destination_rated else ""
+        if not terms.conditional or self.index is None:
+            return zone
+        said = self.session.said if self.session else None
+        if said is None:
+            said = self.request.attributes
+        if asked.details is not None and asked.details.rat_type >= 0:
+            said = replace(said, rat_type=asked.details.rat_type)
+        return self.index.context_key(terms, zone, said)
+
+    def mode_of(
+        self, service: Service, terms: ServiceTerms, asked: ServiceRequest
+    ) -> ChargeMode:
         """Return how the service is charged for this request (D18, D24, section 3.8)."""
         # A session has remembered what this request says (G-009).
         said = self.session or self.request.attributes
-        if said.emergency or said.role_of_node == ROLE_TERMINATING:
+        if said.emergency:
+            return FREE
+        if said.role_of_node == ROLE_TERMINATING and not (
+            terms.prices_terminating and self._has_price(service, terms, asked)
+        ):
             return FREE
         if terms.mode is UNCONTROLLED and self.request.profile.grant_or_refuse:
             return FREE
         return terms.mode
+
+    def _has_price(self, service: Service, terms: ServiceTerms, asked: ServiceRequest) -> bool:
+        if self.index is None:
+            return False
+        key = self.context_key(service, terms, asked)
+        return self.index.tariff_at(terms, key, self.request.event_ns).rule is not None
 
     def final_unit_policy(self, terms: ServiceTerms) -> FinalUnitPolicy:
         """Return what happens at the end of the money, by terms, else by plan."""
@@ -145,8 +176,8 @@ class Part:
     """
 
     __slots__ = (
-        "asked", "beside", "ends", "kept", "mode", "money", "one_tariff", "pool", "pool_left",
-        "quota", "released", "released_units", "reply", "service", "terms", "units",
+        "asked", "beside", "charges", "ends", "kept", "mode", "money", "one_tariff", "pool",
+        "pool_left", "quota", "released", "released_units", "reply", "service", "terms", "units",
     )
 
     def __init__(
@@ -162,7 +193,12 @@ class Part:
     ) -> None:
         self.asked, self.reply = asked, reply
         self.service, self.terms, self.quota = service, terms, quota
-        self.mode = decision.mode_of(terms)
+        self.mode = decision.mode_of(service, terms, asked)
+        self.charges = self.mode is PRICED
+        """Whether usage costs something: as it was granted, whatever holds for the next grant."""
+        if terms.prices_terminating and quota.granted_ns:
+            said = decision.session or decision.request.attributes
+            self.charges = not (quota.free or said.emergency)
         self.units, self.money = decision.payers(service)
         self.ends = ends
         """The client wants no new quota after this report."""

@@ -19,7 +19,7 @@ for each request of a batch, in order of arrival, inside one transaction.
 
 from __future__ import annotations
 
-from ocs.charging import events, parking
+from ocs.charging import circumstances, events, parking
 from ocs.charging.decision import NS_PER_SECOND, Decision, DecisionContext, DecisionPolicy
 from ocs.charging.messages import (
     EVENT,
@@ -128,7 +128,7 @@ def _initial(decision: Decision) -> ChargingReply:
         profile=request.profile.name,
     )
     decision.session = session
-    _remember(session, request)
+    _remember(decision, session)
     services = serve(decision, session, may_grant=True)
     promoted = _promote(decision, services)
     if promoted is not None:
@@ -224,16 +224,19 @@ def _touch(decision: Decision, session: Session) -> None:
     session.peer = request.peer
     session.origin_host, session.origin_realm = request.origin_host, request.origin_realm
     session.node = decision.context.node
-    _remember(session, request)
+    _remember(decision, session)
     decision.working_set.mark_session(request.session_key)
 
 
-def _remember(session: Session, request: ChargingRequest) -> None:
-    said = request.attributes
+def _remember(decision: Decision, session: Session) -> None:
+    said = decision.request.attributes
     if said.role_of_node >= 0:
         session.role_of_node = said.role_of_node
     session.emergency = session.emergency or said.emergency
     session.called_party = said.called_party or session.called_party
+    plan = decision.plan
+    if plan is not None and plan.conditional:
+        session.said = circumstances.remembered(session.said, said)
 
 
 def _restart_tcc(decision: Decision, session: Session) -> None:

@@ -143,7 +143,7 @@ def _rate_one(decision: Decision, event: _Event) -> _Event:
         return event.refuse(
             Outcome.NOT_ENTITLED, f"plan '{plan.code}' does not include '{service.code}'"
         )
-    event.mode = decision.mode_of(terms)
+    event.mode = decision.mode_of(service, terms, asked)
     if event.mode is ChargeMode.UNCONTROLLED:
         return event.refuse(Outcome.NOT_APPLICABLE, "the service needs no credit control")
     requested = asked.requested or Units()
@@ -154,10 +154,20 @@ def _rate_one(decision: Decision, event: _Event) -> _Event:
         return event.refuse(
             Outcome.RATING_FAILED, f"'{service.code}' is charged in {service.unit.label} only"
         )
-    event.units = units if units is not None else 1
+    event.units = units if units is not None else _events(decision, service)
     if event.mode is ChargeMode.PRICED:
         _find_price(decision, event, service, terms)
     return event
+
+
+def _events(decision: Decision, service: Service) -> int:
+    """Return how many units are meant where the client leaves it to the server: of messages as
+    many as it says it sends, else one for each recipient (TS 32.274).
+    """
+    said = decision.request.attributes
+    if service.unit is not Unit.EVENTS:
+        return 1
+    return said.messages or len(said.recipients) or 1
 
 
 def _find_price(
@@ -165,7 +175,7 @@ def _find_price(
 ) -> None:
     index = decision.index
     assert index is not None
-    event.zone = decision.zone_for(service)
+    event.zone = decision.context_key(service, terms, event.asked)
     slot = index.tariff_at(terms, event.zone, decision.request.event_ns)
     if slot.rule is None:
         event.refuse(Outcome.RATING_FAILED, f"the plan has no price for '{service.code}' now")

@@ -201,7 +201,9 @@ def _zero_grant(final: FinalUnitPolicy) -> bool:
 
 def _has_tariff(decision: Decision, part: Part) -> bool:
     assert decision.index is not None
-    zone = decision.zone_for(part.service) or part.quota.zone
+    zone = decision.context_key(part.service, part.terms, part.asked)
+    if not part.terms.conditional:
+        zone = zone or part.quota.zone
     slot = decision.index.tariff_at(part.terms, zone, decision.request.event_ns)
     return slot.rule is not None
 

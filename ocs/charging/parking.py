@@ -86,7 +86,7 @@ def park_orphans(decision: Decision) -> None:
                 "usage was reported for a session that is not open, and has no price",
             )
             continue
-        rule, zone, slot_ns, amount = _orphan_price(decision, service, units)
+        rule, zone, slot_ns, amount = _orphan_price(decision, asked, service, units)
         _review(
             decision, ORPHAN, "usage was reported for a session that is not open",
             service, units, amount, rule, zone, slot_ns,
@@ -94,13 +94,13 @@ def park_orphans(decision: Decision) -> None:
 
 
 def _orphan_price(
-    decision: Decision, service: Service, units: int
+    decision: Decision, asked: ServiceRequest, service: Service, units: int
 ) -> tuple[str, str, int, int]:
     index = decision.index
     terms = decision.plan.terms.get(service.code) if decision.plan else None
     if terms is None or index is None:
         return "", "", 0, 0
-    zone = decision.zone_for(service)
+    zone = decision.context_key(service, terms, asked)
     slot = index.tariff_at(terms, zone, decision.request.event_ns)
     if slot.rule is None or terms.mode is not PRICED:
         return "", zone, 0, 0

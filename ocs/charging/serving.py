@@ -152,8 +152,8 @@ def _find_quota(
     if quota is None:
         quota = QuotaState(service.code, group, identifiers)
         session.quotas.append(quota)
-    if not quota.rule and asked.used and decision.index is not None:
-        quota.zone = decision.zone_for(service)
+    if not quota.rule and asked.used and decision.index is not None and not quota.free:
+        quota.zone = decision.context_key(service, terms, asked)
         slot = decision.index.tariff_at(terms, quota.zone, decision.request.event_ns)
         if slot.rule is not None and terms.mode is PRICED:
             quota.rule, quota.slot_ns = slot.rule.code, slot.start_ns

@@ -12,6 +12,7 @@ from hashlib import blake2b
 
 import msgspec
 
+from ocs.charging.messages import RatingAttributes
 from ocs.ledger.account import Hold
 
 SEEN_SPANS_MAX = 64
@@ -61,6 +62,7 @@ class ChargeContext(msgspec.Struct, array_like=True):
     slot_ns: int
     """Start of the tariff slot; for time quotas start of the measurement."""
     zone: str = ""
+    """Destination zone and other conditions, as in QuotaState."""
     paid_units: int = 0
     """Units paid with money so far; bucket usage excluded (M-012)."""
     charged_micro: int = 0
@@ -80,7 +82,8 @@ class QuotaState(msgspec.Struct, array_like=True):
     slot_ns: int = 0
     """Tariff slot of the outstanding grant."""
     zone: str = ""
-    """Destination zone the grant was priced for."""
+    """What the grant's price depends on besides time: destination zone and other conditions, as
+    CatalogIndex.context_key writes them."""
     started_ns: int = 0
     """For time quotas: instant of the first second measured; 0 = nothing used yet."""
     tariff_change_ns: int = 0
@@ -102,6 +105,8 @@ class QuotaState(msgspec.Struct, array_like=True):
     """A limit in another kind of unit was granted beside what is charged (G-001)."""
     pool: int = 0
     """Identifier of the credit pool that the grant belongs to; 0 = none."""
+    free: bool = False
+    """The outstanding grant costs nothing, whatever the price list says."""
 
 
 class Session(msgspec.Struct, array_like=True):
@@ -141,6 +146,8 @@ class Session(msgspec.Struct, array_like=True):
     """An operator has ended it: it is granted nothing more, its next report closes it."""
     rate_octets_per_second: int = 0
     """The bearer's rate as the client last said it, both directions; 0 = never (D05)."""
+    said: RatingAttributes | None = None
+    """What the client last said that prices of its plan may look at; None where none does."""
 
     @property
     def key(self) -> bytes:

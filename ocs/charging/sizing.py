@@ -57,7 +57,10 @@ def size_priced(
     assert index is not None
     service, quota, money = part.service, part.quota, part.money
     event_ns = decision.request.event_ns
-    zone = (decision.zone_for(service) if service.destination_rated else "") or quota.zone
+    if part.terms.conditional:
+        zone = decision.context_key(service, part.terms, part.asked)
+    else:
+        zone = (decision.zone_for(service) if service.destination_rated else "") or quota.zone
     slot = index.tariff_at(part.terms, zone, event_ns)
     size = Size()
     if slot.rule is None:
@@ -247,6 +250,7 @@ def _judge_shortage(part: Part, payer: Payer, size: Size, holds: list[Hold]) -> 
 def open_quota(part: Part, rule: str, zone: str, slot_ns: int, units: int) -> None:
     """Note what the quota's next usage is priced by."""
     quota = part.quota
+    quota.free = not rule
     # Time quotas keep one context per measurement: their switches are inside the timeline.
     if part.service.unit is SECONDS and quota.rule:
         if zone == quota.zone:

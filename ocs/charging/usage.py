@@ -6,7 +6,6 @@ Called by serving for each service of an update, a termination or a late report.
 from __future__ import annotations
 
 from ocs.amounts import AMOUNT_MAX_MICRO, INT64_MAX, OCTETS, SECONDS
-from ocs.catalog.model import PRICED
 from ocs.charging import parking, pools
 from ocs.charging.contexts import cost_in_context, find_context, price_context, units_of
 from ocs.charging.decision import NS_PER_SECOND, Decision, Part
@@ -111,7 +110,7 @@ def _notice_other_units(decision: Decision, part: Part) -> None:
     A dimension that was granted as a limit costs nothing (M-015).
     """
     service, quota = part.service, part.quota
-    if quota.limited or part.mode is not PRICED or any(
+    if quota.limited or not part.charges or any(
         units_of(used.units, service.unit) is not None or used.units.money_micro is not None
         for used in part.asked.used
     ):
@@ -126,7 +125,7 @@ def _debit_units(
     decision: Decision, part: Part, units: int, line: ChargedLine, *, after: bool
 ) -> None:
     line.used += units
-    if part.mode is not PRICED:
+    if not part.charges:
         return
     quota, seconds = part.quota, part.service.unit is SECONDS
     if seconds and not quota.started_ns:
