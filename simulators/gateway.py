@@ -14,18 +14,22 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from protocol.answers import Origin, error_answer
+from protocol.base import CapabilitiesExchangeAnswer
 from protocol.codec import FLAG_RETRANSMIT, Header
 from protocol.credit_control import CreditControlAnswer
 from protocol.credit_control_reader import read_cca
 from protocol.errors import ProtocolError
 from protocol.peer import PeerClosed, PeerRecovered, PeerSettings
+from protocol.peer_settings import Caller, PeerDecision
 from protocol.session_commands import (
     SessionAnswer,
     SessionCommand,
     read_session_request,
     write_session_answer,
 )
+from protocol.tls import Credentials
 from protocol.transport import DiameterFactory, DiameterProtocol, connect
+from protocol.transport_tls import secured
 from simulators.report import Measurements, Report, make_report
 from simulators.scenario import Scenario
 from simulators.schedule import Due, Lane, Schedule
@@ -77,8 +81,18 @@ class GatewayConnection:
         self._origin = Origin(lane.origin_host, gateway.origin_realm, simulation.unix_seconds)
         self._envelope = self._envelope_to("")
         self._factory = DiameterFactory(
-            simulation.reactor, self._settings, self, role="initiator"
+            simulation.reactor,
+            self._settings,
+            self,
+            role="initiator",
+            answer_policy=_believes,
         )
+        self._outside: Any = self._factory
+        credentials = simulation.credentials
+        if credentials is not None:
+            self._outside = secured(
+                simulation.reactor, self._factory, lambda: credentials.context, is_client=True
+            )
         self._conn: DiameterProtocol | None = None
         self._waiting: dict[int, _Waiting] = {}
         self._resend: list[_Waiting] = []
@@ -101,7 +115,7 @@ class GatewayConnection:
         """Connect, again and again until the simulation stops."""
         if self._simulation.stopping:
             return
-        attempt = connect(self._simulation.reactor, self._factory, *self._address)
+        attempt = connect(self._simulation.reactor, self._outside, *self._address)
         attempt.addErrback(self._call_failed)
 
     def _call_failed(self, failure: Any) -> None:
@@ -282,8 +296,19 @@ class GatewayConnection:
         self._simulation.pump_soon()
 
 
+def _believes(answer: CapabilitiesExchangeAnswer, caller: Caller) -> PeerDecision:
+    """A server that shows a certificate must show that of the host it says it is."""
+    certificate = caller.certificate
+    known = certificate is None or certificate.is_for(answer.origin_host)
+    reason = f"the certificate of {answer.origin_host} is that of somebody else"
+    return PeerDecision(accept=known, reason="" if known else reason)
+
+
 class Simulation:
-    """One run of a scenario against the server at host and port, on the given reactor."""
+    """One run of a scenario against the server at host and port, on the given reactor.
+
+    With `credentials` all its gateways speak TLS and show the same certificate.
+    """
 
     def __init__(
         self,
@@ -292,9 +317,11 @@ class Simulation:
         host: str,
         port: int,
         progress: Progress | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         self.reactor = reactor
         self.scenario = scenario
+        self.credentials = credentials
         self.unix_seconds = int(time.time())
         self.measured = Measurements()
         self.schedule = Schedule(scenario, self.unix_seconds, self.measured.tally)
@@ -412,7 +439,11 @@ class Simulation:
 
 
 def run_scenario(
-    scenario: Scenario, host: str, port: int, progress: Progress | None = None
+    scenario: Scenario,
+    host: str,
+    port: int,
+    progress: Progress | None = None,
+    credentials: Credentials | None = None,
 ) -> Report:
     """Run a scenario to its end on a reactor of this process, which can do so only once.
 
@@ -424,7 +455,7 @@ def run_scenario(
     from twisted.internet import reactor as installed  # noqa: PLC0415
 
     reactor: Any = installed
-    simulation = Simulation(reactor, scenario, host, port, progress)
+    simulation = Simulation(reactor, scenario, host, port, progress, credentials)
     reports: list[Report] = []
 
     def finished(report: Report) -> None:

@@ -11,18 +11,30 @@ import click
 from config import config_path
 from ocs.cli.command import Run, ocs_command
 from ocs.cli.output import console, print_json
-from ocs.errors import DocumentError, FaultError, NotFoundError, Problem, RefusedError
+from ocs.errors import (
+    DocumentError,
+    FaultError,
+    NotFoundError,
+    Problem,
+    RefusedError,
+    UsageError,
+)
 
+_PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
 _EXAMPLE = """ocs simulate demo --host 127.0.0.1 --port 3868 --duration 20
-ocs simulate my-scenario.yaml --seed 7 --report result.json"""
+ocs simulate my-scenario.yaml --seed 7 --report result.json
+ocs simulate demo --tls-certificate pgws.pem --tls-key pgws.key --tls-trusted authority.pem"""
 
 
 @ocs_command("simulate", example=_EXAMPLE)
 @click.argument("scenario", metavar="SCENARIO")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where the server is.")
 @click.option(
-    "--port", default=3868, show_default=True, type=click.IntRange(1, 65535), help="Its port."
+    "--port", type=click.IntRange(1, 65535), help="Its port; else 3868, or 5868 with TLS."
 )
+@click.option("--tls-certificate", type=_PEM, help="Certificate of the gateways: speak TLS.")
+@click.option("--tls-key", type=_PEM, help="Its private key.")
+@click.option("--tls-trusted", type=_PEM, help="Authorities whose servers are believed.")
 @click.option(
     "--duration", type=click.FloatRange(min=0, min_open=True), help="Seconds; else the scenario's."
 )
@@ -37,18 +49,21 @@ def simulate(
     run: Run,
     scenario: str,
     host: str,
-    port: int,
+    port: int | None,
     duration: float | None,
     seed: int | None,
     report_file: Path | None,
+    **tls: Path | None,
 ) -> int:
     """Run SCENARIO, a YAML file or one of demo, soak, lab, load, against a server, and report.
 
-    Exit code 0 means that traffic flowed and every answer kept the rules.
+    Exit code 0 means that traffic flowed and every answer kept the rules. The certificate for TLS
+    must be for every gateway of the scenario.
     """
     from simulators.report import Measurements, progress_line
 
     chosen = _read(scenario, duration, seed)
+    server = Server(host, port, _credentials(chosen, tls))
     target = console(stderr=True)
     before: dict[str, Any] = {}
     spoken = -1.0
@@ -59,7 +74,7 @@ def simulate(
             spoken = seconds
             target.print(progress_line(measured, seconds, before))
 
-    report = _run(chosen, host, port, progress)
+    report = _run(chosen, server, progress)
     document = json.loads(report.as_json())
     if report_file is not None:
         report_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
@@ -98,11 +113,38 @@ def _read(name: str, duration: float | None, seed: int | None) -> Any:
     return chosen if seed is None else chosen.model_copy(update={"seed": seed})
 
 
-def _run(chosen: Any, host: str, port: int, progress: Callable[[Any, float], None]) -> Any:
+class Server:
+    """Where the server is and how it is spoken to."""
+
+    def __init__(self, host: str, port: int | None, credentials: Any) -> None:
+        self.host = host
+        self.port = port or (3868 if credentials is None else 5868)
+        self.credentials = credentials
+
+
+def _credentials(chosen: Any, tls: dict[str, Path | None]) -> Any:
+    """What the gateways speak TLS with; None when they do not."""
+    certificate, key, trusted = (tls[f"tls_{name}"] for name in ("certificate", "key", "trusted"))
+    if certificate is None and key is None and trusted is None:
+        return None
+    if certificate is None or key is None or trusted is None:
+        raise UsageError("TLS needs --tls-certificate, --tls-key and --tls-trusted, all three")
+    if chosen.mode != "subscribers":
+        raise UsageError(f"{chosen.name} is prepared load, which does not speak TLS")
+    from protocol.tls import CredentialsError, TlsFiles, load
+
+    try:
+        return load(TlsFiles(certificate, key, trusted))
+    except CredentialsError as error:
+        raise RefusedError(str(error)) from None
+
+
+def _run(chosen: Any, server: Server, progress: Callable[[Any, float], None]) -> Any:
+    host, port = server.host, server.port
     if chosen.mode == "subscribers":
         from simulators.gateway import run_scenario
 
-        return run_scenario(chosen, host, port, progress)
+        return run_scenario(chosen, host, port, progress, server.credentials)
     from simulators.prepared import PeerRefusedError, run_prepared
 
     try:

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 import pytest
 
 from protocol.credit_control import FinalUnitIndication, MultipleServices, ServiceUnits
+from tests.support.certificates import Authority
 from tests.support.responder import Responder, answer_to, grant_all
 
 SCENARIO = """\
@@ -28,13 +29,13 @@ services:
 """
 
 
-def simulate(tmp_path, text, answerer=grant_all, expect=0):
+def simulate(tmp_path, text, answerer=grant_all, expect=0, *options: str, tls=None):
     path = tmp_path / "scenario.yaml"
     path.write_text(text)
-    with Responder(answerer) as responder:
+    with Responder(answerer, tls) as responder:
         done = subprocess.run(
             [sys.executable, "-m", "ocs.cli.main", "simulate", path, "--json",
-             "--port", str(responder.port)],
+             "--port", str(responder.port), *options],
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
     assert done.returncode == expect, done.stdout + done.stderr
@@ -172,3 +173,62 @@ def test_a_bad_scenario_is_refused_with_its_lines(tmp_path):
     )  # fmt: skip
     assert done.returncode == 1
     assert f"{path}:4:8: should be a valid integer (load.concurrency)" in done.stderr
+
+
+def tls_options(authority, identity):
+    return (
+        *("--tls-certificate", str(identity.certificate_file)),
+        *("--tls-key", str(identity.key_file)),
+        *("--tls-trusted", str(authority.trusted_file)),
+    )
+
+
+@pytest.mark.rule("B-002")
+def test_gateways_speak_tls_with_a_certificate_for_all_of_them(tmp_path):
+    authority = Authority(tmp_path / "authority")
+    server = authority.server(authority.issue("responder.ocs.example"))
+    options = tls_options(authority, authority.issue("*.net.example", folder="gateways"))
+    report, responder = simulate(tmp_path, SCENARIO, grant_all, 0, *options, tls=server)
+    assert report["ok"]
+    assert report["result_codes"] == {"2001": report["answers"]}
+    assert report["requests"] == len(responder.requests) > 12
+
+
+@pytest.mark.rule("B-002")
+def test_gateways_do_not_talk_to_a_server_with_the_certificate_of_another(tmp_path):
+    authority = Authority(tmp_path / "authority")
+    server = authority.server(authority.issue("other.ocs.example"))
+    options = tls_options(authority, authority.issue("*.net.example", folder="gateways"))
+    report, responder = simulate(tmp_path, SCENARIO, grant_all, 1, *options, tls=server)
+    assert "responder.ocs.example is that of somebody else" in str(report["problems"])
+    assert responder.requests == []
+
+
+@pytest.mark.parametrize(
+    "options,words",
+    [
+        (("--tls-key", "KEY"), "all three"),
+        (
+            ("--tls-key", "OTHER", "--tls-certificate", "CERTIFICATE", "--tls-trusted", "TRUSTED"),
+            "is not the key of the first certificate",
+        ),
+    ],
+)
+def test_certificates_that_cannot_be_used_are_said_before_anything_is_called(
+    tmp_path, options, words
+):
+    authority = Authority(tmp_path / "authority")
+    own, other = authority.issue("a.example"), authority.issue("b.example")
+    files = {
+        "KEY": own.key_file,
+        "OTHER": other.key_file,
+        "CERTIFICATE": own.certificate_file,
+        "TRUSTED": authority.trusted_file,
+    }
+    arguments = [str(files.get(one, one)) for one in ("simulate", "demo", *options)]
+    done = subprocess.run(
+        [sys.executable, "-m", "ocs.cli.main", *arguments],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode in {1, 2}
+    assert words in " ".join(done.stderr.split())

@@ -137,6 +137,14 @@ class Authority:
         """Return what a side of TLS with this identity loads; it trusts this authority."""
         return TlsFiles(identity.certificate_file, identity.key_file, self.trusted_file)
 
+    def server(self, identity: Identity) -> ssl.SSLContext:
+        """Return a server's context: it wants certificates of this authority."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_verify_locations(self.trusted_file)
+        context.load_cert_chain(identity.certificate_file, identity.key_file)
+        context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
     def client(self, identity: Identity | None) -> ssl.SSLContext:
         """Return a client's context: it trusts this authority and shows ``identity``, if any."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -5,6 +5,7 @@ to lose answers or connections. It shares no code with the server under developm
 """
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -90,7 +91,10 @@ def final(action: int, validity: int | None = None) -> MultipleServices:
 class Responder:
     """Listens on a free loopback port while used in a `with` statement."""
 
-    def __init__(self, answerer: Answerer = grant_all) -> None:
+    def __init__(
+        self, answerer: Answerer = grant_all, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._tls = tls
         self.requests: list[tuple[Header, CreditControlRequest]] = []
         self.most_outstanding = 0
         self._answerer = answerer
@@ -156,6 +160,11 @@ class Responder:
             jitter=lambda: 0.0,
             end_to_end_ids=EndToEndIds(1, 1),
         )
+        if self._tls is not None:
+            try:
+                accepted = self._tls.wrap_socket(accepted, server_side=True)
+            except OSError:
+                return
         with accepted:
             while not connection.wants_close:
                 try:
