@@ -47,14 +47,14 @@ demo: $(RUN_READY) ## Show calls, data sessions and SMS being charged, for about
 
 test: lint ## Run lint and then every test, with a PostgreSQL of its own
 	@echo "== test: all of tests/, in $(JOBS) processes"
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup --results $(RESULTS) $(ARGS)
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup --results=$(RESULTS) $(ARGS)
 
 conformance: $(DEV_READY) ## Make docs/conformance.md: which rules the tests prove, which are open
 	@echo "== conformance: what the tests prove"
 	conformance="$(BIN)/python -m tests.support.conformance $(RESULTS)"
 	if ! $$conformance --check; then
 		echo "so all tests are run, in $(JOBS) processes"
-		$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup --results $(RESULTS) \
+		$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup --results=$(RESULTS) \
 			--deselect tests/test_conformance.py::test_the_page_is_up_to_date || true
 	fi
 	$$conformance

@@ -112,7 +112,7 @@ _TGPP_OPTIONAL = frozenset({6, 7, 628, 650, 1034, 1040, 1041, 1046, 1047, 1048, 
 _TGPP_CHARGING_RANGES = (
     range(823, 900),
     range(1201, 1291),
-    range(2000, 2067),
+    range(2000, 2068),
     range(2101, 2119),
     range(2301, 2325),
     range(3400, 3465),

@@ -54,7 +54,7 @@ def run(
     def run(*arguments: str) -> dict[str, Row]:
         pytester.makepyfile(test_it=IN_EACH_WAY)
         written = pytester.path / "made" / "results.json"
-        pytester.runpytest_subprocess(*plugins, *QUIET, "--results", str(written), *arguments)
+        pytester.runpytest_subprocess(*plugins, *QUIET, f"--results={written}", *arguments)
         return {row.id: row for row in rows(Results.read(written)) if row.tests}
 
     return run

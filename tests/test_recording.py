@@ -41,6 +41,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
     return run
 
 
+@pytest.mark.rule("B-162")
 @pytest.mark.interop
 @pytest.mark.parametrize("processes", [(), ("-n", "2")], ids=["one", "two"])
 def test_a_wrong_message_of_the_server_fails_the_run(needs_tshark, run, processes):

@@ -60,7 +60,7 @@ def vendor_cut_short(message: bytes) -> bytes:
     )
 
 
-@pytest.mark.rule("T092", "T094")
+@pytest.mark.rule("R-5001", "T092", "T094")
 @pytest.mark.parametrize(
     "edit,failed",
     [
@@ -133,7 +133,7 @@ def test_T097_T098_T100_T101_lengths_that_cannot_be(world, gy, edit, failed):
     assert avp.raw == failed
 
 
-@pytest.mark.rule("T103")
+@pytest.mark.rule("C-105", "T103")
 @pytest.mark.parametrize("kind", [0, 5])
 def test_T103_request_types_that_are_none(world, gy, kind):
     wrong = encode_i32(416, kind)
@@ -142,7 +142,7 @@ def test_T103_request_types_that_are_none(world, gy, kind):
     assert [avp.raw for avp in answer.failed] == [wrong]
 
 
-@pytest.mark.rule("T104", "T106", "T107", "T109")
+@pytest.mark.rule("C-112", "C-114", "C-115", "R-5005", "T104", "T106", "T107", "T109")
 @pytest.mark.parametrize(
     "code,group",
     [
@@ -160,7 +160,7 @@ def test_T104_T106_T107_T109_what_every_request_must_have(world, gy, code, group
     assert answer.one(279).raw == group
 
 
-@pytest.mark.rule("T110")
+@pytest.mark.rule("R-5009", "T110")
 def test_T110_the_second_of_two(world, gy):
     second = encode_i32(416, 2)
     answer = gy.peer.ask_for(with_more(opening(gy), second))
@@ -188,7 +188,7 @@ def test_T112_T113_identities_that_cannot_be_read(world, gy, members, code, fail
     assert pad(avp.raw) in {failed, encode_grouped(443, members)}
 
 
-@pytest.mark.rule("T115")
+@pytest.mark.rule("C-129", "T115")
 def test_T115_granted_units_in_a_request(world, gy):
     granted = encode_grouped(431, encode_u64(421, 1))
     answer = gy.peer.ask_for(with_more(opening(gy), granted))

@@ -31,7 +31,7 @@ def test_T025_what_a_cea_says(peer):
     assert int.from_bytes(answer.one(278).payload, "big") > 0
 
 
-@pytest.mark.rule("T026", "T028", "T029", "T043")
+@pytest.mark.rule("G-106", "T026", "T028", "T029", "T043")
 @pytest.mark.parametrize(
     "said",
     [
@@ -60,13 +60,13 @@ def test_T026_T028_T029_T043_capabilities_that_are_enough(world, peer, a1, said)
     assert Dialogue(peer, a1).initial(mscc(100, {})).code == 2001
 
 
-@pytest.mark.rule("T031")
+@pytest.mark.rule("B-122", "R-5010", "T031")
 def test_T031_no_common_application(peer):
     answer = peer.refused(peer.capabilities(auth_application_ids=()))
     assert answer.code == 5010 and not answer.header.is_error
 
 
-@pytest.mark.rule("T032")
+@pytest.mark.rule("B-122", "R-3010", "T032")
 def test_T032_an_unknown_peer(world):
     with world.connect("x.evil.example") as peer:
         answer = peer.refused(peer.capabilities())
@@ -81,7 +81,7 @@ def _application_without_id(message: bytes) -> bytes:
     return with_other(message, 258, encode_avp(260, encode_u32(266, 10415)))
 
 
-@pytest.mark.rule("T034", "T035", "T037", "T038", "T040")
+@pytest.mark.rule("B-122", "T034", "T035", "T037", "T038", "T040")
 @pytest.mark.parametrize(
     "edit,code,failed",
     [
@@ -106,7 +106,7 @@ def test_T041_an_unknown_avp_that_is_not_mandatory(peer):
     assert peer.ask_for(with_more(peer.capabilities(), unknown)).code == 2001
 
 
-@pytest.mark.rule("T044")
+@pytest.mark.rule("B-127", "T044")
 def test_T044_names_are_compared_without_case(world, a1):
     with world.connect("PGW1.Net.Example") as peer:
         assert peer.ask_for(peer.capabilities()).code == 2001

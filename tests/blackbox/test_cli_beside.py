@@ -34,6 +34,7 @@ def test_a_top_up_in_the_middle_of_a_session(world, p1):
     world.check_money(poor, "5.03", "0.50")
 
 
+@pytest.mark.rule("S-06")
 def test_blocking_in_the_middle_of_a_session(world, gy, a1):
     gy.initial(mscc(100, {}))
     ocs(world, "subscriber", "block", f"msisdn:{a1.msisdn}", "--reason", "lost the telephone")

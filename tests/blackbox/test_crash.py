@@ -31,7 +31,7 @@ def new_world(request, tmp_path):
     return make
 
 
-@pytest.mark.rule("T167")
+@pytest.mark.rule("C-133", "C-139", "C-182", "T167")
 def test_T167_what_clients_do_when_we_are_gone(tmp_path):
     charging = {
         "cc_session_failover": "supported",
@@ -48,7 +48,7 @@ def test_T167_what_clients_do_when_we_are_gone(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.rule("T187")
+@pytest.mark.rule("B-144", "T187")
 def test_T187_a_kill_before_and_one_after_the_commit(new_world):
     with new_world() as world:
         account = world.account()
@@ -73,7 +73,7 @@ def test_T187_a_kill_before_and_one_after_the_commit(new_world):
 
 
 @pytest.mark.slow
-@pytest.mark.rule("T188", "B-049")
+@pytest.mark.rule("B-049", "C-102", "T188")
 def test_T188_a_restart_keeps_a_thousand_sessions(new_world):
     with new_world() as world:
         accounts = [world.account() for _ in range(ACCOUNTS)]
@@ -105,7 +105,7 @@ def ask_all(peer, messages) -> None:
             assert isinstance(answer.granted, ServiceUnits)
 
 
-@pytest.mark.rule("T190", "D20")
+@pytest.mark.rule("D20", "R-3004", "T190")
 def test_T190_what_is_not_decided_in_time_is_not_done(new_world):
     with new_world(answer_within_ms=300) as world:
         waiting, queued = world.account(), world.account()

@@ -18,7 +18,7 @@ def send_and_know(peer: Peer, message: bytes) -> None:
     peer.ask_for(watchdog.write(*peer.ids()))
 
 
-@pytest.mark.rule("T169")
+@pytest.mark.rule("B-141", "T169")
 def test_T169_a_repeated_opening(world, gy, a1):
     first = gy.message(INITIAL, mscc(100, {}))
     answer = gy.peer.ask_for(first)
@@ -28,7 +28,7 @@ def test_T169_a_repeated_opening(world, gy, a1):
     world.check_money(a1, "10.00", "0.50")
 
 
-@pytest.mark.rule("T170", "T172", "G22")
+@pytest.mark.rule("B-141", "B-142", "G22", "T170", "T172")
 @pytest.mark.parametrize("end_to_end", [None, 0x777777], ids=["T170", "T172"])
 def test_T170_T172_a_repeated_report_is_debited_once(world, gy, a1, end_to_end):
     gy.initial(mscc(100, {}))
@@ -40,7 +40,7 @@ def test_T170_T172_a_repeated_report_is_debited_once(world, gy, a1, end_to_end):
     world.check_money(a1, "9.50", "0.50")
 
 
-@pytest.mark.rule("T173")
+@pytest.mark.rule("B-142", "B-145", "T173")
 def test_T173_a_copy_by_another_way_while_the_first_is_in_work(world, gy, a1, p2):
     gy.initial(mscc(100, {}))
     report = gy.message(UPDATE, mscc(100, {}, {"total": 10 * MB}))
@@ -99,7 +99,7 @@ def test_T179_a_report_long_after_the_end(world, gy, a1):
     assert (orphan["units"], orphan["amount_micro"]) == (MB, 50_000)
 
 
-@pytest.mark.rule("T181")
+@pytest.mark.rule("B-146", "T181")
 def test_T181_the_copy_comes_before_the_original(world, gy, a1):
     gy.initial(mscc(100, {}))
     report = gy.message(UPDATE, mscc(100, {}, {"total": MB}))
@@ -110,7 +110,7 @@ def test_T181_the_copy_comes_before_the_original(world, gy, a1):
     world.check_money(a1, "9.95", "0.50")
 
 
-@pytest.mark.rule("T182")
+@pytest.mark.rule("S-11", "T182")
 def test_T182_an_open_session_cannot_be_opened(world, gy, a1):
     gy.initial(mscc(100, {}))
     assert gy.initial(mscc(100, {"total": MB}), number=5).code == 5012
@@ -120,6 +120,7 @@ def test_T182_an_open_session_cannot_be_opened(world, gy, a1):
     world.check_money(a1, "9.95", "0.50")
 
 
+@pytest.mark.rule("B-143")
 def test_the_same_number_with_other_content_moves_nothing(world, gy, a1):
     """Some clients number every request alike: the second is no repetition of the first."""
     gy.initial(mscc(100, {}))

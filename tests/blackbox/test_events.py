@@ -22,7 +22,7 @@ def worth(money) -> Fraction:
     return Fraction(money.value_digits) * Fraction(10) ** int(money.exponent)
 
 
-@pytest.mark.rule("T208")
+@pytest.mark.rule("C-151", "G-101", "G-105", "S-03", "T208")
 @pytest.mark.parametrize("in_services", [True, False], ids=["T207", "T208"])
 def test_T208_a_message_is_debited_at_once(world, sms, a1, in_services):
     if in_services:
@@ -38,7 +38,7 @@ def test_T208_a_message_is_debited_at_once(world, sms, a1, in_services):
     assert world.session_state(sms.session_id) == ""
 
 
-@pytest.mark.rule("T209", "G25")
+@pytest.mark.rule("C-151", "G25", "G-104", "T209")
 def test_T209_an_amount_is_debited(world, sms, a1):
     answer = sms.event(DEBIT, mscc(1, {"money": (125, -2, EUR)}))
     money = answer.granted.money
@@ -46,13 +46,13 @@ def test_T209_an_amount_is_debited(world, sms, a1):
     world.check_money(a1, "8.75", "0")
 
 
-@pytest.mark.rule("T211")
+@pytest.mark.rule("S-04", "T211")
 def test_T211_an_event_of_nobody(sms):
     nobody = [SubscriptionId(0, "19990000")]
     assert sms.event(DEBIT, mscc(1, {"events": 1}), subscription_ids=nobody).code == 5030
 
 
-@pytest.mark.rule("T212")
+@pytest.mark.rule("C-121", "T212")
 def test_T212_an_event_without_its_action(world, sms, a1):
     answer = sms.event(None, mscc(1, {"events": 1}))
     assert answer.code == 5005
@@ -67,7 +67,7 @@ def test_an_action_that_is_none(world, sms, a1):
     world.check_money(a1, "10.00", "0")
 
 
-@pytest.mark.rule("T214", "T215", "G18")
+@pytest.mark.rule("C-152", "G18", "G-128", "T214", "T215")
 @pytest.mark.parametrize("in_services", [True, False])
 def test_T214_T215_a_debit_is_refunded_once(world, p1, a1, in_services):
     answer = Dialogue(p1, a1, SMS).event(DEBIT, mscc(1, {"events": 1}))
@@ -90,7 +90,7 @@ def test_T214_T215_a_debit_is_refunded_once(world, p1, a1, in_services):
     assert [line["amount"] for line in world.ledger(a1)] == [-70_000, 70_000]
 
 
-@pytest.mark.rule("T217")
+@pytest.mark.rule("C-152", "T217")
 @pytest.mark.parametrize("token", [b"nobody-knows", b"\x00\xff", b"0" * 32 + b".0"])
 def test_T217_a_refund_of_nothing(world, sms, a1, token):
     service = mscc(1, {"events": 1})
@@ -99,7 +99,7 @@ def test_T217_a_refund_of_nothing(world, sms, a1, token):
     world.check_money(a1, "10.00", "0")
 
 
-@pytest.mark.rule("T218", "T220")
+@pytest.mark.rule("C-138", "C-153", "T218", "T220")
 def test_T218_T220_a_balance_is_checked(world, p1, sms, a1):
     answer = sms.event(CHECK, mscc(1, {"events": 1}))
     assert (answer.code, answer.cca.check_balance_result) == (2001, ENOUGH)
@@ -113,7 +113,7 @@ def test_T218_T220_a_balance_is_checked(world, p1, sms, a1):
     world.check_money(a7, "1.00", "0.80")
 
 
-@pytest.mark.rule("T221")
+@pytest.mark.rule("C-137", "C-154", "C-184", "T221")
 def test_T221_a_price_is_told_to_an_empty_account(world, p1):
     a3 = world.account("A3")
     answer = Dialogue(p1, a3, SMS).event(PRICE, mscc(1, {"events": 3}))
@@ -125,7 +125,7 @@ def test_T221_a_price_is_told_to_an_empty_account(world, p1):
     world.check_money(a3, "0", "0")
 
 
-@pytest.mark.rule("T223")
+@pytest.mark.rule("C-105", "C-155", "T223")
 def test_T223_an_event_leaves_no_session(world, sms, a1):
     assert sms.event(DEBIT, mscc(1, {"events": 1})).code == 2001
     assert sms.update(mscc(1, used={"events": 1})).code == 5002
@@ -150,7 +150,7 @@ def test_T224_a_message_to_three(world, sms, a1):
     world.check_money(a1, "9.79", "0")
 
 
-@pytest.mark.rule("T226")
+@pytest.mark.rule("C-185", "R-4010", "S-04", "T226")
 def test_T226_a_blocked_account(world, p1):
     a4 = world.account("A4")
     assert Dialogue(p1, a4, SMS).event(DEBIT, mscc(1, {"events": 1})).code == 4010
@@ -160,7 +160,7 @@ def test_T226_a_blocked_account(world, p1):
     world.check_money(a4, "10.00", "0")
 
 
-@pytest.mark.rule("G17")
+@pytest.mark.rule("C-151", "G17")
 def test_G17_an_event_is_paid_in_full_or_not_at_all(world, p1):
     account = world.account("A2")
     assert Dialogue(p1, account, SMS).event(DEBIT, mscc(1, {"events": 4})).code == 4012

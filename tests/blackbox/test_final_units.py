@@ -167,7 +167,7 @@ def test_G14_a_credit_limit(world, p1, last, balance):
     assert Dialogue(p1, a5).initial(mscc(100, {})).service.result_code == 4012
 
 
-@pytest.mark.rule("G19")
+@pytest.mark.rule("G19", "G-104")
 def test_G19_money_that_the_client_rates_itself(world, gy, a1):
     answer = gy.initial(mscc(100, {"money": (125, -2, EUR)}))
     money = answer.granted.money

@@ -132,6 +132,7 @@ def test_magma_asks_for_authorization_only(world, feg, a1):
     world.check_money(a1, "10.00", "0")
 
 
+@pytest.mark.rule("C-105")
 def test_magma_ends_what_never_began(world, feg, a1):
     message = shapes.magma_termination(
         magma_session(a1), imsi=a1.imsi, msisdn=a1.msisdn, rating_groups=(100,)

@@ -49,7 +49,7 @@ def assert_served(world, gy, answer):
     world.check_money(gy.subscriber, "10.00", "0.50")
 
 
-@pytest.mark.rule("T064", "T065", "T070")
+@pytest.mark.rule("R-3002", "R-3003", "R-3005", "T064", "T065", "T070")
 @pytest.mark.parametrize(
     "changes,code",
     [
@@ -64,26 +64,26 @@ def test_T064_T065_T070_requests_that_are_not_for_us(world, gy, changes, code):
     assert_refused(world, gy, answer, code)
 
 
-@pytest.mark.rule("T067")
+@pytest.mark.rule("C-116", "T067")
 def test_T067_our_name_goes_before_a_foreign_realm(world, gy):
     answer = ask(gy, destination_host=OCS_HOST, destination_realm="other.example")
     assert_served(world, gy, answer)
 
 
-@pytest.mark.rule("T068")
+@pytest.mark.rule("C-112", "T068")
 def test_T068_a_request_without_a_destination(world, gy):
     answer = ask(gy, destination_realm=None)
     assert_refused(world, gy, answer, 5005)
     assert [(avp.code, avp.payload) for avp in answer.failed] == [(283, b"")]
 
 
-@pytest.mark.rule("T071")
+@pytest.mark.rule("C-126", "T071")
 def test_T071_a_request_that_was_routed(world, gy):
     answer = ask(gy, route_records=["pgw9.net.example", "dra1.net.example"])
     assert_served(world, gy, answer)
 
 
-@pytest.mark.rule("T073", "T074")
+@pytest.mark.rule("R-3001", "T073", "T074")
 @pytest.mark.parametrize("command,application", [(265, 4), (300, 0)], ids=["T073", "T074"])
 def test_T073_T074_commands_that_nobody_knows(world, gy, command, application):
     avps = b"".join(padded(avp.raw) for avp in avps_in(gy.message(1)))
@@ -94,7 +94,7 @@ def test_T073_T074_commands_that_nobody_knows(world, gy, command, application):
     assert world.session_state(gy.session_id) == ""
 
 
-@pytest.mark.rule("B-021", "T076")
+@pytest.mark.rule("B-021", "R-3008", "T076")
 def test_T076_an_error_flag_in_a_request(world, gy):
     answer = ask(gy, with_flags(gy.message(1, mscc(100, {})), 0xE0))
     assert answer.header.is_error
@@ -125,7 +125,7 @@ def test_T080_identifiers_at_their_ends(world, gy):
     assert_served(world, gy, answer)
 
 
-@pytest.mark.rule("T082")
+@pytest.mark.rule("C-126", "C-142", "T082")
 def test_T082_proxies_find_their_state_again(world, gy):
     answer = ask(gy, proxy_infos=b"".join(PROXIES))
     assert proxies_of(answer) == PROXIES
@@ -148,7 +148,7 @@ def test_T083_proxies_find_their_state_in_refusals(world, gy, changes, missing, 
     assert_refused(world, gy, answer, code)
 
 
-@pytest.mark.rule("T085")
+@pytest.mark.rule("C-111", "T085")
 def test_T085_the_session_id_may_come_last(world, gy):
     message = gy.message(1, mscc(100, {}))
     session_id = next(avp.raw for avp in avps_in(message) if avp.code == 263)

@@ -36,7 +36,7 @@ def abort(world, gy):
 # ------------------------------------------------------------------------------- triggers
 
 
-@pytest.mark.rule("T227", "B-022", "B-027")
+@pytest.mark.rule("B-022", "B-027", "B-151", "T227")
 def test_T227_an_operator_asks_for_a_report(world, gy, a1):
     gy.initial(mscc(100, {}))
     command(world.server.url, "session", "reauth", gy.session_id)
@@ -58,7 +58,7 @@ def test_T227_an_operator_asks_for_a_report(world, gy, a1):
     world.check_money(a1, "9.85", "0.50")
 
 
-@pytest.mark.rule("T206", "D17", "C-048")
+@pytest.mark.rule("C-048", "D17", "R-2002", "T206")
 def test_T206_a_top_up_lifts_a_redirection(world, p1):
     poor = world.account("A9")
     gy = Dialogue(p1, poor)
@@ -152,7 +152,7 @@ def test_T229_a_client_that_is_reporting_already(world, gy):
     assert row_of(world, gy.session_id)["attempts"] == 1
 
 
-@pytest.mark.rule("T230")
+@pytest.mark.rule("S-12", "T230")
 def test_T230_a_client_that_does_not_know_the_session(world, gy, a1):
     gy.initial(mscc(100, {}))
     reauth(world, gy)
@@ -193,7 +193,7 @@ def test_T232_what_could_not_be_delivered_is_tried_again(world, gy):
     until_state(world, gy.session_id, "done")
 
 
-@pytest.mark.rule("T233")
+@pytest.mark.rule("B-151", "T233")
 def test_T233_one_rating_group(world, gy):
     gy.initial(mscc(100, {}), mscc(200, {}))
     reauth(world, gy, rating_group=100, service_identifier=5)
@@ -216,7 +216,7 @@ def test_T233_one_sub_session(world, gy, a1):
 # ----------------------------------------------------------------------------------- ways
 
 
-@pytest.mark.rule("T235", "B-048")
+@pytest.mark.rule("B-048", "B-152", "T235")
 def test_T235_a_client_behind_an_agent(world, p2, a1):
     gy = Dialogue(p2, a1)
     gy.initial(mscc(100, {}), origin_host=P9)
@@ -230,7 +230,7 @@ def test_T235_a_client_behind_an_agent(world, p2, a1):
     until_state(world, gy.session_id, "done")
 
 
-@pytest.mark.rule("T236", "B-010")
+@pytest.mark.rule("B-010", "B-155", "T236")
 def test_T236_a_client_that_is_away(world, a1):
     with world.peer() as p1:
         gy = Dialogue(p1, a1)
@@ -248,7 +248,7 @@ def test_T236_a_client_that_is_away(world, a1):
         gy.terminate()
 
 
-@pytest.mark.rule("T232", "B-061")
+@pytest.mark.rule("B-061", "B-126", "T232")
 def test_a_connection_lost_before_the_answer_is_gone_round(world, p2, a1):
     """By the agent, with the T flag and the End-to-End id of the first sending."""
     with world.peer() as p1:
@@ -267,7 +267,7 @@ def test_a_connection_lost_before_the_answer_is_gone_round(world, p2, a1):
 # ---------------------------------------------------------------------------------- aborts
 
 
-@pytest.mark.rule("T238")
+@pytest.mark.rule("S-12", "T238")
 def test_T238_an_abort_of_what_the_client_does_not_know(world, gy, a1):
     gy.initial(mscc(100, {}))
     command(world.server.url, "session", "abort", gy.session_id, "--reason", "fraud")
@@ -293,7 +293,7 @@ def test_T239_an_abort_that_is_refused(world, gy, a1):
 # ------------------------------------------------------------------------------------- STR
 
 
-@pytest.mark.rule("T241")
+@pytest.mark.rule("B-154", "S-13", "T241")
 def test_T241_a_session_ended_by_str(world, gy, a1):
     gy.initial(mscc(100, {}), mscc(200, {}))
     assert [terminate(gy.peer, gy.session_id).code for _ in range(2)] == [2001, 2001]
@@ -315,7 +315,7 @@ def test_T241_an_str_ends_the_sub_sessions(world, gy, a1):
     assert states == {"closed"}
 
 
-@pytest.mark.rule("T242")
+@pytest.mark.rule("B-154", "T242")
 def test_T242_an_str_of_nobodys_session(world, p1):
     assert terminate(p1, "pgw1.net.example;nobody;1").code == 5002
 

@@ -9,7 +9,7 @@ from tests.support.blackbox_client import IMS, USD, Dialogue, mscc, with_more, w
 GRANT = 10_000_000
 
 
-@pytest.mark.rule("T124")
+@pytest.mark.rule("C-161", "G-104", "S-01", "T124")
 def test_T124_a_grant_of_what_was_asked(world, gy, a1):
     answer = gy.initial(mscc(100, {"total": 3_000_000}))
     assert answer.code == answer.service.result_code == 2001
@@ -33,7 +33,7 @@ def test_asking_for_all_that_can_be_written_gets_the_maximum(world, gy, a1, kind
     world.check_money(a1, "10.00", "0.50")
 
 
-@pytest.mark.rule("T127")
+@pytest.mark.rule("C-161", "T127")
 def test_T127_time_is_granted_without_a_tariff_change(world, gy, a1):
     answer = gy.initial(mscc(500, {"time": 60}))
     assert answer.granted == ServiceUnits(time=60)
@@ -48,7 +48,7 @@ def test_T128_a_session_may_open_without_services(world, gy, a1):
     world.check_money(a1, "10.00", "0")
 
 
-@pytest.mark.rule("T130")
+@pytest.mark.rule("C-123", "C-136", "T130")
 def test_T130_two_services_are_answered_in_their_order(world, gy, a1):
     answer = gy.initial(mscc(100, {}), mscc(200, {"total": 2_000_000}))
     first, second = answer.cca.services
@@ -57,7 +57,7 @@ def test_T130_two_services_are_answered_in_their_order(world, gy, a1):
     world.check_money(a1, "10.00", "0.90")
 
 
-@pytest.mark.rule("T131")
+@pytest.mark.rule("C-115", "T131")
 def test_T131_any_request_number_is_echoed(world, gy, a1):
     answer = gy.initial(mscc(100, {}), number=7)
     assert answer.code == 2001 and answer.cca.request_number == 7
@@ -96,7 +96,7 @@ def test_T137_usage_that_was_never_granted_is_debited(world, gy, a1):
     world.check_money(a1, "9.80", "0")
 
 
-@pytest.mark.rule("T139")
+@pytest.mark.rule("S-07", "T139")
 def test_T139_a_termination_without_a_report_releases_everything(world, gy, a1):
     gy.initial(mscc(100, {}))
     answer = gy.terminate()
@@ -114,13 +114,13 @@ def test_T140_a_termination_releases_what_it_does_not_mention(world, gy, a1):
     world.check_money(a1, "9.80", "0")
 
 
-@pytest.mark.rule("T142")
+@pytest.mark.rule("R-5002", "S-10", "T142")
 def test_T142_a_termination_of_an_unknown_session(world, gy, a1):
     assert gy.terminate(mscc(100, used={"total": 4_000_000})).code == 5002
     world.check_money(a1, "10.00", "0")
 
 
-@pytest.mark.rule("T143")
+@pytest.mark.rule("S-09", "T143")
 def test_T143_a_silent_session_loses_its_reservation_and_no_money(world, gy, a1):
     assert gy.initial(mscc(100, {})).service.validity_time == 30
     world.check_money(a1, "10.00", "0.50")
@@ -133,7 +133,7 @@ def test_T143_a_silent_session_loses_its_reservation_and_no_money(world, gy, a1)
     world.check_money(a1, "10.00", "0")
 
 
-@pytest.mark.rule("T145")
+@pytest.mark.rule("C-185", "R-5030", "S-02", "T145")
 def test_T145_an_unknown_subscriber(world, gy):
     answer = gy.initial(mscc(100, {}), subscription_ids=[SubscriptionId(0, "+19990000")])
     assert answer.code == 5030 and not answer.cca.services
@@ -148,7 +148,7 @@ def test_T146_a_request_that_names_nobody(world, gy, a1):
     assert world.session_state(gy.session_id) == ""
 
 
-@pytest.mark.rule("T148")
+@pytest.mark.rule("G-151", "R-4012", "T148")
 def test_T148_an_empty_account_is_refused_in_its_service(world, p1):
     a3 = world.account("A3")
     gy = Dialogue(p1, a3)
@@ -167,16 +167,17 @@ def assert_not_granted(world, gy, rating_group, code):
     world.check_money(gy.subscriber, "10.00", "0")
 
 
-@pytest.mark.rule("T149")
+@pytest.mark.rule("G-151", "R-5003", "T149")
 def test_T149_a_service_that_the_plan_does_not_sell(world, gy):
     assert_not_granted(world, gy, 400, 5003)
 
 
-@pytest.mark.rule("T151")
+@pytest.mark.rule("C-185", "G-151", "R-4011", "T151")
 def test_T151_a_service_that_needs_no_control(world, gy):
     assert_not_granted(world, gy, 300, 4011)
 
 
+@pytest.mark.rule("G-151", "R-5031")
 def test_a_rating_group_that_nobody_knows(world, gy):
     assert_not_granted(world, gy, 999, 5031)
 
@@ -191,7 +192,7 @@ def test_T152_a_free_service_is_metered(world, gy, a1):
     assert (charged.rating_group, charged.used, charged.charged_micro) == (310, 7_000_000, 0)
 
 
-@pytest.mark.rule("T154")
+@pytest.mark.rule("C-114", "R-5031", "T154")
 def test_T154_an_unknown_service_context_cannot_be_rated(world, p1, a1):
     gy = Dialogue(p1, a1, "9.99999@3gpp.org")
     answer = gy.initial(mscc(100, {}))
@@ -200,7 +201,7 @@ def test_T154_an_unknown_service_context_cannot_be_rated(world, p1, a1):
     assert world.session_state(gy.session_id) == ""
 
 
-@pytest.mark.rule("T155")
+@pytest.mark.rule("C-124", "R-5031", "T155")
 def test_T155_an_unknown_service_parameter_cannot_be_rated(world, gy, a1):
     info = encode_avp(440, encode_u32(441, 77) + encode_avp(442, b"x"))
     message = with_more(gy.message(1, mscc(100, {})), info)
@@ -210,7 +211,7 @@ def test_T155_an_unknown_service_parameter_cannot_be_rated(world, gy, a1):
     assert world.session_state(gy.session_id) == ""
 
 
-@pytest.mark.rule("T157")
+@pytest.mark.rule("C-101", "C-132", "T157")
 def test_T157_sub_sessions_are_sessions_of_their_own(world, gy, a1):
     for number in (1, 2):
         answer = gy.initial(mscc(100, {}), sub_session_id=number, number=0)
@@ -222,7 +223,7 @@ def test_T157_sub_sessions_are_sessions_of_their_own(world, gy, a1):
     assert world.session_state(gy.session_id, 2) == "open"
 
 
-@pytest.mark.rule("T158")
+@pytest.mark.rule("C-119", "C-135", "G-105", "T158")
 def test_T158_a_client_without_services_is_answered_at_command_level(world, gy, a1):
     answer = gy.initial(
         multiple_services_indicator=0,
@@ -246,7 +247,7 @@ def test_T160_money_of_another_currency(world, gy, a1):
     world.check_money(a1, "10.00", "0")
 
 
-@pytest.mark.rule("T161")
+@pytest.mark.rule("C-118", "C-201", "T161")
 def test_T161_an_identity_in_its_extension(world, gy, a1):
     message = without(gy.message(1, mscc(100, {})), 443)
     extension = encode_avp(659, encode_avp(660, a1.msisdn.encode(), flags=0), flags=0)
@@ -255,7 +256,7 @@ def test_T161_an_identity_in_its_extension(world, gy, a1):
     world.check_money(a1, "10.00", "0.50")
 
 
-@pytest.mark.rule("T163")
+@pytest.mark.rule("C-118", "T163")
 @pytest.mark.parametrize("imsi_first", [True, False])
 def test_T163_two_identities_of_one_subscriber(world, gy, a1, imsi_first):
     both = [SubscriptionId(1, a1.imsi), SubscriptionId(0, f"+{a1.msisdn}")]
@@ -280,7 +281,7 @@ def test_T166_a_long_session_id_comes_back_octet_by_octet(world, p1, a1):
     world.check_money(a1, "10.00", "0.50")
 
 
-@pytest.mark.rule("G01", "G02", "G03", "G26")
+@pytest.mark.rule("G01", "G02", "G03", "G26", "G-103", "S-05")
 @pytest.mark.parametrize(
     "reports,balance",
     [((7_300_000,), "9.60"), ((1_400_000, 400_000), "9.90"), ((10_600_000,), "9.45")],

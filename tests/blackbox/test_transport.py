@@ -18,7 +18,7 @@ def pause(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
-@pytest.mark.rule("T001")
+@pytest.mark.rule("B-121", "T001")
 def test_T001_a_valid_cer_is_answered_at_once(world):
     with world.connect() as peer:
         began = time.monotonic()
@@ -38,7 +38,7 @@ def test_T002_a_cer_octet_by_octet(world):
         assert header.command_code == 257 and b"\x00\x00\x07\xd1" in answer
 
 
-@pytest.mark.rule("T004")
+@pytest.mark.rule("B-125", "T004")
 def test_T004_a_request_in_three_segments(world, gy, a1):
     message = gy.message(1, mscc(100, {}))
     for part in (message[:3], message[3:21]):
@@ -86,7 +86,7 @@ def test_T008_T010_a_wrong_length_loses_the_connection_and_no_other(world, a1, p
     world.check_money(a1, "10.00", "0.50")
 
 
-@pytest.mark.rule("T011")
+@pytest.mark.rule("R-5011", "T011")
 def test_T011_an_unknown_version(world):
     with world.peer() as peer:
         watchdog = DeviceWatchdogRequest(peer.origin_host, peer.origin_realm)
@@ -114,7 +114,7 @@ def test_T019_T020_no_security_inside_the_connection(world, a1, offered):
         assert Dialogue(peer, a1).initial(mscc(100, {})).code == 2001
 
 
-@pytest.mark.rule("T022")
+@pytest.mark.rule("B-126", "T022")
 def test_T022_a_reset_in_the_middle_of_a_request(world, a1, p2):
     peer = world.peer()
     gy = Dialogue(peer, a1)

@@ -148,7 +148,7 @@ def test_T046_a_dead_connection_gives_way_to_a_new_one(world, recordings):
     assert found["code"] == 2001
 
 
-@pytest.mark.rule("T052")
+@pytest.mark.rule("B-123", "T052")
 def test_T052_a_watchdog_is_answered(world):
     with world.connect() as peer:
         cea = peer.ask_for(peer.capabilities())
@@ -201,7 +201,7 @@ def goodbye(peer: DiameterClient) -> bytes:
     return request.write(*peer.ids())
 
 
-@pytest.mark.rule("T059")
+@pytest.mark.rule("B-124", "T059")
 def test_T059_a_peer_that_leaves(world, a1):
     with world.peer() as peer:
         gy = Dialogue(peer, a1)

@@ -59,6 +59,7 @@ def at(day, hour):
     return int(datetime(2024, 1, day, hour, tzinfo=UTC).timestamp()) * 10**9
 
 
+@pytest.mark.rule("G-111")
 @pytest.mark.parametrize(
     "text,expected",
     [
@@ -113,6 +114,7 @@ def test_service_is_found_by_identifier_then_rating_group_then_default(
     assert (found.code if found else None) == expected
 
 
+@pytest.mark.rule("G-111")
 def test_services_of_another_context_are_not_meant():
     index = CatalogIndex(catalog([service("web", rating_groups=frozenset({100}), default=True)]))
     assert index.knows_context("8.32251.3gpp.org")

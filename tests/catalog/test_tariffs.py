@@ -110,7 +110,7 @@ def test_the_visited_network_decides(network, expected):
     assert holding(built, Said(visited_network=network)) == expected
 
 
-@pytest.mark.rule("G-009")
+@pytest.mark.rule("G-009", "G-171")
 @pytest.mark.parametrize(
     "said,expected",
     [
@@ -191,7 +191,7 @@ def test_a_more_special_rule_holds_in_its_time_band_only():
     assert (slot.end_ns - slot.start_ns) == 12 * 3600 * 10**9
 
 
-@pytest.mark.rule("G-009")
+@pytest.mark.rule("G-009", "G-182")
 def test_terminating_calls_have_only_the_prices_that_say_so():
     built = indexed(
         rule("base"), rule("eu", visited="eu"), rule("in.abroad", role="terminating", roaming="yes")
@@ -230,7 +230,7 @@ def test_without_conditions_a_key_is_the_zone_and_nothing_is_looked_at():
     assert index.tariff_at(terms, "moon", NOON).rule == terms.rules[0]
 
 
-@pytest.mark.rule("M-011")
+@pytest.mark.rule("G-173", "M-011")
 def test_time_bands_may_be_those_of_the_subscribers_clock():
     built = indexed(rule("night"), rule("day", band="day"), subscriber_clock=True)
     ten_to_eight = NOON - (4 * 60 + 10) * 60 * 10**9

@@ -45,7 +45,7 @@ def test_repeats_get_the_same_answer_and_move_nothing() -> None:
     assert scenario.money() == (9_450_000, 0)
 
 
-@pytest.mark.rule("T172", "T181")
+@pytest.mark.rule("B-142", "T172", "T181")
 def test_repeats_are_known_by_session_and_number() -> None:
     scenario = play("I 0  100 rsu => 100 ok 10000000")
     request = scenario.request("U 1 100 used=10000000 rsu")
@@ -67,7 +67,7 @@ def test_a_repeat_is_answered_long_after_the_session_ended() -> None:
     assert scenario.money() == (9_950_000, 0)
 
 
-@pytest.mark.rule("I-006")
+@pytest.mark.rule("B-143", "I-006")
 def test_another_content_under_a_used_number_is_refused() -> None:
     play("""
         I 0  100 rsu                => 100 ok 10000000 | B=10.00 R=0.50
@@ -157,7 +157,7 @@ def test_second_termination_is_unknown() -> None:
     """)
 
 
-@pytest.mark.rule("D25", "M-006")
+@pytest.mark.rule("B-144", "D25", "M-006")
 def test_a_decision_that_fails_leaves_nothing_behind() -> None:
     scenario = play("I 0  100 rsu => 100 ok 10000000 | B=10.00 R=0.50")
     index = scenario.index
@@ -178,7 +178,7 @@ def test_a_decision_that_fails_leaves_nothing_behind() -> None:
     scenario.check()
 
 
-@pytest.mark.rule("T181")
+@pytest.mark.rule("B-146", "T181")
 def test_a_first_request_with_the_retransmission_flag_is_new() -> None:
     scenario = Scenario(CATALOG)
     request = repeat_of(scenario.request("I 0 100 rsu"), retransmitted=True)

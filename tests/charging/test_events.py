@@ -25,7 +25,7 @@ def play(text: str, catalog: Catalog = CATALOG, **account: object) -> Scenario:
     return scenario
 
 
-@pytest.mark.rule("T208", "T224", "T289", "C-021")
+@pytest.mark.rule("C-021", "G-191", "T208", "T224", "T289")
 def test_direct_debit() -> None:
     scenario = play(f"""
         E 0 @e1 {DEBIT} 1 rsu    => 2001 cost=0.07; 1 ok 1    | B=9.93 R=0
@@ -102,7 +102,7 @@ def test_check_balance() -> None:
     assert [line.line for line in scenario.store.movements(ACCOUNT)] == [0, 0]
 
 
-@pytest.mark.rule("T221")
+@pytest.mark.rule("C-154", "T221")
 def test_price_enquiry_does_not_read_the_balance() -> None:
     scenario = play(f"E 0 {PRICE} 1 rsu=3 => 2001 cost=0.21 | B=0 R=0", balance="0")
     assert (scenario.reply.currency, scenario.reply.services) == ("EUR", [])
@@ -133,7 +133,7 @@ def test_direct_debit_takes_free_units_first_and_a_refund_gives_them_back() -> N
     assert contras == {Contra.TOP_UP, Contra.REVENUE, Contra.REFUND}
 
 
-@pytest.mark.rule("T214", "T215", "M-014")
+@pytest.mark.rule("G-192", "M-014", "T214", "T215")
 def test_refund_of_a_debit_once() -> None:
     scenario = play(f"E 0 @e1 {DEBIT} 1 rsu=1 => 1 ok 1 | B=9.93 R=0")
     token = scenario.reply.refund_reference
@@ -202,7 +202,7 @@ def test_events_without_a_price() -> None:
     """, balance="0")
 
 
-@pytest.mark.rule("T287")
+@pytest.mark.rule("G-191", "T287")
 def test_destination_of_the_message_sets_its_price() -> None:
     service = replace(CATALOG.services["sms"], destination_rated=True)
     plan = CATALOG.plans["basic"]

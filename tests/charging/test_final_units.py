@@ -18,7 +18,7 @@ def play(text: str, **account: object) -> Scenario:
     return scenario
 
 
-@pytest.mark.rule("T191", "T193", "C-040", "C-041", "G-006")
+@pytest.mark.rule("C-040", "C-041", "G-006", "G-121", "T191", "T193")
 def test_last_units_under_terminate() -> None:
     scenario = play("I 0  100 rsu => 100 ok 4000000 fui=terminate thr=0 | R=0.20", balance="0.23")
     final = scenario.reply.services[0].final_unit

@@ -28,7 +28,7 @@ def play(text: str, catalog: Catalog = CATALOG, **account: object) -> Scenario:
     return scenario
 
 
-@pytest.mark.rule("G01", "M-006", "M-007")
+@pytest.mark.rule("G01", "M-006", "M-007", "S-01", "S-07")
 def test_basic() -> None:
     play("""
         I 0  100 rsu          => 100 ok 10000000   | B=10.00 R=0.50
@@ -64,7 +64,7 @@ def test_last_units_carry_the_final_unit_indication() -> None:
     )
 
 
-@pytest.mark.rule("G06", "M-007")
+@pytest.mark.rule("G06", "M-007", "S-09")
 def test_supervision_timer_releases_and_debits_nothing() -> None:
     scenario = play("""
         I 0  100 rsu               => 100 ok 10000000 vt=30  | B=10.00 R=0.50

@@ -35,7 +35,7 @@ def states(scenario: Scenario) -> list[int]:
     return [session.state for session in scenario.store.sessions_of(ACCOUNT)]
 
 
-@pytest.mark.rule("T143", "G06", "D02")
+@pytest.mark.rule("C-103", "D02", "G06", "T143")
 def test_tcc_is_twice_the_longest_validity() -> None:
     scenario = play("""
         I 0  100 rsu  => 100 ok 10000000 vt=30 | B=10.00 R=0.50
@@ -49,7 +49,7 @@ def test_tcc_is_twice_the_longest_validity() -> None:
     assert (record.kind, record.note) == (RequestKind.TIMER, lifecycle.TCC_EXPIRED)
 
 
-@pytest.mark.rule("D02")
+@pytest.mark.rule("C-103", "D02")
 def test_tcc_default_without_a_validity() -> None:
     scenario = play("""
         I 0      => 2001
@@ -62,7 +62,7 @@ def test_tcc_default_without_a_validity() -> None:
     assert states(scenario) == [SessionState.LOST]
 
 
-@pytest.mark.rule("T143", "C-005")
+@pytest.mark.rule("C-005", "C-103", "S-05", "T143")
 def test_every_accepted_update_restarts_tcc() -> None:
     scenario = play("""
         I 0  100 rsu          => 100 ok 10000000
@@ -155,7 +155,7 @@ def test_a_session_can_be_given_more_time() -> None:
     assert scenario.money() == (10_000_000, 0)
 
 
-@pytest.mark.rule("M-012")
+@pytest.mark.rule("C-181", "M-012")
 def test_an_expiring_bucket_bounds_the_validity() -> None:
     play(
         """

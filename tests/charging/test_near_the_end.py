@@ -37,6 +37,7 @@ def play(text: str, catalog: Catalog = CATALOG, **account: object) -> Scenario:
     return scenario
 
 
+@pytest.mark.rule("C-181")
 @pytest.mark.parametrize(
     "balance,validity", [("10.00", 900), ("1.00", 900), ("0.99", 60), ("0.55", 60), ("0.50", 60)]
 )

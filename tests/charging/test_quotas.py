@@ -50,7 +50,7 @@ def test_total_octets_are_what_counts() -> None:
     """)
 
 
-@pytest.mark.rule("G-003")
+@pytest.mark.rule("C-161", "G-003")
 def test_kinds_of_octets_granted() -> None:
     play("""
         I 0  100 rsu=octets:900+input_octets:900+output_octets:900 => 100 ok 900
@@ -61,7 +61,7 @@ def test_kinds_of_octets_granted() -> None:
     """)
 
 
-@pytest.mark.rule("T257", "T259", "G-004")
+@pytest.mark.rule("G-004", "G-121", "T257", "T259")
 def test_thresholds() -> None:
     scenario = play("I 0  100 rsu => 100 ok 10000000 thr=2000000")
     (reply,) = scenario.reply.services
@@ -74,27 +74,27 @@ def test_thresholds() -> None:
     play("I 0 context=32274@3gpp.org 1 rsu=events:4 => 1 ok 4 thr=0")
 
 
-@pytest.mark.rule("T257")
+@pytest.mark.rule("G-121", "T257")
 def test_threshold_fits_its_avp() -> None:
     huge = 1 << 40
     catalog = with_quota("music", QuotaPolicy(huge, huge))
     play(f"I 0  310 rsu => 310 ok {huge} thr={(1 << 32) - 1}", catalog)
 
 
-@pytest.mark.rule("T260")
+@pytest.mark.rule("G-122", "T260")
 @pytest.mark.parametrize("seconds", [300, 0])
 def test_quota_holding_time(seconds: int) -> None:
     policy = QuotaPolicy(10_000_000, 10_000_000, quota_holding_seconds=seconds)
     play(f"I 0  100 rsu => 100 ok 10000000 qht={seconds}", with_quota("data", policy))
 
 
-@pytest.mark.rule("T260")
+@pytest.mark.rule("G-122", "T260")
 def test_quota_holding_time_unset() -> None:
     scenario = play("I 0  100 rsu => 100 ok 10000000")
     assert scenario.reply.services[0].quota_holding_seconds is None
 
 
-@pytest.mark.rule("T262", "T263", "G-008", "M-007")
+@pytest.mark.rule("G-008", "G-143", "M-007", "T262", "T263")
 @pytest.mark.parametrize("reason", ["FINAL", "QUOTA_HOLDING_TIME", "UNUSED_QUOTA_TIMER"])
 def test_reports_that_end_a_quota(reason: str) -> None:
     for where in (f"reason={reason} used=700000", f"used=700000!{reason}"):
@@ -105,7 +105,7 @@ def test_reports_that_end_a_quota(reason: str) -> None:
         """)
 
 
-@pytest.mark.rule("T262")
+@pytest.mark.rule("G-142", "T262")
 def test_quota_handed_back_unused() -> None:
     play("""
         I 0  100 rsu                        => 100 ok 10000000 | B=10.00 R=0.50
@@ -176,7 +176,7 @@ def test_grant_over_a_switch_is_sized_at_the_dearer_price() -> None:
     )
 
 
-@pytest.mark.rule("T247", "C-064")
+@pytest.mark.rule("C-064", "C-181", "T247")
 @pytest.mark.parametrize("profile", ["siphon", "kamailio"])
 def test_client_without_tariff_switches_reports_at_the_switch(profile: str) -> None:
     scenario = play(
@@ -235,7 +235,7 @@ def test_increments_cost_the_price_at_their_first_second() -> None:
     )
 
 
-@pytest.mark.rule("T280", "M-009")
+@pytest.mark.rule("G-183", "M-009", "T280")
 def test_call() -> None:
     play(
         f"""
@@ -249,7 +249,7 @@ def test_call() -> None:
     )
 
 
-@pytest.mark.rule("T281", "M-009")
+@pytest.mark.rule("G-183", "M-009", "T281")
 @pytest.mark.parametrize("used", ["", "12 used=0"])
 def test_unanswered_call_pays_no_setup_fee(used: str) -> None:
     play(
@@ -262,7 +262,7 @@ def test_unanswered_call_pays_no_setup_fee(used: str) -> None:
     )
 
 
-@pytest.mark.rule("T284", "G-009")
+@pytest.mark.rule("G-009", "G-184", "T284")
 @pytest.mark.parametrize("circumstance", ["emergency=1", "role=1"])
 def test_free_calls_stay_free_when_the_client_says_why_only_once(circumstance: str) -> None:
     play(
@@ -320,6 +320,7 @@ def test_grants_of_clients_that_add_them_up() -> None:
 
 
 
+@pytest.mark.rule("R-5006")
 def test_a_session_keeps_a_bounded_number_of_quotas(monkeypatch) -> None:
     monkeypatch.setattr("ocs.charging.serving.QUOTAS_MAX", 2)
     scenario = play("I 0 => 2001")

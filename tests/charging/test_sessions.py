@@ -20,7 +20,7 @@ def play(text: str, catalog: Catalog = CATALOG, **account: object) -> Scenario:
     return scenario
 
 
-@pytest.mark.rule("T124", "T125", "D12", "C-004")
+@pytest.mark.rule("C-004", "C-181", "D12", "G-104", "T124", "T125")
 def test_size_of_a_grant() -> None:
     play("I 0  100 rsu=3000000   => 100 ok 3000000  | B=10.00 R=0.15")
     play("I 0  100 rsu=500000000 => 100 ok 10000000 | B=10.00 R=0.50")
@@ -107,7 +107,7 @@ def test_termination_releases_everything() -> None:
     """)
 
 
-@pytest.mark.rule("T253")
+@pytest.mark.rule("C-137", "T253")
 def test_termination_tells_the_total_cost() -> None:
     play("""
         I 0  100 rsu                         => 100 ok 10000000 | B=10.00 R=0.50
@@ -116,7 +116,7 @@ def test_termination_tells_the_total_cost() -> None:
     """)
 
 
-@pytest.mark.rule("T142", "T223")
+@pytest.mark.rule("S-10", "T142", "T223")
 def test_unknown_session() -> None:
     play("""
         T 0                   => 5002  | B=10.00 R=0
@@ -151,7 +151,7 @@ def test_empty_account_still_has_a_session() -> None:
     assert session.state == SessionState.OPEN
 
 
-@pytest.mark.rule("T148", "D01")
+@pytest.mark.rule("C-202", "D01", "S-02", "T148")
 def test_refusal_of_the_whole_command_opens_no_session() -> None:
     scenario = play("I 0 profile=kamailio 100 rsu => 4012 | B=0 R=0", balance="0")
     assert scenario.store.sessions_of(ACCOUNT) == []
@@ -193,7 +193,7 @@ def test_unknown_rating_group_is_refused_alone() -> None:
     play("I 0  999 rsu; 100 rsu => 999 5031; 100 ok 10000000 | B=10.00 R=0.50")
 
 
-@pytest.mark.rule("T157", "C-008")
+@pytest.mark.rule("C-008", "C-101", "T157")
 def test_sub_sessions_are_independent() -> None:
     play("""
         I 0 sub=1 100 rsu  => 100 ok 10000000 | B=10.00 R=0.50
@@ -246,7 +246,7 @@ def test_unit_that_the_service_is_not_charged_in() -> None:
     play("I 0  100 rsu=seconds:60; 500 rsu=seconds:60 => 100 5031; 500 ok 60 | R=0.12")
 
 
-@pytest.mark.rule("T226", "D22")
+@pytest.mark.rule("D22", "S-06", "T226")
 def test_blocking_ends_a_session_with_its_usage_paid() -> None:
     scenario = play("""
         I 0  100 rsu               => 100 ok 10000000 | B=10.00 R=0.50

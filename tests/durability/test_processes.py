@@ -132,7 +132,7 @@ def locked(url: str, account_id: int) -> Iterator[None]:
 
 
 @pytest.mark.slow
-@pytest.mark.rule("T173", "T172", "M-006")
+@pytest.mark.rule("C-182", "M-006", "T172", "T173")
 def test_the_same_requests_at_both_servers_at_once_are_decided_once(launcher, tmp_path, url):
     async def run(pair: Pair) -> None:
         await pair.connect()
@@ -152,7 +152,7 @@ def test_the_same_requests_at_both_servers_at_once_are_decided_once(launcher, tm
 
 
 @pytest.mark.slow
-@pytest.mark.rule("T173")
+@pytest.mark.rule("B-145", "T173")
 def test_a_copy_at_the_other_server_while_the_first_is_in_work(launcher, tmp_path, url):
     async def run(pair: Pair) -> None:
         await pair.connect()
@@ -265,7 +265,7 @@ def test_killed_before_the_commit_a_request_is_processed_when_it_is_sent_again(
 
 
 @pytest.mark.slow
-@pytest.mark.rule("T188")
+@pytest.mark.rule("C-102", "T188")
 def test_a_thousand_open_sessions_outlive_a_restart(launcher, tmp_path, url):
     count = 1000
 

@@ -129,7 +129,7 @@ def test_a_postgresql_that_may_lose_what_it_committed(launcher, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.rule("D25")
+@pytest.mark.rule("B-128", "B-132", "D25")
 def test_sigterm_under_load_answers_what_it_took_says_goodbye_and_leaves_nothing_half_done(
     launcher, tmp_path, seed
 ):

@@ -296,7 +296,7 @@ def watchdogs(tap: Wiretap, *, from_client: bool) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.rule("B-060", "B-061", "B-064", "T052", "T053", "T059")
+@pytest.mark.rule("B-060", "B-061", "B-064", "B-128", "T052", "T053", "T059")
 def test_watchdogs_both_ways_and_a_server_that_leaves(world, relay):
     relay.tap.wait_for(lambda: watchdogs(relay.tap, from_client=False), TW + JITTER + SLACK)
     relay.other_tap.wait_for(
@@ -314,7 +314,7 @@ def test_watchdogs_both_ways_and_a_server_that_leaves(world, relay):
     assert Answer(b"", answer.message).code == 2001
 
 
-@pytest.mark.rule("T059", "B-040")
+@pytest.mark.rule("B-040", "B-133", "T059")
 def test_freediameter_says_goodbye(needs_freediameter, world, tap, tmp_path):
     server = Called(SERVER, tap.address)
     running = FreeDiameter(needs_freediameter, tmp_path, SECOND_RELAY, REALM, server)

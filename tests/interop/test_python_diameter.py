@@ -148,7 +148,7 @@ def test_the_package_connects(world, gateway):
     assert connection.auth_application_ids == [4]
 
 
-@pytest.mark.rule("T128", "G-007")
+@pytest.mark.rule("G-007", "G-103", "T128")
 def test_a_session_of_several_services(world, gateway):
     a1 = world.account()
     session = Session(gateway, a1)
@@ -256,7 +256,7 @@ def test_a_subscriber_nobody_knows(world, gateway):
     assert answer.multiple_services_credit_control == []
 
 
-@pytest.mark.rule("T241", "T242")
+@pytest.mark.rule("B-154", "T241", "T242")
 @pytest.mark.parametrize("opened,code", [(True, 2001), (False, 5002)])
 def test_a_session_is_ended_by_its_own_command(world, gateway, opened, code):
     a1 = world.account()

@@ -92,8 +92,14 @@ def seen(needs_tshark, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     )
 
 
-@pytest.mark.rule("B-070", "B-072", "B-073")
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.rule("B-070", "B-072", "B-073", "B-162")
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.rule(f"R-{int(case.code)}"))
+        for name, case in CASES.items()
+    ],
+)
 def test_tshark_takes_the_answer_apart(seen, name):
     frame, answer, expected = seen.frames[name], seen.answers[name], CASES[name]
     fields = frame.fields
@@ -113,6 +119,7 @@ def test_tshark_takes_the_answer_apart(seen, name):
         assert fields.get(avp, []) == shown, avp
 
 
+@pytest.mark.rule("B-162")
 def test_tshark_takes_the_requests_of_the_server_apart(seen):
     commands = [frame.fields["diameter.cmd.code"] for frame in seen.requests]
     assert commands == [["280"], ["282"]]
@@ -142,6 +149,7 @@ def test_tshark_complains_about_what_is_wrong(needs_tshark, tmp_path, wrong, tex
     assert not any(one.inside_failed_avp for one in frame.complaints)
 
 
+@pytest.mark.rule("R-3006", "R-5007")
 def test_every_result_code_is_among_the_answers():
     """What no decision says yet is the only one that is missing."""
     sent = {one.code for one in CASES.values()}

@@ -51,7 +51,7 @@ def refused(message: bytes) -> bytes:
 # Capabilities exchange.
 
 
-@pytest.mark.rule("T001", "T025", "B-041")
+@pytest.mark.rule("B-041", "B-121", "T001", "T025")
 def test_a_capabilities_answer_says_all_about_us():
     wire = Wire()
     (answer,) = wire.say(capabilities_request())
@@ -196,7 +196,7 @@ def test_the_optional_avps_may_be_missing():
     assert wire.peer.capabilities.origin_state_id is None
 
 
-@pytest.mark.rule("T019", "B-003")
+@pytest.mark.rule("B-003", "R-5017", "T019")
 def test_security_is_in_clear_or_not_at_all():
     none, tls = codec.encode_u32(299, 0), codec.encode_u32(299, 1)
     (answer,) = Wire().say(raw_cer(none, tls))

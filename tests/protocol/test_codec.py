@@ -81,13 +81,15 @@ VECTORS = {
 
 
 @pytest.mark.rule("B-020", "B-030", "B-074")
-@pytest.mark.parametrize("name", VECTORS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.rule(name)) for name in VECTORS]
+)
 def test_we_write_the_verified_octets(name):
     written, expected = VECTORS[name]
     assert written.hex() == expected
 
 
-@pytest.mark.rule("B-032", "B-074")
+@pytest.mark.rule("B-032", "B-074", "V15")
 def test_a_rating_group_of_three_octets_is_answered_with_its_smallest_form():
     malformed = bytes.fromhex("000001b04000000b00000064")  # vector V15
     error = codec.bad_avp_length(malformed, 0, len(malformed))

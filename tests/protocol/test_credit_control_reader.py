@@ -136,7 +136,7 @@ def test_an_event_needs_a_requested_action():
     assert read(event + encode_i32(436, 2)).requested_action == 2
 
 
-@pytest.mark.rule("T103")
+@pytest.mark.rule("C-113", "T103")
 @pytest.mark.parametrize(
     "code, value",
     [(416, 0), (416, 5), (416, -1), (436, 4), (455, 2), (258, 3), (258, 0xFFFFFFFF)],
@@ -218,6 +218,7 @@ def test_a_second_instance_of_a_single_avp_is_5009_and_shown():
     assert refused(without() + services(RATING_GROUP, RATING_GROUP)) == (5009, RATING_GROUP)
 
 
+@pytest.mark.rule("G-127")
 def test_of_several_reporting_reasons_the_first_counts():
     reasons = encode_i32(872, 4, 10415) + encode_i32(872, 2, 10415)
     assert read(without() + services(reasons)).services[0].reporting_reason == 4
@@ -257,7 +258,7 @@ def test_faults_are_reported_in_the_order_of_the_checks():
     assert refused(without() + wrong)[0] == 5004
 
 
-@pytest.mark.rule("T115")
+@pytest.mark.rule("C-129", "R-5008", "T115")
 def test_answer_members_in_a_request_are_ignored_unless_strict():
     granted = encode_grouped(431, encode_u64(421, 1))
     assert read(without() + granted).services == []
@@ -416,7 +417,7 @@ def test_what_can_be_read_of_a_wrong_request_is_kept_for_its_answer():
     assert partial_ccr_fields(b"") == (None, None, None, b"")
 
 
-@pytest.mark.rule("B-081")
+@pytest.mark.rule("B-081", "G-115")
 @pytest.mark.parametrize("name, message", gateway_messages.all_shapes().items())
 def test_the_shapes_of_real_gateways_are_read(name, message):
     request = read_ccr(message, read_header(message))

@@ -215,7 +215,7 @@ def codes(data: bytes, start: int = 20) -> list[int]:
     return [code for code, *_ in iter_avps(data, start, len(data))]
 
 
-@pytest.mark.rule("B-070", "B-071")
+@pytest.mark.rule("B-070", "B-071", "G-116")
 def test_an_answer_stands_in_the_order_that_every_client_can_read():
     proxy = bytes.fromhex("0000011c4000000c000000ab")
     answer = CreditControlAnswer(
@@ -239,6 +239,7 @@ def test_an_answer_stands_in_the_order_that_every_client_can_read():
     assert (again.failed_avp, again.proxy_infos) == (answer.failed_avp, proxy)
 
 
+@pytest.mark.rule("G-116")
 def test_services_of_an_answer_stand_in_the_order_of_the_specification():
     services = MultipleServices(
         granted=ServiceUnits(total_octets=1),

@@ -23,6 +23,7 @@ def test_the_same_code_means_different_avps_for_different_vendors(code, ietf, tg
     ]
 
 
+@pytest.mark.rule("C-201")
 @pytest.mark.parametrize(
     "name, key",
     [

@@ -18,6 +18,7 @@ MADRID, NEW_YORK = "12f470", "130014"
 """Three octets of PLMN 214 07 and 310 410, digits swapped."""
 
 
+@pytest.mark.rule("G-172")
 @pytest.mark.parametrize(
     "octets,digits",
     [("12f470", "21407"), ("130014", "310410"), ("00f110", "00101"), ("1af470", ""), ("12f4", "")],
@@ -26,7 +27,7 @@ def test_a_network_is_its_swapped_digits(octets, digits):
     assert network_digits(bytes.fromhex(octets)) == digits
 
 
-@pytest.mark.rule("G-009")
+@pytest.mark.rule("G-009", "G-172")
 @pytest.mark.parametrize(
     "kind,rest,place",
     [
@@ -52,6 +53,7 @@ def test_a_strange_location_is_none(octets):
     assert read_user_location(bytes.fromhex(octets)) is None
 
 
+@pytest.mark.rule("G-173")
 @pytest.mark.parametrize(
     "octets,minutes",
     [("4000", 60), ("8001", 120), ("0000", 0), ("2200", 330), ("4a00", -360), ("8a00", -420)],

@@ -39,7 +39,7 @@ from tests.support.connection_pair import (
 # Framing on an open connection.
 
 
-@pytest.mark.rule("B-006")
+@pytest.mark.rule("B-006", "R-5015")
 @pytest.mark.parametrize(
     "length",
     [
@@ -182,7 +182,7 @@ def test_end_to_end_ids_are_time_and_chance_and_wrap():
 # Watchdog.
 
 
-@pytest.mark.rule("T052", "B-064")
+@pytest.mark.rule("B-064", "B-123", "T052")
 def test_a_watchdog_answer():
     wire = Wire().open()
     (answer,) = wire.say(DWR)
@@ -297,7 +297,7 @@ def test_the_watchdog_may_not_be_hectic():
 # Disconnect.
 
 
-@pytest.mark.rule("T059", "B-063")
+@pytest.mark.rule("B-063", "B-124", "T059")
 def test_the_peer_says_goodbye():
     wire = Wire().open()
     (answer,) = wire.say(DPR)
@@ -315,6 +315,7 @@ def test_the_peer_says_goodbye():
     assert wire.peer.wants_close
 
 
+@pytest.mark.rule("B-132")
 @pytest.mark.parametrize("cause", list(DisconnectCause))
 def test_every_cause_of_disconnect_is_understood(cause):
     wire = Wire().open()
@@ -344,7 +345,7 @@ def test_what_is_in_flight_is_answered_before_the_goodbye():
     assert [header_of(m).command_code for m in wire.heard()] == [272, 282]
 
 
-@pytest.mark.rule("T062")
+@pytest.mark.rule("B-129", "T062")
 def test_a_goodbye_does_not_wait_for_ever():
     wire = Wire().open()
     wire.say(request(), DPR)
@@ -361,7 +362,7 @@ def test_a_request_nobody_will_answer_holds_nothing_up():
     assert [header_of(m).command_code for m in wire.heard()] == [282]
 
 
-@pytest.mark.rule("B-070")
+@pytest.mark.rule("B-070", "B-128", "B-133")
 def test_a_graceful_stop_answers_first_then_leaves():
     pair = ConnectionPair()
     pair.exchange()
@@ -383,6 +384,7 @@ def test_a_graceful_stop_answers_first_then_leaves():
     assert pair.server.wants_close
 
 
+@pytest.mark.rule("B-129")
 def test_a_goodbye_that_is_not_answered_ends_by_itself():
     wire = Wire().open()
     wire.peer.start_disconnect(DisconnectCause.BUSY)
@@ -392,6 +394,7 @@ def test_a_goodbye_that_is_not_answered_ends_by_itself():
     assert wire.peer.wants_close
 
 
+@pytest.mark.rule("B-129")
 def test_goodbyes_that_cross_are_both_answered():
     pair = ConnectionPair()
     pair.exchange()
@@ -402,6 +405,7 @@ def test_goodbyes_that_cross_are_both_answered():
     assert pair.server.wants_close
 
 
+@pytest.mark.rule("B-124")
 def test_repeated_goodbyes_do_not_delay_the_end():
     wire = Wire().open()
     wire.say(DPR)

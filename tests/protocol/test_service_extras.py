@@ -70,7 +70,7 @@ EXTRAS = [
 ]
 
 
-@pytest.mark.rule("G-009")
+@pytest.mark.rule("G-009", "G-129")
 @pytest.mark.parametrize("avp,value", EXTRAS)
 def test_rare_members_of_a_service(avp, value):
     assert service_of(avp).extras == (value,)

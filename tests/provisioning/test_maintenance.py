@@ -165,7 +165,7 @@ def test_what_guards_against_a_second_refund_stays_as_long_as_its_event(office, 
     office.must_be_clean()
 
 
-@pytest.mark.rule("D21")
+@pytest.mark.rule("C-183", "D21")
 def test_events_stay_as_long_as_they_may_be_repeated(office):
     account_id = office.open_account()
 

@@ -46,7 +46,7 @@ def media(*names: str):
     return b"".join(encode_grouped(843, encode_utf8(844, name, TGPP), TGPP) for name in names)
 
 
-@pytest.mark.rule("G-009")
+@pytest.mark.rule("G-009", "G-171")
 def test_a_bearer_says_where_it_is_and_by_what_it_is_charged():
     made = said(
         PS, vm(2, b"\0\0\0\x07"), encode_utf8(30, "internet"), vm(13, b"0800"), vm(22, MADRID_CELL),

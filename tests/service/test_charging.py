@@ -154,6 +154,7 @@ def test_usage_of_a_session_nobody_knows_is_kept_for_review():
     assert [item.kind for item in bench.store.reviews()] == ["orphan-usage"]
 
 
+@pytest.mark.rule("B-145")
 def test_twins_in_one_batch_and_in_two_are_charged_once():
     bench = Bench()
     first, twin, later = request(), request(), request(retransmitted=True)

@@ -34,7 +34,7 @@ def test_every_outcome_has_a_result_code_and_a_label():
     assert set(RESULT_CODES) == set(OUTCOME_LABELS) == set(Outcome)
 
 
-@pytest.mark.rule("B-020", "B-070")
+@pytest.mark.rule("B-020", "B-070", "B-125")
 def test_a_session_from_first_to_last_request():
     harness = Harness()
     wire = harness.open()
@@ -126,6 +126,7 @@ def test_commands_that_are_not_ours_to_answer_are_unsupported(command):
     assert (header.command_code, header.hop_by_hop, header.end_to_end) == (command, 7, 8)
 
 
+@pytest.mark.rule("R-3007")
 def test_an_unknown_application_is_refused():
     wire = Harness().open()
     avps = encode_utf8(263, "s") + encode_utf8(264, P1) + encode_utf8(296, "net.example")
@@ -192,6 +193,7 @@ def test_more_octets_than_can_be_move_no_money():
     assert harness.money()[0] == 10_000_000
 
 
+@pytest.mark.rule("B-141")
 def test_a_retransmission_is_answered_with_the_same_octets():
     harness = Harness()
     wire = harness.open()
@@ -298,6 +300,7 @@ def test_without_the_database_the_answer_is_3004_with_session_and_proxies(monkey
     assert wire.ccr(ccr(INITIAL, 0, mscc())).result_code == 2001
 
 
+@pytest.mark.rule("R-5012")
 def test_a_fault_of_ours_in_the_edge_is_5012_and_the_next_request_is_served(monkeypatch):
     harness = Harness()
     wire = harness.open()
@@ -318,6 +321,7 @@ def test_a_fault_in_a_decision_is_5012_and_changes_nothing(monkeypatch):
     assert wire.ccr(ccr(INITIAL, 0, mscc())).result_code == 2001
 
 
+@pytest.mark.rule("C-139")
 def test_configured_failure_handling_goes_into_every_answer():
     options = {
         "session_failover": 1,
@@ -380,6 +384,7 @@ def test_a_relay_may_speak_for_a_client_with_its_own_profile():
     assert answer.services[0].result_code == 4012
 
 
+@pytest.mark.rule("G-115")
 @pytest.mark.parametrize("name,message", sorted(gateway_messages.all_shapes().items()))
 def test_every_shape_of_real_gateways_gets_one_answer(name, message):
     harness = Harness(options={"realms": ("epc.mnc001.mcc001.3gppnetwork.org", "ims.example")})
@@ -389,6 +394,7 @@ def test_every_shape_of_real_gateways_gets_one_answer(name, message):
     assert read_cca(answer).result_code is not None
 
 
+@pytest.mark.rule("C-140")
 def test_low_balance_is_only_said_where_it_is_configured():
     from ocs.charging.messages import ChargingReply
     from ocs.service.answers import AnswerDefaults, to_answer

@@ -108,6 +108,7 @@ def test_an_empty_request_for_units_is_not_the_same_as_none():
     assert [service.requested for service in made.services] == [Units(), None]
 
 
+@pytest.mark.rule("G-127")
 def test_usage_keeps_its_side_and_reason_wherever_they_stand():
     service = MultipleServices(
         tariff_change_usage=1,
@@ -140,7 +141,7 @@ def test_an_event_without_units_asks_for_what_the_server_determines():
     assert made.action == 3
 
 
-@pytest.mark.rule("C-009")
+@pytest.mark.rule("C-009", "C-183")
 @pytest.mark.parametrize(
     "kind,retransmitted,offset,used",
     [

@@ -233,7 +233,7 @@ def test_a_connected_peer_that_may_not_come_like_this_any_more_is_sent_away():
     assert DisconnectPeerRequest.read(goodbye).disconnect_cause == 2
 
 
-@pytest.mark.rule("D15", "B-047")
+@pytest.mark.rule("B-047", "B-127", "D15")
 def test_a_second_connection_is_refused_and_the_first_probed():
     harness = Harness()
     first = harness.open()

@@ -55,7 +55,7 @@ def wire(harness):
 # ------------------------------------------------------------------------------ the message
 
 
-@pytest.mark.rule("T227", "B-026", "B-027")
+@pytest.mark.rule("B-026", "B-027", "B-151", "T227")
 def test_a_re_auth_request(harness, wire):
     ask(harness)
     harness.pass_time(1)
@@ -72,6 +72,7 @@ def test_a_re_auth_request(harness, wire):
     assert states(harness) == [SENT]
 
 
+@pytest.mark.rule("B-151")
 def test_an_abort_session_request(harness, wire):
     ask(harness, command=ABORT)
     harness.pass_time(1)
@@ -92,7 +93,7 @@ def test_an_abort_is_about_all_sub_sessions(harness, wire):
     assert {found.state for found in harness.store.sessions_of(1001)} == {SessionState.LOST}
 
 
-@pytest.mark.rule("T233")
+@pytest.mark.rule("B-151", "T233")
 def test_what_is_named_is_said(harness, wire):
     open_session(wire, sub_session_id=7)
     ask(harness, sub=7, rating_group=100, service_identifier=5)
@@ -116,7 +117,7 @@ def test_end_to_end_ids_differ_and_begin_with_the_time(harness, wire):
 # -------------------------------------------------------------------------- what is answered
 
 
-@pytest.mark.rule("T206")
+@pytest.mark.rule("R-2002", "T206")
 def test_a_report_that_was_announced_is_waited_for(harness, wire):
     ask(harness)
     harness.pass_time(1)
@@ -172,7 +173,7 @@ def test_a_session_that_the_client_does_not_know_is_released(harness, wire, comm
     assert asked(wire) == []
 
 
-@pytest.mark.rule("T232")
+@pytest.mark.rule("B-155", "T232")
 @pytest.mark.parametrize("code", [3002, 3004, 4002])
 def test_a_client_that_cannot_be_reached_keeps_its_session_and_is_asked_again(
     harness, wire, code
@@ -248,7 +249,7 @@ def test_answers_to_nothing_are_passed_over(harness, wire):
 # --------------------------------------------------------------------------- other ways
 
 
-@pytest.mark.rule("B-061", "T232")
+@pytest.mark.rule("B-061", "B-153", "T232")
 def test_silence_is_asked_again_by_another_way_with_the_t_flag(harness, wire):
     agent = harness.open(P2, **RELAY)
     ask(harness)
@@ -278,6 +279,7 @@ def test_the_first_way_is_still_listened_to(harness, wire):
     assert states(harness) == [DONE]
 
 
+@pytest.mark.rule("B-153")
 def test_silence_without_another_way_is_not_asked_again_at_once(harness, wire):
     ask(harness)
     harness.pass_time(12)
@@ -303,7 +305,7 @@ def test_who_cannot_deliver_is_gone_round_without_the_t_flag(harness, wire):
     assert asked(wire) == asked(agent) == []
 
 
-@pytest.mark.rule("T235")
+@pytest.mark.rule("B-152", "T235")
 def test_a_client_behind_an_agent_is_asked_by_the_agent_it_was_last_heard_by(harness):
     harness.open(P3, **RELAY)
     agent = harness.open(P2, **RELAY)
@@ -317,6 +319,7 @@ def test_a_client_behind_an_agent_is_asked_by_the_agent_it_was_last_heard_by(har
     )
 
 
+@pytest.mark.rule("B-152")
 def test_the_clients_own_connection_goes_before_the_agent(harness):
     agent = harness.open(P2, **RELAY)
     open_session(agent)
@@ -327,6 +330,7 @@ def test_the_clients_own_connection_goes_before_the_agent(harness):
     assert asked(agent) == []
 
 
+@pytest.mark.rule("B-126")
 def test_a_lost_connection_is_gone_round_with_the_t_flag(harness, wire):
     agent = harness.open(P2, **RELAY)
     ask(harness)
@@ -338,7 +342,7 @@ def test_a_lost_connection_is_gone_round_with_the_t_flag(harness, wire):
     assert second.end_to_end == first.end_to_end
 
 
-@pytest.mark.rule("T236", "B-010")
+@pytest.mark.rule("B-010", "B-155", "T236")
 def test_a_client_that_comes_back_is_asked_then(harness, wire):
     held = harness.money()
     wire.protocol.connectionLost()
@@ -374,7 +378,7 @@ def patient():
     return running({"asking": AskLimits(answer_seconds=100.0)})
 
 
-@pytest.mark.rule("T055", "B-061", "B-063")
+@pytest.mark.rule("B-061", "B-063", "B-153", "T055")
 def test_a_suspected_peer_is_sent_nothing_more_and_what_it_has_goes_another_way(patient):
     wire, agent = patient.open(), patient.open(P2, **RELAY)
     open_session(wire, long=True)
@@ -469,6 +473,7 @@ def test_only_who_speaks_credit_control_or_relays_is_a_way():
     assert way(routes, Target("a", "r", "a")) == "c"
 
 
+@pytest.mark.rule("B-152")
 def test_agents_of_the_clients_realm_go_before_others():
     routes = Routes(5)
     for host, realm in (("a", "elsewhere"), ("b", "net.example")):

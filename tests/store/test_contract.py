@@ -124,7 +124,7 @@ def test_only_what_is_marked_is_written(store: Store) -> None:
     assert (state.account.plan, state.buckets[0].available) == ("basic", 1_000_000)
 
 
-@pytest.mark.rule("I-006")
+@pytest.mark.rule("B-144", "I-006")
 def test_a_stored_answer_is_loaded_for_its_duplicate(store: Store) -> None:
     add_account(store, 5)
     add_session(store, 5)

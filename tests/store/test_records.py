@@ -58,6 +58,7 @@ def _record(services: list[ServiceReply], charged: list[ChargedLine], note: str)
     return record
 
 
+@pytest.mark.rule("C-102")
 @given(sessions)
 def test_a_session_is_read_as_it_was_written(session: Session) -> None:
     assert records.decode_session(records.encode_session(session), 5, bytes(16)) == session

@@ -22,6 +22,7 @@ STATUSES = (OPEN, FAILING, SKIPPED, PROVEN)
 TITLES = {
     "base": "Diameter base protocol (RFC 6733, RFC 3539)",
     "credit_control": "Credit control (RFC 8506)",
+    "gateways": "What real gateways do",
     "gy": "Gy and Ro (TS 32.299 and the documents of its services)",
     "money": "Money, reservations and the ledger",
     "golden": "Worked examples",
@@ -123,7 +124,7 @@ def _page(found: list[Row]) -> Iterator[str]:
     yield "| | Rules | " + " | ".join(STATUSES) + " |"
     yield "|---|---|" + "---|" * len(STATUSES)
     for name, part in sections.items():
-        yield f"| [{TITLES[name]}](#{_anchor(TITLES[name])}) | {_counts(part)}"
+        yield f"| [{_title(name)}](#{_anchor(_title(name))}) | {_counts(part)}"
     yield f"| All | {_counts(found)}"
     yield "\n## Not proven\n"
     missing = [row for row in found if row.status != PROVEN]
@@ -132,8 +133,12 @@ def _page(found: list[Row]) -> Iterator[str]:
     else:
         yield "Nothing."
     for name, part in sections.items():
-        yield f"\n## {TITLES[name]}\n"
+        yield f"\n## {_title(name)}\n"
         yield from _table(sorted(part, key=lambda row: row.status == PROVEN))
+
+
+def _title(section: str) -> str:
+    return TITLES.get(section, section)
 
 
 def _table(part: Iterable[Row]) -> Iterator[str]:
@@ -156,7 +161,7 @@ def main(arguments: list[str]) -> int:
     """Write the page; 1 when a rule is not proven, 2 when the results are not of this tree."""
     parser = argparse.ArgumentParser(prog="python -m tests.support.conformance")
     parser.add_argument("--page", type=Path, default=GENERATED, help="the file to write")
-    parser.add_argument("results", type=Path, help="what pytest --results has written")
+    parser.add_argument("results", type=Path, help="what pytest --results=FILE has written")
     parser.add_argument("--check", action="store_true", help="only say whether they can be used")
     options = parser.parse_args(arguments)
     try:

@@ -1,4 +1,4 @@
-"""What became of every test and which rules it proves, as JSON: ``pytest --results FILE``.
+"""What became of every test and which rules it proves, as JSON: ``pytest --results=FILE``.
 
 `make test` writes the file, and ``tests.support.conformance`` makes docs/conformance.md of it. With
 ``--collect-only`` nothing runs and the file says who would prove what.
