@@ -11,7 +11,7 @@ first spread over the open sessions of its account, or of all accounts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -115,6 +115,16 @@ class ServerRequest(msgspec.Struct):
     reached_session: bytes = b""
     spread: int = 0
     version: int = 0
+
+
+class OpenSessions(NamedTuple):
+    """A page of the open sessions of an account, or of all, by (account, session key)."""
+
+    sessions: list[tuple[bytes, Session]]
+    reached: tuple[int, bytes]
+    """How far was looked: where the next page begins."""
+    last: bool
+    """Nothing follows."""
 
 
 class Situation(NamedTuple):
@@ -236,21 +246,20 @@ _CONCERNS: dict[Trigger, Callable[[Session, Situation], bool]] = {
 
 
 def spread(
-    request: ServerRequest, sessions: Sequence[tuple[bytes, Session]],
-    waiting: Collection[tuple[bytes, int]], situation: Situation, new_id: Callable[[], int], *,
-    last: bool, per_second: int = CATALOGUE_SESSIONS_PER_SECOND,
+    request: ServerRequest, page: OpenSessions, waiting: Collection[tuple[bytes, int]],
+    situation: Situation, new_id: Callable[[], int], *,
+    per_second: int = CATALOGUE_SESSIONS_PER_SECOND,
 ) -> list[ServerRequest]:
     """Return the rows for the next sessions that a row concerns; note in it how far it came.
 
-    ``sessions`` are the next open ones after ``reached_account``, ``reached_session``, in that
-    order; ``waiting`` the (session key, command) that are to be sent anyway;
-    ``last``: no more sessions follow; ``per_second`` holds for a new catalogue, which concerns
-    nearly all. The rows and ``request`` are to be stored together.
+    ``page`` begins after ``reached_account``, ``reached_session``; ``waiting`` are the (session
+    key, command) that are to be sent anyway; ``per_second`` holds for a new catalogue, which
+    concerns nearly all. The rows and ``request`` are to be stored together.
     """
     now_ns, trigger = situation.now_ns, Trigger(request.trigger)
     made: list[ServerRequest] = []
-    for key, session in sessions:
-        request.reached_account, request.reached_session = session.account_id, key
+    request.reached_account, request.reached_session = page.reached
+    for key, session in page.sessions:
         command = concerned(session, trigger, situation)
         if command is None or (key, command) in waiting:
             continue
@@ -259,7 +268,7 @@ def spread(
             row.due_ns += len(made) * NS_PER_SECOND // per_second
         request.spread += 1
         made.append(row)
-    if last:
+    if page.last:
         note = f"{request.spread} sessions concerned"
         apply(request, Step(Action.FINISH, RequestState.DONE, 0, note), now_ns)
     return made

@@ -181,7 +181,7 @@ def asked(desk: Desk, account_id: int, trigger: Trigger) -> list[dict[str, Any]]
             "asked": concerned(session, trigger, now) is not None,
             "reports_by": format_instant(_next_report_ns(session)),
         }
-        for _, session in found
+        for _, session in found.sessions
         if concerned(session, trigger, anybody) is not None
     ]
 

@@ -144,26 +144,24 @@ class ServerRequestRows:
             situation = situation._replace(account=target[0] if target else None)
         after = (request.reached_account, request.reached_session)
         page = self._store.open_sessions_of(request.account_id, after, PAGE)
-        names = [(session.account_id, key) for key, session in page]
+        names = [(session.account_id, key) for key, session in page.sessions]
         waiting = self._store.waiting_server_requests(names) if names else set()
-        last = len(page) < PAGE
         made = server_requests.spread(
             request,
             page,
             waiting,
             situation,
             self._ids.next_id,
-            last=last,
             per_second=self._sessions_per_second,
         )
-        if not last:
+        if not page.last:
             request.due_ns = situation.now_ns
             if request.trigger == Trigger.CATALOGUE:
                 # It concerns nearly everybody: go on when these have been asked.
                 request.due_ns += len(made) * NS_PER_SECOND // self._sessions_per_second
         found.writes += 1
         if self._store.update_server_request(request, made):
-            self._made_more = self._made_more or bool(made) or not last
+            self._made_more = self._made_more or bool(made) or not page.last
 
     def _consider(
         self, request: ServerRequest, situation: Situation, reach: Reach, found: Found

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
 from ocs.charging.messages import Identity
-from ocs.charging.server_requests import ServerRequest
+from ocs.charging.server_requests import OpenSessions, ServerRequest
 from ocs.charging.session import Session
 from ocs.charging.working_set import RequestKey, WorkingSet
 from ocs.ledger.account import Account, Identifier, OperatorAction
@@ -178,8 +178,12 @@ class Store(Protocol):
 
     def open_sessions_of(
         self, account_id: int, after: tuple[int, bytes], limit: int
-    ) -> list[tuple[bytes, Session]]:
-        """Return the next open sessions by (account, key); ``account_id`` 0 means all accounts."""
+    ) -> OpenSessions:
+        """Return the next open sessions by (account, key), at most ``limit``.
+
+        ``account_id`` 0 means those of all accounts. A page may be short, or empty, without being
+        the last: so many closed sessions were passed over.
+        """
 
     def waiting_server_requests(
         self, names: Sequence[tuple[int, bytes]]

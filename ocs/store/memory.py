@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from ocs.amounts import Unit
 from ocs.charging.messages import Identity
-from ocs.charging.server_requests import ServerRequest
+from ocs.charging.server_requests import OpenSessions, ServerRequest
 from ocs.charging.session import FAMILY_OCTETS, Session, SessionState
 from ocs.charging.working_set import (
     AccountState,
@@ -293,7 +293,7 @@ class MemoryStore(MemoryServerRequests):
 
     def open_sessions_of(
         self, account_id: int, after: tuple[int, bytes], limit: int
-    ) -> list[tuple[bytes, Session]]:
+    ) -> OpenSessions:
         """See interface.Store.open_sessions_of."""
         with self._lock:
             found = sorted(
@@ -301,7 +301,9 @@ class MemoryStore(MemoryServerRequests):
                 for key, row in self._open_sessions()
                 if account_id in (0, row.account_id) and (row.account_id, key) > after
             )
-            return [(key, self._sessions[key].session(key)) for _, key in found[:limit]]
+            page = found[:limit]
+            sessions = [(key, self._sessions[key].session(key)) for _, key in page]
+            return OpenSessions(sessions, page[-1] if page else after, len(found) <= limit)
 
     def has_answer(self, key: RequestKey) -> bool:
         """See interface.Store.has_answer."""

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
+    case,
     delete,
     insert,
     select,
@@ -23,11 +24,19 @@ from sqlalchemy import (
     update,
 )
 
-from ocs.charging.server_requests import FINISHED, RequestState, ServerRequest, Trigger
+from ocs.charging.server_requests import (
+    FINISHED,
+    OpenSessions,
+    RequestState,
+    ServerRequest,
+    Trigger,
+)
 from ocs.charging.session import Session, SessionState
 from ocs.ledger.account import Account
 from ocs.store import records, schema
 
+SCANNED_SESSIONS = 1000
+"""Sessions, open and closed, that are looked through for one page."""
 _INSERT_ROWS = 500
 
 _request = schema.server_request.c
@@ -43,11 +52,8 @@ _DUE = (
     select(*_COLUMNS)
     .where(_request.due_ns > text("0"), _request.due_ns <= bindparam("now_ns"))
     .where(
-        (_request.due_ns > bindparam("after_ns"))
-        | (
-            (_request.due_ns == bindparam("after_ns"))
-            & (_request.server_request_id > bindparam("after_id"))
-        )
+        tuple_(_request.due_ns, _request.server_request_id)
+        > tuple_(bindparam("after_ns"), bindparam("after_id"))
     )
     .order_by(_request.due_ns, _request.server_request_id)
     .limit(bindparam("count"))
@@ -68,15 +74,20 @@ _THIS = and_(
     _request.server_request_id == bindparam("k_server_request_id"),
     _request.version == bindparam("k_version"),
 )
-_OPEN_SESSIONS = (
-    select(_session.account_id, _session.session_key, _session.body)
-    .where(_session.state == text(str(int(SessionState.OPEN))))
+# No condition on the state: planners would sort all open sessions for each page. Closed ones are
+# passed over without their blobs.
+_SESSIONS = (
+    select(
+        _session.account_id,
+        _session.session_key,
+        case((_session.state == text(str(int(SessionState.OPEN))), _session.body)),
+    )
     .where(
         tuple_(_session.account_id, _session.session_key)
         > tuple_(bindparam("after_account"), bindparam("after_key"))
     )
     .order_by(_session.account_id, _session.session_key)
-    .limit(bindparam("count"))
+    .limit(SCANNED_SESSIONS)
 )
 _TARGET = (
     select(*_ACCOUNT_COLUMNS, _session.body)
@@ -144,16 +155,22 @@ def target(
 
 def open_sessions(
     connection: Connection, account_id: int, after: tuple[int, bytes], limit: int
-) -> list[tuple[bytes, Session]]:
+) -> OpenSessions:
     """Return the next open sessions of an account, or of all."""
-    statement: Select[int, Any] = _OPEN_SESSIONS
+    statement: Select[int, str, Any] = _SESSIONS
     if account_id:
         statement = statement.where(_session.account_id == account_id)
-    values = {"after_account": after[0], "after_key": after[1], "count": limit}
-    return [
-        (bytes(key), records.decode_session(body, owner, bytes(key)))
-        for owner, key, body in connection.execute(statement, values)
-    ]
+    values = {"after_account": after[0], "after_key": after[1]}
+    rows = connection.execute(statement, values).all()
+    found: list[tuple[bytes, Session]] = []
+    for owner, name, body in rows:
+        if len(found) == limit:
+            return OpenSessions(found, after, last=False)
+        key = bytes(name)
+        after = (owner, key)
+        if body is not None:
+            found.append((key, records.decode_session(body, owner, key)))
+    return OpenSessions(found, after, last=len(rows) < SCANNED_SESSIONS)
 
 
 def waiting(connection: Connection, names: Sequence[tuple[int, bytes]]) -> set[tuple[bytes, int]]:

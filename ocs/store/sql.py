@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, Select, bindparam, delete, insert, select, text, update
 
 from ocs.charging.messages import Identity
-from ocs.charging.server_requests import ServerRequest
+from ocs.charging.server_requests import OpenSessions, ServerRequest
 from ocs.charging.session import FAMILY_OCTETS, Session, SessionState
 from ocs.charging.working_set import RequestKey, WorkingSet
 from ocs.clock import IdSource
@@ -238,7 +238,7 @@ class SqlStore:
 
     def open_sessions_of(
         self, account_id: int, after: tuple[int, bytes], limit: int
-    ) -> list[tuple[bytes, Session]]:
+    ) -> OpenSessions:
         """See interface.Store.open_sessions_of."""
         return self._transactions.read(
             lambda connection: server_requests.open_sessions(connection, account_id, after, limit),

@@ -10,6 +10,7 @@ from ocs.charging.profile import PROFILES, ClientProfile
 from ocs.charging.server_requests import (
     Action,
     Command,
+    OpenSessions,
     RequestState,
     ServerRequest,
     Situation,
@@ -140,7 +141,8 @@ def test_a_row_is_spread_over_the_sessions_it_concerns() -> None:
         session.session_id, session.sub_session_id = f"s{number}", 4 if number == 3 else None
         sessions.append((bytes([number]) * 16, session))
     waiting = {(sessions[0][0], int(REAUTH)), (sessions[3][0], int(ABORT))}
-    first = spread(row, sessions[:3], waiting, NOW, ids.__next__, last=False)
+    page = OpenSessions(sessions[:3], (5, sessions[2][0]), last=False)
+    first = spread(row, page, waiting, NOW, ids.__next__)
     assert (row.state, row.reached_account, row.reached_session) == (
         RequestState.PENDING, 5, sessions[2][0],
     )  # fmt: skip
@@ -149,7 +151,8 @@ def test_a_row_is_spread_over_the_sessions_it_concerns() -> None:
     assert (made.command, made.trigger, made.operator) == (REAUTH, Trigger.TOP_UP, "mia")
     assert (made.created_ns, made.due_ns) == (NOW_NS, NOW_NS)
     assert (made.origin_host, made.peer) == ("pgw1.example", "pgw1.example")
-    [other] = spread(row, sessions[3:], waiting, NOW, ids.__next__, last=True)
+    page = OpenSessions(sessions[3:], (5, sessions[3][0]), last=True)
+    [other] = spread(row, page, waiting, NOW, ids.__next__)
     assert other.sub_session_id == 4
     assert (row.state, row.due_ns, row.finished_ns) == (RequestState.DONE, 0, NOW_NS)
     assert (row.spread, row.note) == (2, "2 sessions concerned")
@@ -161,7 +164,8 @@ def test_a_new_catalogue_asks_only_so_many_sessions_a_second() -> None:
     row = for_account(ids.__next__, 0, Trigger.CATALOGUE, NOW_NS)
     sessions = [(bytes([number]) * 16, make()) for number in range(5)]
     newer = NOW._replace(catalogue_version=2, account=None)
-    made = spread(row, sessions, set(), newer, ids.__next__, last=True, per_second=2)
+    page = OpenSessions(sessions, (5, sessions[-1][0]), last=True)
+    made = spread(row, page, set(), newer, ids.__next__, per_second=2)
     half = NS_PER_SECOND // 2
     assert [one.due_ns - NOW_NS for one in made] == [0, half, 2 * half, 3 * half, 4 * half]
 

@@ -21,8 +21,10 @@ from ocs.charging.working_set import WorkingSet
 from ocs.clock import NS_PER_SECOND
 from ocs.errors import StoreConflictError
 from ocs.ledger.account import Account
+from ocs.store import server_requests
 from ocs.store.interface import Store
 from ocs.store.memory import MemoryStore
+from ocs.store.sql import SqlStore
 from tests.support.ledger_rows import (
     NOW_NS,
     add_account,
@@ -189,14 +191,52 @@ def test_open_sessions_come_in_pages_of_one_account_or_of_all(store: Store) -> N
     expected.sort()
     seen: list[tuple[int, bytes]] = []
     after = (0, b"")
-    while page := store.open_sessions_of(0, after, 2):
-        seen += [(session.account_id, key) for key, session in page]
-        after = seen[-1]
+    pages = 0
+    while True:
+        page = store.open_sessions_of(0, after, 2)
+        seen += [(session.account_id, key) for key, session in page.sessions]
+        after, pages = page.reached, pages + 1
+        if page.last:
+            break
     assert seen == expected
+    assert pages == 3
     of_five = store.open_sessions_of(5, (0, b""), 10)
-    assert [(5, key) for key, _ in of_five] == [name for name in expected if name[0] == 5]
-    assert store.open_sessions_of(5, (5, expected[1][1]), 10) == []
-    assert store.open_sessions_of(7, (0, b""), 10) == []
+    assert [(5, key) for key, _ in of_five.sessions] == [
+        name for name in expected if name[0] == 5
+    ]
+    assert store.open_sessions_of(5, (5, b"\xff" * 16), 10) == ([], (5, b"\xff" * 16), True)
+    assert store.open_sessions_of(7, (0, b""), 10) == ([], (0, b""), True)
+
+
+def test_a_page_passes_over_so_many_closed_sessions_at_most(
+    sql_store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_account(sql_store, 5)
+    keys = sorted(key_of(5, name=str(number)).session_key for number in range(9))
+    names = {key_of(5, name=str(number)).session_key: str(number) for number in range(9)}
+    for key in keys:
+        add_session(sql_store, 5, names[key])
+        if key == keys[-1]:
+            continue
+        request = key_of(5, name=names[key])
+
+        def close(working_set: WorkingSet, key: bytes = key) -> None:
+            working_set.sessions[key].state = SessionState.CLOSED
+            working_set.mark_session(key)
+
+        sql_store.transact([request], close)
+    statement = server_requests._SESSIONS.limit(4)
+    monkeypatch.setattr(server_requests, "_SESSIONS", statement)
+    monkeypatch.setattr(server_requests, "SCANNED_SESSIONS", 4)
+    after = (0, b"")
+    found = []
+    for expected in (([], (5, keys[3]), False), ([], (5, keys[7]), False)):
+        page = sql_store.open_sessions_of(0, after, 10)
+        assert page == expected
+        after = page.reached
+    page = sql_store.open_sessions_of(0, after, 10)
+    found = [key for key, _ in page.sessions]
+    assert (found, page.last) == (keys[-1:], True)
 
 
 def test_sessions_that_wait_for_a_request_are_known(store: Store) -> None:
@@ -246,7 +286,7 @@ def test_a_row_is_spread_in_steps_and_each_step_happens_once(store: Store) -> No
     while row.state == RequestState.PENDING:
         page = store.open_sessions_of(5, (row.reached_account, row.reached_session), 3)
         loser = copy(row)
-        made = spread(row, page, set(), situation, ids.next_id, last=len(page) < 3)
+        made = spread(row, page, set(), situation, ids.next_id)
         assert store.update_server_request(row, made)
         assert not store.update_server_request(loser, made), "two servers spread one step"
         steps += 1
@@ -264,7 +304,7 @@ def test_a_row_that_concerned_nobody_is_removed_when_it_is_finished(store: Store
     _insert(store, for_account(ids.next_id, 5, Trigger.TOP_UP, NOW_NS))
     [row] = _due(store)
     page = store.open_sessions_of(5, (0, b""), 3)
-    assert spread(row, page, set(), Situation(NOW_NS), ids.next_id, last=True) == []
+    assert spread(row, page, set(), Situation(NOW_NS), ids.next_id) == []
     stale = copy(row)
     assert store.update_server_request(row)
     assert _due(store) == []
