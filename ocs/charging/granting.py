@@ -167,6 +167,7 @@ def _final_unit(decision: Decision, part: Part) -> FinalUnit:
         policy.redirect_address,
         policy.restriction_filter_rules,
         policy.filter_ids,
+        policy.qos and decision.request.profile.qos_final_unit,
     )
 
 

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ocs.amounts import unit_value
-from ocs.charging.messages import SUCCESS, ChargingReply, FinalUnit, ServiceReply, Units
+from ocs.amounts import OCTETS, SECONDS, unit_value
+from ocs.charging.messages import SUCCESS, ChargingReply, ServiceReply, Units
 from ocs.currencies import NUMERIC_BY_CODE
+from ocs.service.final_units import plain_indication, qos_indication
 from ocs.service.results import RESULT_CODES
 from protocol import codec
 from protocol.credit_control import (
     CostInformation,
     CreditControlAnswer,
     CreditControlRequest,
-    FinalUnitIndication,
     Money,
     MultipleServices,
+    PoolReference,
     ServiceUnits,
 )
 from protocol.dictionary import avp_code
@@ -29,7 +30,8 @@ ENOUGH_CREDIT, NO_CREDIT = 0, 1
 LOW_BALANCE_YES = 1
 """Low-Balance-Indication (TS 32.299 7.2.92)."""
 NO_CURRENCY = 999
-_ANY_REDIRECT = 1
+TIME, MONEY, TOTAL, INPUT, OUTPUT, SERVICE_SPECIFIC = range(6)
+"""CC-Unit-Type (RFC 8506 8.32)."""
 
 FAILED_NAMES: dict[str, str] = {
     "service-context-id": "Service-Context-Id",
@@ -117,13 +119,43 @@ def _service(service: ServiceReply, currency: str) -> MultipleServices:
     if service.granted is not None:
         said.granted = _units(service, service.granted, currency)
     said.validity_time = service.validity_seconds or None
-    if service.final_unit is not None:
-        said.final_unit = _final_unit(service.final_unit)
+    final = service.final_unit
+    if final is not None:
+        said.final_unit = plain_indication(final)
+        if final.qos:
+            said.qos_final_unit = qos_indication(final)
     said.volume_quota_threshold = service.volume_threshold_octets or None
     said.time_quota_threshold = service.time_threshold_seconds or None
     said.unit_quota_threshold = service.unit_threshold_events or None
     said.quota_holding_time = service.quota_holding_seconds
+    if service.pools:
+        said.pool_references = _pool_references(service)
+    if service.tariff_side >= 0:
+        said.tariff_change_usage = service.tariff_side
     return said
+
+
+def _pool_references(service: ServiceReply) -> tuple[PoolReference, ...]:
+    """One reference per pool and kind of unit that is granted (RFC 8506 5.1.2)."""
+    granted = service.granted or Units()
+    references = []
+    for share in service.pools:
+        if share.unit == OCTETS:
+            kinds = [
+                kind
+                for kind, octets in (
+                    (TOTAL, granted.octets),
+                    (INPUT, granted.input_octets),
+                    (OUTPUT, granted.output_octets),
+                )
+                if octets is not None
+            ]
+        else:
+            kinds = [TIME if share.unit == SECONDS else SERVICE_SPECIFIC]
+        references += [
+            PoolReference(share.number, kind, share.digits, share.exponent) for kind in kinds
+        ]
+    return tuple(references)
 
 
 def _put_at_command_level(
@@ -137,8 +169,11 @@ def _put_at_command_level(
     if service.granted is not None:
         answer.granted = _units(service, service.granted, currency)
     answer.validity_time = service.validity_seconds or None
-    if service.final_unit is not None:
-        answer.final_unit = _final_unit(service.final_unit)
+    final = service.final_unit
+    if final is not None:
+        answer.final_unit = plain_indication(final)
+        if final.qos:
+            answer.qos_final_unit = qos_indication(final)
 
 
 def _units(service: ServiceReply, granted: Units, currency: str) -> ServiceUnits:
@@ -159,17 +194,6 @@ def _units(service: ServiceReply, granted: Units, currency: str) -> ServiceUnits
 def _money(amount_micro: int, currency: str) -> Money:
     digits, exponent = unit_value(amount_micro)
     return Money(digits, exponent, NUMERIC_BY_CODE.get(currency, NO_CURRENCY))
-
-
-def _final_unit(final: FinalUnit) -> FinalUnitIndication:
-    redirects = final.action == _ANY_REDIRECT
-    return FinalUnitIndication(
-        final.action,
-        final.redirect_address_type if redirects else None,
-        final.redirect_address if redirects else None,
-        final.restriction_filter_rules,
-        final.filter_ids,
-    )
 
 
 def failed_avp(name: str, message: bytes) -> bytes:

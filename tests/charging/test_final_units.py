@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ocs.amounts import Unit
@@ -220,3 +222,19 @@ def test_kamailio_is_refused_at_the_command_level() -> None:
         """,
         balance="0.13", unit=Unit.SECONDS,
     )
+
+
+@pytest.mark.rule("C-049")
+@pytest.mark.parametrize(("profile", "qos"), [("rfc", True), ("generic", False)])
+def test_final_units_with_qos_are_for_clients_that_know_them(profile: str, qos: bool) -> None:
+    plan = CATALOG.plans["restrict"]
+    wanted = replace(plan, final_unit=replace(plan.final_unit, qos=True))
+    for catalog, expected in (
+        (replace(CATALOG, plans={"restrict": wanted}), qos),
+        (replace(CATALOG, plans={"restrict": plan}), False),
+    ):
+        scenario = Scenario(catalog, balance="0.23", plan="restrict")
+        scenario.play(f"I 0 profile={profile} 100 rsu => 100 ok 4000000 fui=restrict")
+        final = scenario.reply.services[0].final_unit
+        assert final is not None
+        assert final.qos is expected
