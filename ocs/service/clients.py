@@ -57,13 +57,17 @@ class Client(NamedTuple):
 class Link:
     """One open connection with what is known about the peer at its other end."""
 
-    __slots__ = ("clients", "conn", "entry", "leniency", "origin_host", "product_name", "relay")
+    __slots__ = (
+        "clients", "conn", "entry", "leniency", "origin_host", "product_name", "relay", "state_id",
+    )
 
     def __init__(self, conn: DiameterProtocol, entry: PeerEntry, said: Said) -> None:
         self.conn = conn
         self.origin_host = entry.origin_host
         self.product_name = said.product_name or ""
         self.relay = entry.relay or RELAY_APPLICATION in said.applications
+        self.state_id = said.origin_state_id or 0
+        """The Origin-State-Id that the peer said last; 0 = none yet."""
         self.clients: dict[str, Client] = {}
         """By Origin-Host as it stands in requests."""
         self.entry: PeerEntry

@@ -38,6 +38,7 @@ from protocol.credit_control import (
 from protocol.credit_control_reader import partial_ccr_fields
 from protocol.credit_control_writer import write_cca
 from protocol.errors import LocalProtocolError, RemoteProtocolError
+from protocol.grammar import identity_key
 from protocol.layout_cache import CcrReader, InformationReader
 from protocol.peer_events import DisconnectRequested, PeerClosed, PeerRecovered, PeerSuspect
 from protocol.peer_settings import Caller, PeerDecision
@@ -233,6 +234,9 @@ class DiameterService:
         if routing is not None:
             self._refuse(link, header, message, routing, "routing")
             return
+        state_id = ccr.origin_state_id
+        if state_id and state_id != link.state_id and not link.relay:
+            self._note_state(link, ccr.origin_host, state_id)
         client = link.clients.get(ccr.origin_host) or self._clients.meet(link, ccr, message)
         profile = client.profile
         try:
@@ -256,6 +260,15 @@ class DiameterService:
             self._batcher.submit(request, waiting)
         else:
             waiting(request, late=False)
+
+    def _note_state(self, link: Link, origin_host: str, state_id: int) -> None:
+        """Compare what a direct client says in a request with what was known of it (D19).
+
+        It need not have said it in its CER, nor connect anew when it has lost its sessions.
+        """
+        if identity_key(origin_host) == link.origin_host:
+            link.state_id = state_id
+            self._client_connected(link.origin_host, state_id)
 
     def _other_command(self, link: Link, header: Header, message: bytes) -> None:
         fault = route_check(message, header, self._edge.identity)

@@ -116,6 +116,39 @@ def test_no_other_origin_state_id_means_a_restart(state_id):
     assert harness.store.client_state(P1, 0) == 100
 
 
+@pytest.mark.rule("D19", "T049")
+def test_a_client_that_says_it_in_its_requests_only_has_restarted_too():
+    harness = running()
+    client = harness.open(origin_state_id=None)
+    client.ccr(ccr(1, 0, mscc(), session="old", origin_state_id=100))
+    client.ccr(ccr(2, 1, mscc(), session="old", origin_state_id=100))
+    harness.pass_time(1)
+    assert states(harness) == {"old": 1}
+    client.ccr(ccr(1, 0, mscc(), session="new", origin_state_id=101))
+    client.ccr(ccr(2, 1, mscc(), session="new", origin_state_id=101))
+    harness.pass_time(3)
+    assert states(harness) == {"old": 4, "new": 1}
+    client.ccr(ccr(1, 0, mscc(), session="newer", origin_state_id=100))
+    harness.pass_time(3)
+    assert states(harness) == {"old": 4, "new": 1, "newer": 1}, "a lower one means nothing"
+
+
+@pytest.mark.rule("D19")
+def test_a_state_that_is_said_with_every_request_costs_one_look_at_the_store(monkeypatch):
+    harness = running()
+    asked = []
+    remember = harness.server.supervisor.client_connected
+    service = harness.server.diameter
+    monkeypatch.setattr(
+        service, "_client_connected", lambda *said: (asked.append(said), remember(*said))
+    )
+    client = harness.open(origin_state_id=None)
+    for number in range(4):
+        client.ccr(ccr(2 if number else 1, number, mscc(), origin_state_id=7))
+    client.ccr(ccr(1, 0, mscc(), session="x", origin_host="other.net.example", origin_state_id=9))
+    assert asked == [(P1, 0), (P1, 7)]
+
+
 @pytest.mark.rule("D19")
 def test_a_restarted_relay_says_nothing_about_its_clients():
     harness = running(options={"peers": (PeerEntry("dra1.net.example", relay=True),)})
