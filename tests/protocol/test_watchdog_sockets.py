@@ -25,6 +25,13 @@ ANYWHERE = replace(SERVER, host_ip_addresses=())
 NAME = "pgw1.net.example"
 
 
+class Steady(DiameterFactory):
+    """Its connections wait as long as they say."""
+
+    def jitter(self) -> float:
+        return 0.0
+
+
 class Server:
     """A listening server without jitter, which remembers whom its watchdog gave up."""
 
@@ -33,8 +40,7 @@ class Server:
         self.reactor = HandDriven(thread.reactor)
         self.handler = Recorder()
         self.gave_up = False
-        self.factory = DiameterFactory(self.reactor, ANYWHERE, self.handler, self.decide)
-        self.factory.jitter = lambda: 0.0
+        self.factory = Steady(self.reactor, ANYWHERE, self.handler, self.decide)
         port = thread.call(listen, thread.reactor, self.factory, "127.0.0.1", 0)
         self.number = port.getHost().port
 

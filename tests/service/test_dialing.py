@@ -1,7 +1,6 @@
 """Calling peers over real sockets, with the pauses made short by moving the server's clock."""
 
 import queue
-import socket
 from typing import Any
 
 import pytest
@@ -9,17 +8,13 @@ import pytest
 from ocs.service.dialing import JITTER, Dialing, DialingParts, Pauses
 from ocs.service.peers import PeerDirectory, PeerRules
 from ocs.store.interface import PeerEntry
-from protocol.base import (
-    CapabilitiesExchangeAnswer,
-    CapabilitiesExchangeRequest,
-    DisconnectCause,
-    DisconnectPeerRequest,
-)
+from protocol.base import DisconnectCause
 from protocol.opening import wins_election
 from protocol.peer import DisconnectRequested, PeerSettings
 from protocol.peer_settings import EndToEndIds
 from protocol.transport import DiameterFactory, listen
 from protocol.transport_limits import TransportLimits
+from tests.support.called_peer import CalledPeer
 from tests.support.diameter_client import ConnectionEndedError, DiameterClient
 from tests.support.hand_driven import HandDriven
 from tests.support.peer_recorder import Recorder
@@ -51,81 +46,6 @@ class Handler(Recorder):
         if isinstance(event, DisconnectRequested):
             self.directory.leaving(conn.capabilities.origin_host, event.cause)
         super().peer_changed(conn, event)
-
-
-class Peer:
-    """The other side: listens for calls, and can call."""
-
-    def __init__(self, host: str) -> None:
-        self.host = host
-        self.open: list[Called] = []
-        self.port = 0
-        self.listen()
-        self.address = f"127.0.0.1:{self.port}"
-
-    def listen(self) -> None:
-        """Listen, again on the same port."""
-        self.listener = socket.create_server(("127.0.0.1", self.port))
-        self.listener.settimeout(10)
-        self.port = self.listener.getsockname()[1]
-
-    def close(self) -> None:
-        """Be gone."""
-        self.listener.close()
-        for called in self.open:
-            called.close()
-
-    def called(self) -> "Called":
-        """Accept a call and read its CER."""
-        self.open.append(Called(self.listener.accept()[0], self.host))
-        return self.open[-1]
-
-    def is_called(self) -> bool:
-        """Whether a call has come that nobody has accepted; what will come, has come."""
-        self.listener.setblocking(False)
-        try:
-            self.listener.accept()[0].close()
-        except BlockingIOError:
-            return False
-        finally:
-            self.listener.settimeout(10)
-        return True
-
-
-class Called(DiameterClient):
-    """A connection that the server began."""
-
-    def __init__(self, accepted: socket.socket, host: str) -> None:
-        super().__init__(accepted, host)
-        self.header, message = self.receive()
-        self.cer = CapabilitiesExchangeRequest.read(message)
-
-    def accept(self, result_code: int = 2001, origin_host: str = "", **said: Any) -> None:
-        """Answer the CER."""
-        answer = CapabilitiesExchangeAnswer(
-            origin_host=origin_host or self.origin_host,
-            origin_realm="net.example",
-            result_code=result_code,
-            host_ip_addresses=("127.0.0.1",),
-            vendor_id=0,
-            product_name="peer",
-            **{"auth_application_ids": (4,), **said},
-        )
-        self.send(answer.write(self.header))
-
-    def hears_nothing(self) -> bool:
-        """Whether nothing comes but watchdogs for a moment."""
-        self.socket.settimeout(0.2)
-        try:
-            self.receive()
-        except TimeoutError:
-            return True
-        return False
-
-    def leave(self, cause: DisconnectCause) -> None:
-        """Say goodbye and close after the answer."""
-        self.ask(DisconnectPeerRequest(self.origin_host, "net.example", cause).write(*self.ids()))
-        self.close()
 
 
 class Server:
@@ -169,9 +89,8 @@ class Server:
         assert sorted(found) == sorted(expected)
 
     def open_connections(self) -> int:
-        return self.thread.call(
-            lambda: len(self.factory.connections) + len(self.dialing.connections)
-        )
+        began = self.thread.call(lambda: self.dialing.connections)
+        return len(self.thread.call(lambda: self.factory.connections)) + len(began)
 
     def settle(self) -> None:
         """Everything that the sockets have brought has been looked at."""
@@ -192,13 +111,13 @@ class Stage:
 
     def __init__(self, thread) -> None:
         self.thread = thread
-        self.peers: list[Peer] = []
+        self.peers: list[CalledPeer] = []
 
-    def peer(self, host: str) -> Peer:
-        self.peers.append(Peer(host))
+    def peer(self, host: str) -> CalledPeer:
+        self.peers.append(CalledPeer(host))
         return self.peers[-1]
 
-    def pair(self, host: str = GREATER, **entry: Any) -> tuple[Server, Peer]:
+    def pair(self, host: str = GREATER, **entry: Any) -> tuple[Server, CalledPeer]:
         """A server that is to call a peer, and the peer."""
         peer = self.peer(host)
         return Server(self.thread, PeerEntry(host, connect=peer.address, **entry)), peer

@@ -3,7 +3,7 @@
 from typing import Any
 
 from twisted.internet.task import Clock
-from zope.interface import directlyProvides, providedBy
+from zope.interface import directlyProvides, providedBy  # type: ignore[import-untyped]
 
 
 class HandDriven:
