@@ -58,6 +58,9 @@ COMMANDS = {
 }
 """What is answered per application; RAR and ASR are ours to send, so they get 3001."""
 
+BAD_ANSWER = 3
+"""Termination-Cause of a client that could not use what it was answered (RFC 6733 8.15)."""
+
 _AUTH_APPLICATION_ID, _REQUEST_TYPE, _REQUEST_NUMBER = 258, 416, 415
 _log = structlog.get_logger(__name__)
 
@@ -339,6 +342,8 @@ class DiameterService:
         conn.send_answer(encoded)
         ccr = waiting.ccr
         self._refusals.decided(ccr.origin_host, ccr.session_id, reply, ccr.subscription_ids)
+        if ccr.termination_cause == BAD_ANSWER:
+            self._refusals.bad_answer(ccr.origin_host, ccr.session_id)
 
     def _refuse(
         self, link: Link, header: Header, message: bytes, fault: RemoteProtocolError, kind: str

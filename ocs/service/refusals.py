@@ -2,7 +2,8 @@
 
 Used by ``diameter``: a message that cannot be read, a subscriber or rating group that nobody knows.
 A gateway with a wrong setting repeats its mistake with every request, so each mistake of a peer is
-a warning once a minute, with the number of those left out since; at level debug all are said.
+a warning once a minute, with the number of those left out since; at level debug all are said. A
+session that a client ends because it could not use an answer is said in the same way.
 """
 
 from __future__ import annotations
@@ -38,7 +39,12 @@ class RefusalLog:
 
     def unread(self, origin_host: str, session_id: str, result_code: int, reason: str) -> None:
         """Say that a request was refused before it could be decided."""
-        self._say(origin_host, session_id, result_code, reason, ())
+        self._say(f"request refused: {reason}", origin_host, session_id, result_code, ())
+
+    def bad_answer(self, origin_host: str, session_id: str) -> None:
+        """Say that a client ended a session with BAD_ANSWER (RFC 6733 8.15): ours was no use."""
+        text = "a client ended a session because it could not use our answer"
+        self._say(text, origin_host, session_id, 0, ())
 
     def decided(
         self,
@@ -50,20 +56,22 @@ class RefusalLog:
         """Say that a decision refused a request, or a service of it; pass over other replies."""
         if reply.outcome in _MENDABLE:
             code = RESULT_CODES[reply.outcome]
-            self._say(origin_host, session_id, code, reply.reason, subscriber)
+            text = f"request refused: {reply.reason}"
+            self._say(text, origin_host, session_id, code, subscriber)
             return
         for service in reply.services:
             if service.outcome in _MENDABLE:
                 code = RESULT_CODES[service.outcome]
-                self._say(origin_host, session_id, code, service.reason, subscriber)
+                text = f"request refused: {service.reason}"
+                self._say(text, origin_host, session_id, code, subscriber)
                 return
 
     def _say(
         self,
+        text: str,
         origin_host: str,
         session_id: str,
         result_code: int,
-        reason: str,
         subscriber: Iterable[SubscriptionId],
     ) -> None:
         key = (origin_host, int(result_code))
@@ -75,7 +83,7 @@ class RefusalLog:
         self._said[key] = (now_ns, 0) if due else (last_ns, left_out + 1)
         say = _log.warning if due else _log.debug
         say(
-            f"request refused: {reason}",
+            text,
             origin_host=origin_host,
             result_code=int(result_code),
             session_id=mask_session_id(session_id),

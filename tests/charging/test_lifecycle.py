@@ -232,6 +232,29 @@ def test_bonus_money_goes_before_the_main_bucket_and_only_for_its_services() -> 
     assert taken == [("video", -200_000), ("data", -300_000), ("data", -50_000)]
 
 
+@pytest.mark.rule("M-016")
+def test_each_thing_that_a_request_moves_is_a_line_of_its_own() -> None:
+    """Two services, free units, a bonus and the main bucket: one request, lines from 0 on."""
+    scenario = play(
+        """
+        I 0  200 rsu=1000000; 100 rsu             => 200 ok 1000000; 100 ok 10000000 | R=0.65
+        T 1  200 used=1000000; 100 used=7000000   => 200 ok; 100 ok                  | R=0
+        """,
+        buckets=[bucket(Unit.MONEY, 150_000, 0, services=("data",)),
+                 bucket(Unit.OCTETS, 1_000_000, 0, services=("data",))],
+    )
+    movements = scenario.store.movements(ACCOUNT)
+    last = max(line.request_id for line in movements)
+    lines = [line for line in movements if line.request_id == last]
+    assert [line.line for line in lines] == list(range(len(lines)))
+    moved = sorted((line.service, line.unit == Unit.MONEY, line.amount) for line in lines)
+    assert moved == [
+        ("data", False, -1_000_000), ("data", True, -150_000), ("data", True, -150_000),
+        ("video", True, -200_000),
+    ]
+    assert len({line.bucket_id for line in lines}) == 3
+
+
 @pytest.mark.rule("M-012")
 def test_free_units_are_spent_by_priority_then_by_expiry() -> None:
     def named(name: str, priority: int, seconds: int) -> Bucket:

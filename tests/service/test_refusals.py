@@ -77,3 +77,18 @@ def test_ordinary_refusals_are_not_said(harness, capsys):
     wire = harness.open()
     assert wire.ccr(ccr(2, 1, mscc(used=1000), session="nobody")).result_code == 5002
     assert said(capsys) == []
+
+
+@pytest.mark.rule("C-104")
+@pytest.mark.parametrize("cause", [1, 3, 4, 11, None])
+def test_a_client_that_could_not_use_an_answer_is_named(harness, capsys, cause):
+    wire = harness.open()
+    wire.ccr(ccr(1, 0, mscc()))
+    capsys.readouterr()
+    assert wire.ccr(ccr(3, 1, termination_cause=cause)).result_code == 2001
+    lines = capsys.readouterr().out.splitlines()
+    warned = [line for line in lines if "could not use our answer" in line and "warning" in line]
+    assert len(warned) == (cause == 3)
+    assert all(P1 in line for line in warned)
+    (end,) = [one for one in harness.store.stored_records(1001) if one.key.kind == 3]
+    assert end.record.termination_cause == (-1 if cause is None else cause)

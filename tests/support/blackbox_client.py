@@ -222,7 +222,8 @@ class Answer:
 
     def _check_session(self, header: Header) -> None:
         try:
-            asked = {(avp.code, avp.vendor): avp for avp in avps_in(self.request)}
+            # The first of several counts.
+            asked = {(avp.code, avp.vendor): avp for avp in reversed(avps_in(self.request))}
             proxies = [avp.raw for avp in avps_in(self.request) if avp.code == 284]
         except RemoteProtocolError:
             return
