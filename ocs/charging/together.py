@@ -22,17 +22,13 @@ from ocs.ledger import entries
 
 def in_unit(asked: ServiceRequest, unit: Unit) -> ServiceRequest:
     """Return what a part of a request says in one unit only."""
-    return ServiceRequest(
-        asked.rating_group,
-        asked.service_identifiers,
-        None if asked.requested is None else _only(asked.requested, unit),
-        tuple(
+    return msgspec.structs.replace(
+        asked,
+        requested=None if asked.requested is None else _only(asked.requested, unit),
+        used=tuple(
             UsedUnits(_only(used.units, unit), used.side, used.side_given, used.reason)
             for used in asked.used
         ),
-        asked.reason,
-        asked.command_level,
-        asked.rate_octets_per_second,
     )
 
 

@@ -23,6 +23,7 @@ from ocs.charging.messages import (
     RatingAttributes,
     RequestKind,
 )
+from ocs.charging.parking import PARKED, UNRATED
 from ocs.charging.session import ChargeContext, Session, make_session_key
 from ocs.charging.working_set import (
     AccountState,
@@ -37,6 +38,7 @@ from ocs.ledger.account import AccountFlag, Movement
 from ocs.provisioning.catalogs import Catalogues
 from ocs.provisioning.desk import Desk
 from ocs.provisioning.postings import account_of
+from ocs.provisioning.unrated import priced_today
 from ocs.provisioning.views import review_view
 from ocs.rating import pricing
 from ocs.store.reports import PAGE_ROWS
@@ -61,17 +63,21 @@ def listing(desk: Desk, state: str = OPEN) -> Iterator[dict[str, Any]]:
 def accept(desk: Desk, catalogues: Catalogues, review_id: int) -> dict[str, Any]:
     """Debit parked usage in full, as if it had been plausible. Returns the item and the entry.
 
-    Raises NotFoundError, RefusedError when it was decided before.
+    Raises NotFoundError, RefusedError when it was decided before or has no price.
     """
     item = _find_open(desk, review_id)
-    index = catalogues.version(item.catalogue_version)
+    if item.kind == UNRATED:
+        item, index, plan = priced_today(desk, catalogues, item)
+    else:
+        index, plan = catalogues.version(item.catalogue_version), _plan_of(desk, item)
     last = _is_last(desk, item)
-    offer = _Offer(catalogues, item, index, _plan_of(desk, item))
+    offer = _Offer(catalogues, item, index, plan)
+    key = _key(desk, item)
     before = next(
         (
             moved
             for moved in desk.ledger.last_charges(
-                item.account_id, _key(item).session_key, item.service, item.rule, item.zone,
+                item.account_id, key.session_key, item.service, item.rule, item.zone,
                 CHARGES_MAX,
             )
             if offer.is_sold_in(moved.catalogue_version, _plan_of_charge(desk, moved))
@@ -81,9 +87,9 @@ def accept(desk: Desk, catalogues: Catalogues, review_id: int) -> dict[str, Any]
 
     def decide(working_set: WorkingSet) -> dict[str, Any]:
         state = account_of(working_set, item.account_id)
-        session = _session_of(working_set, item)
+        session = _session_of(working_set, key)
         charge = _Charge(offer, session, before)
-        entry = _debit(desk, working_set, state, charge)
+        entry = _debit(desk, working_set, state, charge, key)
         amount_micro = charge.amount_micro
         _resolve(
             desk, working_set, state, item, ACCEPTED, last=last, entry=entry,
@@ -92,7 +98,7 @@ def accept(desk: Desk, catalogues: Catalogues, review_id: int) -> dict[str, Any]
         shown = msgspec.structs.replace(item, state=ACCEPTED, amount_micro=amount_micro)
         return {**review_view(shown), "entry": entry}
 
-    return desk.store.transact([_key(item)], decide, "review accept")
+    return desk.store.transact([key], decide, "review accept")
 
 
 def dismiss(desk: Desk, review_id: int) -> dict[str, Any]:
@@ -108,7 +114,7 @@ def dismiss(desk: Desk, review_id: int) -> dict[str, Any]:
         _resolve(desk, working_set, state, item, DISMISSED, last=last)
         return {**review_view(msgspec.structs.replace(item, state=DISMISSED)), "entry": ""}
 
-    return desk.store.transact([_key(item)], decide, "review dismiss")
+    return desk.store.transact([_key(desk, item)], decide, "review dismiss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +147,10 @@ class _Charge:
         self.before = item.units_before
         self.slot_ns = item.slot_ns
         self.amount_micro = 0
-        if item.kind == "parked-usage":
+        if item.kind == PARKED:
             self._find_context(last_charge)
         else:
-            # Orphan usage stands alone: no timeline of a session prices it.
+            # All other usage stands alone: no timeline of a session prices it.
             self.slot_ns = 0
         terms = index.catalog.plans[plan].terms.get(item.service) if item.rule else None
         if terms is not None:
@@ -182,7 +188,7 @@ class _Charge:
 
 
 def _debit(
-    desk: Desk, working_set: WorkingSet, state: AccountState, charge: _Charge
+    desk: Desk, working_set: WorkingSet, state: AccountState, charge: _Charge, key: RequestKey
 ) -> str:
     """Book the charge and its record; return the first ledger entry, empty when it is free."""
     item, session, now_ns = charge.item, charge.session, desk.clock.now_ns()
@@ -203,12 +209,12 @@ def _debit(
         charge.context.charged_micro += amount_micro
     if session is not None:
         session.charged_micro += amount_micro
-        working_set.mark_session(session.key)
+        working_set.mark_session(key.session_key)
     line = ChargedLine(
         item.service, None, item.unit, item.units, 0, amount_micro, 0, 0, taken
     )
     record = _record(desk, state, charge, line, now_ns)
-    working_set.add_record(NewRecord(_key(item), request_id, now_ns, 0, record))
+    working_set.add_record(NewRecord(key, request_id, now_ns, 0, record))
     return f"{request_id}.0" if amount_micro else ""
 
 
@@ -218,7 +224,8 @@ def _record(
     item, session = charge.item, charge.session
     balance_micro, held_micro = entries.money_balance(state)
     return ChargingRecord(
-        session_id=item.session_id, sub_session_id=None, kind=RequestKind.OPERATOR,
+        session_id=item.session_id,
+        sub_session_id=session.sub_session_id if session else None, kind=RequestKind.OPERATOR,
         number=item.review_id, identity=session.identity if session else "",
         service_context="review accept", origin_host="", peer="", end_to_end=0,
         event_ns=now_ns, action=-1, services=(), attributes=RatingAttributes(),
@@ -278,12 +285,13 @@ def _plan_of_charge(desk: Desk, moved: Movement) -> str:
     return stored.record.plan if stored is not None else ""
 
 
-def _session_of(working_set: WorkingSet, item: ReviewItem) -> Session | None:
-    session = working_set.sessions.get(make_session_key(item.session_id, None))
-    return session if session and session.account_id == item.account_id else None
+def _session_of(working_set: WorkingSet, key: RequestKey) -> Session | None:
+    session = working_set.sessions.get(key.session_key)
+    return session if session and session.account_id == key.account_id else None
 
 
-def _key(item: ReviewItem) -> RequestKey:
+def _key(desk: Desk, item: ReviewItem) -> RequestKey:
     """Return the key of the decision: it belongs to the session and happens once."""
-    key = make_session_key(item.session_id, None)
+    stored = desk.ledger.request(item.request_id)
+    key = stored.session_key if stored else make_session_key(item.session_id, None)
     return RequestKey(item.account_id, key, RequestKind.OPERATOR, item.review_id)

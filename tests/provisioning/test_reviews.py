@@ -139,3 +139,72 @@ def test_decided_once(office, make):
     with pytest.raises(NotFoundError):
         reviews.accept(office.desk, office.catalogues, 17)
     office.must_be_clean()
+
+
+def unrated(office, group=999, **units: object):
+    """Usage of a rating group that has no service, beside one that has."""
+    account_id = office.open_account()
+    office.ask(account_id, RequestKind.INITIAL, 0, ServiceRequest(100, (), requested=Units()))
+    strange = ServiceRequest(group, (), used=(UsedUnits(Units(**(units or {"octets": 3 * MB}))),))
+    office.ask(account_id, RequestKind.UPDATE, 1, strange)
+    [item] = reviews.listing(office.desk)
+    assert item["kind"] == "unrated-usage"
+    assert office.desk.reports.account(account_id).flags == AccountFlag.PARKED_USAGE
+    return account_id, int(item["review_id"])
+
+
+@pytest.mark.rule("D26")
+def test_unrated_usage_is_accepted_when_the_catalogue_was_mended(office):
+    account_id, review_id = unrated(office)
+    with pytest.raises(RefusedError, match="no service that counts it"):
+        reviews.accept(office.desk, office.catalogues, review_id)
+    text = yamldoc.read_text(CATALOGUE).replace("rating_groups: [200]", "rating_groups: [200, 999]")
+    catalogs.publish(office.desk, text, "mended.yaml")
+    done = reviews.accept(office.desk, office.catalogues, review_id)
+    assert (done["service"], done["amount_micro"]) == ("premium-data", 600_000)
+    assert accounts.show(office.desk, account_id)["balance_micro"] == 9_400_000
+    assert office.desk.reports.account(account_id).flags == 0
+    office.must_be_clean()
+    end = ServiceRequest(100, (), used=(UsedUnits(Units(octets=MB)),))
+    office.ask(account_id, RequestKind.TERMINATION, 2, end)
+    assert accounts.show(office.desk, account_id)["balance_micro"] == 9_350_000
+    office.must_be_clean()
+
+
+@pytest.mark.rule("D26", "D22")
+def test_unrated_usage_of_what_is_not_sold(office):
+    _, review_id = unrated(office, 400)
+    with pytest.raises(RefusedError, match="does not include 'business-data'"):
+        reviews.accept(office.desk, office.catalogues, review_id)
+    assert reviews.dismiss(office.desk, review_id)["state"] == "dismissed"
+    office.must_be_clean()
+
+
+@pytest.mark.rule("D26")
+@pytest.mark.parametrize(
+    "units", [{"octets": (1 << 53) + 1}, {"money_micro": 5, "money_currency": "USD"}]
+)
+def test_unrated_usage_that_no_catalogue_can_price(office, units):
+    _, review_id = unrated(office, **units)
+    with pytest.raises(RefusedError, match="cannot be priced"):
+        reviews.accept(office.desk, office.catalogues, review_id)
+    office.must_be_clean()
+
+
+@pytest.mark.rule("D26", "C-008")
+def test_usage_of_a_sub_session_is_accepted_there(office):
+    account_id = office.open_account()
+    for sub_session in (None, 7):
+        call_there = ServiceRequest(10, (), requested=Units())
+        office.ask(
+            account_id, RequestKind.INITIAL, 0, call_there, context=CALL, sub_session=sub_session
+        )
+    office.clock.advance(10)
+    used = ServiceRequest(10, (), used=(UsedUnits(Units(seconds=600)),))
+    office.ask(account_id, RequestKind.UPDATE, 1, used, context=CALL, sub_session=7)
+    [item] = reviews.listing(office.desk)
+    done = reviews.accept(office.desk, office.catalogues, int(item["review_id"]))
+    line = accounts.find_entry(office.desk, done["entry"])
+    assert line.request.record.sub_session_id == 7
+    assert accounts.show(office.desk, account_id)["balance_micro"] == 10_000_000 - 600 * 2000
+    office.must_be_clean()

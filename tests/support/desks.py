@@ -72,13 +72,14 @@ class Office:
         context: str = DATA,
         action: int = -1,
         reference: str = "",
-        rate: int = 0,
+        sub_session: int | None = None,
     ) -> ChargingReply:
         """Have a request decided and stored, as the server does it."""
         now_ns = self.clock.now_ns()
         request = ChargingRequest(
             session_id=session,
-            session_key=make_session_key(session, None),
+            session_key=make_session_key(session, sub_session),
+            sub_session_id=sub_session,
             kind=kind,
             number=number,
             received_ns=now_ns,
