@@ -208,8 +208,13 @@ def _refuse_context(decision: Decision) -> ChargingReply | None:
 
 
 def _promote(decision: Decision, services: list[ServiceReply]) -> ChargingReply | None:
-    """Say the refusal of every service for the whole command, where the client wants it (D01)."""
-    if not decision.request.profile.refuse_at_command_level or not services:
+    """Say the refusal of every service for the whole command, where the client wants it (D01).
+
+    What was asked outside any service is the command itself: refused, there is no session.
+    """
+    if not services:
+        return None
+    if not decision.request.profile.refuse_at_command_level and not services[0].command_level:
         return None
     if any(service.outcome == SUCCESS for service in services):
         return None

@@ -71,14 +71,14 @@ def _open5gs_qos() -> bytes:
     return vm(1016, vm(1028, (9).to_bytes(4, "big")) + v(1034, priority) + rates)
 
 
-def _open5gs_ps(first: bool) -> bytes:
+def _open5gs_ps(first: bool, nsapi: bytes = b"\x05") -> bytes:
     members = vm(2, (7).to_bytes(4, "big"))
     if first:
         members += vm(3, (0).to_bytes(4, "big"))
     members += encode_address(1227, "10.45.0.2", TGPP)
     members += encode_address(1228, "192.0.2.3", TGPP) + encode_address(847, "192.0.2.4", TGPP)
     members += encode_utf8(30, "internet")
-    members += vm(12, b"0") + vm(13, b"0800") + vm(18, b"00101") + vm(10, b"\x05")
+    members += vm(12, b"0") + vm(13, b"0800") + vm(18, b"00101") + vm(10, nsapi)
     members += vm(23, b"\x40\x00") + vm(22, bytes.fromhex("8200f1100001 00f1100000 0101"))
     members += vm(21, b"\x06")
     members += encode_grouped(458, encode_i32(459, 0) + encode_avp(460, b"3534900698733190"))
@@ -95,6 +95,7 @@ def _open5gs(
     context: str,
     destination_host: str | None,
     time_ns: int,
+    nsapi: bytes = b"\x05",
 ) -> bytes:
     avps = encode_utf8(263, session_id)
     avps += encode_utf8(264, _OPEN5GS_HOST) + encode_utf8(296, _OPEN5GS_REALM)
@@ -110,7 +111,7 @@ def _open5gs(
     avps += encode_i32(436, 0) + encode_i32(2055, 1, TGPP)
     if kind == INITIAL:
         avps += encode_i32(455, 0)
-    return ccr(avps + encode_grouped(456, services) + _open5gs_ps(kind == INITIAL))
+    return ccr(avps + encode_grouped(456, services) + _open5gs_ps(kind == INITIAL, nsapi))
 
 
 def open5gs_initial(
@@ -120,10 +121,16 @@ def open5gs_initial(
     msisdn: str | None = None,
     context: str = "32251@3gpp.org",
     time_ns: int = DEFAULT_TIME_NS,
+    nsapi: bytes = b"\x05",
 ) -> bytes:
-    """SMF at attach: one MSCC without a rating group, always 1 000 000 octets, MSI 0."""
+    """SMF at attach: one MSCC without a rating group, always 1 000 000 octets, MSI 0.
+
+    The NSAPI is one raw octet for GTPv2, a hexadecimal digit for GTPv1.
+    """
     services = encode_grouped(437, encode_u64(421, 1_000_000)) + _open5gs_qos()
-    return _open5gs(INITIAL, session_id, number, services, imsi, msisdn, context, None, time_ns)
+    return _open5gs(
+        INITIAL, session_id, number, services, imsi, msisdn, context, None, time_ns, nsapi
+    )
 
 
 def _open5gs_used(reason: int | None, seconds: int, uplink: int, downlink: int) -> bytes:
@@ -294,14 +301,13 @@ def _kamailio_ims(party: bytes) -> bytes:
 
 
 def _kamailio(
-    kind: int, session_id: str, number: int, service: bytes, party: tuple[int, str]
+    kind: int, session_id: str, number: int, service: bytes, party: tuple[int, str], twice: bool
 ) -> bytes:
     identity = subscription_id(*party)
-    avps = encode_utf8(263, session_id)
-    avps += encode_utf8(264, "scscf.net.example") + encode_utf8(296, "net.example")
-    avps += encode_utf8(283, OCS_REALM)
-    avps += encode_utf8(264, "scscf.net.example") + encode_utf8(296, "net.example")
-    avps += encode_utf8(293, OCS_HOST) + encode_utf8(283, OCS_REALM)
+    sender = encode_utf8(264, "scscf.net.example") + encode_utf8(296, "net.example")
+    avps = encode_utf8(263, session_id) + sender + encode_utf8(283, OCS_REALM)
+    if twice:
+        avps += sender + encode_utf8(293, OCS_HOST) + encode_utf8(283, OCS_REALM)
     record_type = {INITIAL: 2, UPDATE: 3, TERMINATION: 4}[kind]
     avps += encode_i32(480, record_type) + encode_u32(485, number)
     avps += encode_utf8(1, party[1]) + encode_utf8(461, "ext.01.001.8.32260@3gpp.org")
@@ -325,10 +331,11 @@ def kamailio_initial(
     number: int = 0,
     seconds: int = 30,
     party: tuple[int, str] = _KAMAILIO_PARTY,
+    twice: bool = True,
 ) -> bytes:
     """S-CSCF at INVITE: identities twice, accounting AVPs, no plain Auth-Application-Id."""
     service = encode_grouped(437, encode_u32(420, seconds)) + _KAMAILIO_KEYS
-    return _kamailio(INITIAL, session_id, number, service, party)
+    return _kamailio(INITIAL, session_id, number, service, party, twice)
 
 
 def kamailio_update(
@@ -337,11 +344,12 @@ def kamailio_update(
     used: int = 30,
     seconds: int = 30,
     party: tuple[int, str] = _KAMAILIO_PARTY,
+    twice: bool = True,
 ) -> bytes:
     """S-CSCF during a call: delta seconds after the keys."""
     service = encode_grouped(437, encode_u32(420, seconds)) + _KAMAILIO_KEYS
     service += encode_grouped(446, encode_u32(420, used))
-    return _kamailio(UPDATE, session_id, number, service, party)
+    return _kamailio(UPDATE, session_id, number, service, party, twice)
 
 
 def kamailio_termination(
@@ -349,10 +357,11 @@ def kamailio_termination(
     number: int = 2,
     used: int | None = 12,
     party: tuple[int, str] = _KAMAILIO_PARTY,
+    twice: bool = True,
 ) -> bytes:
     """S-CSCF at BYE: perhaps used units, no RSU, AVPs of another vendor without M."""
     service = b"" if used is None else encode_grouped(446, encode_u32(420, used))
-    return _kamailio(TERMINATION, session_id, number, service + _KAMAILIO_KEYS, party)
+    return _kamailio(TERMINATION, session_id, number, service + _KAMAILIO_KEYS, party, twice)
 
 
 # ----------------------------------------------------------------------------- siphon, PyHSS
@@ -427,6 +436,55 @@ def pyhss_initial(
     members = vm(12, b"0") + vm(13, b"0800") + vm(18, b"00101") + vm(10, b"5") + vm(21, b"\x06")
     members += encode_address(1228, "192.0.2.6", TGPP) + encode_utf8(30, "internet")
     return ccr(avps + vm(873, vm(874, members)))
+
+
+# -------------------------------------------------------------------- gateways of the standard
+
+
+def pgw(
+    kind: int,
+    session_id: str,
+    number: int,
+    services: tuple[bytes, ...] = (),
+    msisdn: str = DEFAULT_MSISDN,
+    imsi: str = DEFAULT_IMSI,
+    user_name: str = "",
+) -> bytes:
+    """P-GW in the order of the standard's grammar; ``services`` are the members of its MSCC."""
+    avps = encode_utf8(263, session_id)
+    avps += encode_utf8(264, "pgw1.net.example") + encode_utf8(296, "net.example")
+    avps += encode_utf8(283, OCS_REALM) + encode_u32(258, 4)
+    avps += encode_utf8(461, "12.32251@3gpp.org")
+    avps += encode_i32(416, kind) + encode_u32(415, number)
+    if user_name:
+        avps += encode_utf8(1, user_name)
+    avps += encode_time(55, DEFAULT_TIME_NS) + subscription_id(0, msisdn)
+    avps += subscription_id(1, imsi)
+    if kind == TERMINATION:
+        avps += encode_i32(295, 1)
+    if kind == INITIAL:
+        avps += encode_i32(455, 1)
+    avps += b"".join(encode_grouped(456, service) for service in services)
+    members = vm(2, (77).to_bytes(4, "big")) + encode_address(1227, "10.0.0.77", TGPP)
+    members += encode_utf8(30, "internet") + vm(18, b"00101") + vm(21, b"\x06")
+    return ccr(avps + vm(873, vm(874, members)))
+
+
+def pgw_service(
+    rating_group: int,
+    *,
+    ask: bool = False,
+    used: int | None = None,
+    reason: int | None = None,
+) -> bytes:
+    """The members of one MSCC: an empty request, a total of octets, the reason beside it."""
+    service = encode_grouped(437, b"") if ask else b""
+    if used is not None:
+        service += encode_grouped(446, encode_u64(421, used))
+    service += encode_u32(432, rating_group)
+    if reason is not None:
+        service += encode_i32(872, reason, TGPP)
+    return service
 
 
 def all_shapes() -> dict[str, bytes]:
