@@ -7,8 +7,6 @@ output valve is told by the socket when its buffer is full or has room again.
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.base import DelayedCall
-
 from protocol.peer import PeerConnection
 from protocol.transport_limits import ReadingGate, TransportLimits
 
@@ -56,8 +54,8 @@ class InputValve:
         self._settle = settle
         self._messages_per_turn = connection.budget = limits.max_messages_per_turn
         self._gate = ReadingGate(limits, connection.now)
-        self._turn: DelayedCall | None = None
-        self._second: DelayedCall | None = None
+        self._turn: Any = None
+        self._second: Any = None
 
     def data_arrived(self) -> None:
         """Begin a turn, unless what came before still waits for its own."""

@@ -51,6 +51,10 @@ def list_(run: Run) -> None:
     "--tls-name", "tls_names", multiple=True, metavar="NAME",
     help="A DNS name that its certificate may have instead of ORIGIN-HOST.",
 )  # fmt: skip
+@click.option(
+    "--connect", metavar="HOST:PORT",
+    help="Call it there, instead of being called; 'nowhere' takes that back.",
+)  # fmt: skip
 @click.option("--comment", help="A note for people.")
 def allow(run: Run, origin_host: str, **given: Any) -> None:
     """Allow a peer, or change its entry: what is not said stays as it is."""
@@ -97,6 +101,7 @@ def _show_list(target: Console, rows: list[Any]) -> None:
             "source_networks": "From",
             "require_tls": "TLS only",
             "tls_names": "Certificate",
+            "connect": "Called at",
             "allowed_by": "Allowed by",
             "comment": "Comment",
         },
@@ -114,6 +119,7 @@ def _show_one(target: Console, document: Document) -> None:
             ("From", document["source_networks"] or "anywhere"),
             ("TLS only", document["require_tls"]),
             ("Certificate", document["tls_names"] or "has its Origin-Host"),
+            ("Called at", document["connect"] or "nowhere, it calls"),
             ("Comment", document["comment"]),
         ],
     )

@@ -12,10 +12,13 @@ from typing import Any, NamedTuple
 from ocs.errors import NotFoundError, UsageError
 from ocs.profiles import AUTO, Profile, with_own
 from ocs.provisioning.desk import Desk
+from ocs.settings_addresses import call_address
 from ocs.store.interface import ClientNote, PeerEntry
 
 HOST_MAX = 255
 COMMENT_MAX = 200
+NOWHERE = "nowhere"
+"""What takes the address away at which a peer is called."""
 ANYWHERE = "anywhere"
 """What is typed to let a peer come from every network again."""
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?")
@@ -89,6 +92,7 @@ def allow(desk: Desk, peer: PeerEntry, own_profiles: Iterable[Profile] = ()) -> 
         comment=peer.comment,
         require_tls=peer.require_tls,
         tls_names=tuple(normalise_host(name) for name in peer.tls_names),
+        connect=_address(peer.connect),
     )
     known = {AUTO, *with_own(own_profiles)}
     if entry.profile not in known:
@@ -101,7 +105,7 @@ def allow(desk: Desk, peer: PeerEntry, own_profiles: Iterable[Profile] = ()) -> 
     action = desk.action(
         "peer allow", entry.origin_host, profile=entry.profile, relay=entry.relay,
         source_networks=list(entry.source_networks), comment=entry.comment,
-        require_tls=entry.require_tls, tls_names=list(entry.tls_names),
+        require_tls=entry.require_tls, tls_names=list(entry.tls_names), connect=entry.connect,
     )  # fmt: skip
     desk.store.allow_peer(entry, action)
     return entry
@@ -123,6 +127,15 @@ def normalise_host(text: str) -> str:
     ):
         raise UsageError(f"'{text}' is no Origin-Host such as pgw1.example.com")
     return host
+
+
+def _address(text: str) -> str:
+    if text in {"", NOWHERE}:
+        return ""
+    try:
+        return call_address(text)
+    except ValueError as error:
+        raise UsageError(f"{error}; '{NOWHERE}' lets the peer call again") from None
 
 
 def _network(text: str) -> str:

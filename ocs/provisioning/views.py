@@ -81,6 +81,16 @@ def identity_names(identifiers: tuple[Identifier, ...]) -> list[str]:
     return [f"{one.kind}:{one.value}" for one in identifiers]
 
 
+def members_view(names: Iterable[Identifier]) -> list[View]:
+    """Return the subscribers of an account, the first one first, with the names of each."""
+    members: dict[int, list[str]] = {}
+    for name in names:
+        members.setdefault(name.subscriber_id, []).append(f"{name.kind}:{name.value}")
+    return [
+        {"subscriber_id": str(member), "identities": members[member]} for member in sorted(members)
+    ]
+
+
 def bucket_view(bucket: Bucket) -> View:
     """Return one bucket; amounts in its unit, and for people in ``balance_text``."""
     unit = Unit(bucket.unit)
@@ -234,6 +244,7 @@ def peer_view(peer: PeerEntry) -> View:
         "source_networks": list(peer.source_networks),
         "require_tls": peer.require_tls,
         "tls_names": list(peer.tls_names),
+        "connect": peer.connect,
         "comment": peer.comment,
     }
 

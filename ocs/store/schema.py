@@ -298,9 +298,10 @@ peer = Table(
     Column("comment", Text, nullable=False),
     Column("require_tls", Boolean, nullable=False),
     Column("tls_names", Text, nullable=False),
+    Column("connect", Text, nullable=False),
 )
 """A Diameter peer that may connect. ``source_networks``: CIDR blocks joined by spaces;
-``tls_names``: DNS names joined by spaces."""
+``tls_names``: DNS names joined by spaces; ``connect``: where it is called, empty for nowhere."""
 
 client_state = Table(
     "client_state",

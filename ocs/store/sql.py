@@ -301,8 +301,8 @@ class SqlStore:
         """See interface.Store.peers."""
         statement = select(schema.peer).order_by(_peer.origin_host)
         return [
-            PeerEntry(host, profile, relay, _words(networks), comment, tls, _words(names))
-            for host, profile, relay, networks, comment, tls, names in self._rows(statement)
+            PeerEntry(host, profile, relay, _words(networks), comment, tls, _words(names), at)
+            for host, profile, relay, networks, comment, tls, names, at in self._rows(statement)
         ]
 
     def allow_peer(self, peer: PeerEntry, action: OperatorAction) -> None:
@@ -319,6 +319,7 @@ class SqlStore:
                     comment=peer.comment,
                     require_tls=peer.require_tls,
                     tls_names=" ".join(peer.tls_names),
+                    connect=peer.connect,
                 )
             )
             cold.raise_generation(connection, "peers")

@@ -113,9 +113,20 @@ def test_what_is_not_said_of_a_peer_stays_as_it_is(cli):
     assert "TLS only" in shown
 
 
+def test_a_peer_may_be_called_and_called_no_more(cli):
+    allow = ("peer", "allow", "pgw1.example", "--json")
+    first = cli(*allow, "--connect", "192.0.2.7:3868").json
+    assert first["connect"] == "192.0.2.7:3868"
+    assert cli(*allow, "--comment", "north").json == {**first, "comment": "north"}
+    assert "192.0.2.7:3868" in cli("peer", "list", "--json").out
+    assert cli(*allow, "--connect", "nowhere").json["connect"] == ""
+
+
 @pytest.mark.parametrize(
     "options,words",
     [
+        (("--connect", "pgw1.example"), "'pgw1.example' is no address such as"),
+        (("--connect", "pgw1.example:0"), "port 0 is none; 'nowhere' lets the peer call again"),
         (("--tls-name", "*.example"), "'*.example' is no Origin-Host"),
         (("--from", "anywhere", "--from", "192.0.2.0/24"), "'anywhere' goes together with no"),
         (("--from", "somewhere"), "'somewhere' is no network"),

@@ -349,8 +349,9 @@ def test_peers_are_added_replaced_and_removed(store: Store) -> None:
     store.allow_peer(PeerEntry("pgw1.example"), make_action(2))
     assert store.peers() == [PeerEntry("pgw1.example"), first]
     second = PeerEntry(
-        "pgw2.example", comment="new", require_tls=True, tls_names=("a.example", "b.example")
-    )
+        "pgw2.example", comment="new", require_tls=True, tls_names=("a.example", "b.example"),
+        connect="[2001:db8::9]:5868",
+    )  # fmt: skip
     store.allow_peer(second, make_action(3))
     assert store.peers() == [PeerEntry("pgw1.example"), second]
     assert store.generations().peers == 3

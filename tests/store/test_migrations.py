@@ -93,6 +93,27 @@ def test_peers_of_an_older_database_stay_and_need_no_tls(empty_url: str, open_st
     assert store.peers() == [PeerEntry("pgw1.example", "open5gs", True, ("10.0.0.0/8",), "north")]
 
 
+def test_peers_of_an_older_database_stay_and_are_not_called(empty_url: str, open_store) -> None:
+    engine = _engine(empty_url)
+    with engine.begin() as connection:
+        config = migrations._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0005")
+        connection.execute(
+            text(
+                "INSERT INTO peer (origin_host, profile, relay, source_networks, comment,"
+                " require_tls, tls_names) VALUES ('pgw1.example', 'auto', :no, '', '', :yes, 'a b')"
+            ),
+            {"yes": True, "no": False},
+        )
+    engine.dispose()
+    migrations.upgrade(empty_url)
+    store = open_store(empty_url)
+    assert store.peers() == [
+        PeerEntry("pgw1.example", require_tls=True, tls_names=("a", "b"), connect="")
+    ]
+
+
 def test_sub_sessions_of_an_older_database_are_found_beside_their_session(
     sql_url: str, open_store
 ) -> None:
