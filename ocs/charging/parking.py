@@ -17,6 +17,7 @@ from ocs.ledger.account import AccountFlag
 from ocs.rating import pricing
 
 PARKED, ORPHAN, UNRATED = "parked-usage", "orphan-usage", "unrated-usage"
+KINDS = (PARKED, ORPHAN, UNRATED)
 """The kinds; they are stored."""
 NO_PRICE = "the plan has no price for it there and then"
 

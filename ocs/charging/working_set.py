@@ -53,7 +53,7 @@ class ReviewItem(msgspec.Struct):
     account_id: int
     request_id: int
     kind: str
-    """``parked-usage`` or ``orphan-usage``."""
+    """``parked-usage``, ``orphan-usage`` or ``unrated-usage``: see parking."""
     service: str
     units: int
     unit: int

@@ -13,7 +13,7 @@ _ID = click.argument("review_id", metavar="REVIEW", type=click.IntRange(min=1))
 
 @click.group(cls=Group)
 def review() -> None:
-    """Reviews: usage that cannot be true or belongs to no session, waiting for a decision."""
+    """Reviews: usage that cannot be true or rated or belongs to no session, and waits."""
 
 
 @review.ocs_command("list", example="ocs review list --all")

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from ocs.charging import parking
 from ocs.charging.decision import DecisionContext, DecisionPolicy
 from ocs.charging.engine import decide, keys_of
 from ocs.charging.messages import ChargingReply, ChargingRequest, Outcome, RequestKind
-from ocs.charging.working_set import WorkingSet
+from ocs.charging.working_set import ReviewItem, WorkingSet
 from ocs.clock import Clock
 from ocs.errors import StoreConflictError, StoreUnavailableError, UnknownCommitError
 from ocs.service.catalogues import CatalogueCache, MissingCatalogueError
@@ -50,6 +51,8 @@ class BatchDecider:
         self._node = node
         self._new_id = new_id
         self._on_asked = on_asked
+        self.parked = dict.fromkeys(parking.KINDS, 0)
+        """How much usage was left to a person so far, by kind of review item."""
         self._store_fails = False
 
     def decide(self, requests: list[ChargingRequest]) -> Sequence[ChargingReply]:
@@ -118,12 +121,14 @@ class BatchDecider:
         keys = [key for request in requests for key in keys_of(request)]
 
         asked = False
+        reviews: list[ReviewItem] = []
 
         def decide_all(working_set: WorkingSet) -> list[ChargingReply]:
-            nonlocal asked
+            nonlocal asked, reviews
             context = self.context()
             decided = [decide(request, working_set, context) for request in requests]
             asked = bool(working_set.server_requests)
+            reviews = working_set.reviews
             return decided
 
         missing = unknown = 0
@@ -156,6 +161,8 @@ class BatchDecider:
         for request, reply in zip(requests, replies, strict=True):
             if request.kind == RequestKind.INITIAL and reply.outcome == Outcome.SUCCESS:
                 self._lookup.remember_session(request.session_key, request.account_id)
+        for item in reviews:
+            self.parked[item.kind] += 1
         if asked:
             self._on_asked()
         return replies

@@ -81,6 +81,7 @@ class Metrics(Collector):
         self.batch_size = Histogram(BATCH_BOUNDS)
         self.peer_events: Callable[[], Iterable[tuple[str, int]]] = tuple
         self.request_reads: Callable[[], Iterable[tuple[str, int]]] = tuple
+        self.parked: Callable[[], Iterable[tuple[str, int]]] = tuple
         self.clients: Callable[[], Iterable[tuple[str, int]]] = tuple
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self._registry = CollectorRegistry()
@@ -138,6 +139,9 @@ class Metrics(Collector):
             "Readings of credit-control requests: those of a known layout are faster.",
             "layout",
             dict(self.request_reads()),
+        )
+        yield _counter(
+            "ocs_parked_usage", "Reports of usage left to a person.", "kind", dict(self.parked())
         )
         for name, text, value in (
             ("ocs_retransmissions", "Requests with the T flag.", self.retransmissions),

@@ -143,6 +143,7 @@ class ChargingServer:
         layouts = self.diameter.requests_read.layouts
         metrics = self.metrics
         metrics.request_reads = lambda: (("known", layouts.hits), ("new", layouts.misses))
+        metrics.parked = self.decider.parked.items
         metrics.clients = lambda: self.diameter.profile_counts().items()
         metrics.gauge("ocs_layouts", "Known layouts of requests.", lambda: len(layouts))
         metrics.gauge("ocs_queue_requests", "Waiting requests.", lambda: self.batcher.queued)

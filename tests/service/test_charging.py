@@ -276,3 +276,16 @@ def test_without_a_catalogue_nothing_can_be_rated():
     harness = Harness(store=store)
     (reply,) = harness.server.decider.decide([request()])
     assert reply.outcome == Outcome.RATING_FAILED
+
+
+@pytest.mark.rule("D05", "D26")
+def test_what_is_left_to_a_person_is_counted_once():
+    bench = Bench()
+    used = (UsedUnits(Units(octets=5)),)
+    services = (ServiceRequest(999, used=used), ServiceRequest(100, used=used))
+    lost = request(2, 1, "nobody", services=services)
+    assert bench.decide(lost) == [Outcome.UNKNOWN_SESSION]
+    assert bench.decide(lost) == [Outcome.UNKNOWN_SESSION], "answered from what is stored"
+    assert bench.decider.parked == {"parked-usage": 0, "orphan-usage": 1, "unrated-usage": 1}
+    shown = bench.server.metrics.exposition().decode()
+    assert 'ocs_parked_usage_total{kind="unrated-usage"} 1.0' in shown
