@@ -10,6 +10,7 @@ from collections.abc import Mapping as AbstractMapping
 from pathlib import Path
 
 from ocs import yamldoc
+from ocs.charging.decision import WITH_RESERVATIONS, WITHOUT_RESERVATIONS
 from ocs.clock import NODE_MAX
 from ocs.errors import DocumentError, Problem
 from ocs.marked import Mapping, unknown_word
@@ -24,7 +25,12 @@ from ocs.settings_addresses import (
     unique,
 )
 from ocs.settings_overload import read_overload
-from ocs.settings_profiles import read_profiles
+from ocs.settings_profiles import (
+    DEBIT_FAILURE_HANDLING,
+    FAILOVER,
+    FAILURE_HANDLING,
+    read_profiles,
+)
 from ocs.settings_transport import read_tls
 from ocs.settings_values import (
     ChargingSettings,
@@ -66,12 +72,12 @@ _DAY = 86400
 _DATABASE_URL = re.compile(r"(sqlite|postgresql|postgres)(\+[a-z0-9_]+)?://\S+")
 _LEVELS = ("debug", "info", "warning", "error")
 _FORMATS = ("console", "json")
-_FAILURE_HANDLING = {"terminate": 0, "continue": 1, "retry-and-terminate": 2}
-"""Credit-Control-Failure-Handling (RFC 8506 8.14)."""
-_DEBIT_FAILURE_HANDLING = {"terminate-or-buffer": 0, "continue": 1}
-"""Direct-Debiting-Failure-Handling (RFC 8506 8.15)."""
-_FAILOVER = {"not-supported": 0, "supported": 1}
-"""CC-Session-Failover (RFC 8506 8.4)."""
+_REMAINING: dict[str, int | None] = {
+    "none": None,
+    "with-reservations": WITH_RESERVATIONS,
+    "without-reservations": WITHOUT_RESERVATIONS,
+}
+"""What counts as Remaining-Balance (TS 32.299 7.2.172)."""
 
 
 def load_settings(
@@ -238,12 +244,15 @@ def _read_charging(group: Mapping) -> ChargingSettings:
         low_balance_indication=group.boolean(
             "low_balance_indication", known.low_balance_indication
         ),
-        cc_session_failover=_optional(group, "cc_session_failover", _FAILOVER),
+        remaining_balance=group.choice(
+            "remaining_balance", _REMAINING, known.remaining_balance
+        ),
+        cc_session_failover=_optional(group, "cc_session_failover", FAILOVER),
         credit_control_failure_handling=_optional(
-            group, "credit_control_failure_handling", _FAILURE_HANDLING
+            group, "credit_control_failure_handling", FAILURE_HANDLING
         ),
         direct_debiting_failure_handling=_optional(
-            group, "direct_debiting_failure_handling", _DEBIT_FAILURE_HANDLING
+            group, "direct_debiting_failure_handling", DEBIT_FAILURE_HANDLING
         ),
         max_batch_requests=positive("max_batch_requests", known.max_batch_requests, 10_000),
         max_queued_requests=positive("max_queued_requests", known.max_queued_requests, 1_000_000),

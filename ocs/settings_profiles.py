@@ -17,10 +17,23 @@ from ocs.clock import NS_PER_MILLISECOND
 from ocs.marked import Mapping, Scalar, unknown_word
 from ocs.profiles import AUTO, ODDITIES, PROFILES_BY_NAME, Profile, Signs, WireRules
 
+FAILURE_HANDLING = {"terminate": 0, "continue": 1, "retry-and-terminate": 2}
+"""Credit-Control-Failure-Handling (RFC 8506 8.14)."""
+DEBIT_FAILURE_HANDLING = {"terminate-or-buffer": 0, "continue": 1}
+"""Direct-Debiting-Failure-Handling (RFC 8506 8.15)."""
+FAILOVER = {"not-supported": 0, "supported": 1}
+"""CC-Session-Failover (RFC 8506 8.4)."""
+
 ANSWER_WITHIN_MS = (100, 10_000)
 SECONDS_MAX = 86_400
 OCTETS_MAX = 2**53
 
+_WORDS: dict[str, dict[str, int]] = {
+    "cc_session_failover": FAILOVER,
+    "credit_control_failure_handling": FAILURE_HANDLING,
+    "direct_debiting_failure_handling": DEBIT_FAILURE_HANDLING,
+}
+"""Fields that are given as words, and mean numbers of the wire."""
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 _NUMBERED_AVP = re.compile(r"([0-9]{1,10}):([0-9]{1,10})")
 _AVP_MAX = (1 << 32) - 1
@@ -69,6 +82,8 @@ def _read_value(entry: Mapping, field: str, default: Any) -> Any:
     """Read one field of ClientProfile under the name that people use for it."""
     if isinstance(default, bool):
         return entry.boolean(field, default)
+    if field in _WORDS:
+        return entry.choice(field, _WORDS[field], default)
     if field.endswith("_ns"):
         key = f"{field.removesuffix('_ns')}_ms"
         low, high = ANSWER_WITHIN_MS

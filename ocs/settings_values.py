@@ -121,6 +121,8 @@ class ChargingSettings:
     """Put before called numbers in national format, instead of their leading 0; empty = as is."""
     low_balance_indication: bool = False
     """Say Low-Balance-Indication when a balance is below the plan's mark (G-010)."""
+    remaining_balance: int | None = None
+    """What is said as Remaining-Balance, as in charging.decision.DecisionPolicy (G-010)."""
     cc_session_failover: int | None = None
     credit_control_failure_handling: int | None = None
     direct_debiting_failure_handling: int | None = None

@@ -111,11 +111,18 @@ def test_the_signs_of_an_operator_go_first():
 @pytest.mark.rule("P-004")
 def test_every_value_of_a_profile_can_be_set():
     boolean = {"true": "false", "false": "true"}
+    words = {
+        "cc_session_failover": "supported",
+        "credit_control_failure_handling": "retry-and-terminate",
+        "direct_debiting_failure_handling": "continue",
+    }
     for key, field in zip(
         value_keys(), (one for one in fields(ClientProfile) if one.name != "name"), strict=True
     ):
         default = getattr(PROFILES["generic"], field.name)
-        value = boolean[str(default).lower()] if isinstance(default, bool) else "777"
+        value = words.get(key, "777")
+        if isinstance(default, bool):
+            value = boolean[str(default).lower()]
         (mine,) = own(f"    - {{name: mine, {key}: {value}}}\n")
         assert getattr(mine.charging, field.name) != default, key
 

@@ -81,6 +81,7 @@ def changed_values():
     yield "charging", "identity_priority", "[imsi, msisdn]"
     yield "charging", "default_country_code", "+34"
     yield "charging", "low_balance_indication", "true"
+    yield "charging", "remaining_balance", "without-reservations"
     yield "charging", "cc_session_failover", "supported"
     yield "charging", "credit_control_failure_handling", "retry-and-terminate"
     yield "charging", "direct_debiting_failure_handling", "continue"

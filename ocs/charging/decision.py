@@ -34,6 +34,8 @@ from ocs.ledger import entries
 from ocs.ledger.account import Bucket, Hold
 
 NS_PER_SECOND = 1_000_000_000
+WITH_RESERVATIONS, WITHOUT_RESERVATIONS = 1, 2
+"""Whether money that is held for sessions counts as remaining."""
 ROLE_TERMINATING = 1
 """Role-Of-Node of the called side (TS 32.299 7.2.178)."""
 
@@ -48,6 +50,9 @@ class DecisionPolicy:
     """How long a closed session still accepts late usage (D11)."""
     indeterminate_before: bool = True
     """Usage straddling a tariff switch belongs to the tariff before it (D06)."""
+    remaining_balance: int = 0
+    """What clients are told as Remaining-Balance: 0 nothing, else the balance WITH_RESERVATIONS
+    or WITHOUT_RESERVATIONS (G-010)."""
 
 
 @dataclass(slots=True)

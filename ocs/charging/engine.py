@@ -20,7 +20,14 @@ for each request of a batch, in order of arrival, inside one transaction.
 from __future__ import annotations
 
 from ocs.charging import circumstances, events, parking
-from ocs.charging.decision import NS_PER_SECOND, Decision, DecisionContext, DecisionPolicy
+from ocs.charging.advice import advise
+from ocs.charging.decision import (
+    NS_PER_SECOND,
+    WITH_RESERVATIONS,
+    Decision,
+    DecisionContext,
+    DecisionPolicy,
+)
 from ocs.charging.messages import (
     EVENT,
     INITIAL,
@@ -30,6 +37,7 @@ from ocs.charging.messages import (
     ChargingRecord,
     ChargingReply,
     ChargingRequest,
+    EventAction,
     Outcome,
     ServiceReply,
 )
@@ -91,6 +99,8 @@ def decide(
         reply = _open(decision, session)
     else:
         reply = _closed(decision, session)
+    if request.advice and reply.outcome == SUCCESS:
+        advise(decision, reply)
     _store(decision, key, reply)
     return reply
 
@@ -273,6 +283,10 @@ def _store(decision: Decision, key: RequestKey, reply: ChargingReply) -> None:
     low_micro = decision.plan.low_balance_micro if decision.plan else None
     if low_micro is not None and reply.outcome == SUCCESS:
         reply.low_balance = balance < low_micro
+    remaining = decision.context.policy.remaining_balance
+    if remaining and reply.outcome == SUCCESS and request.action != EventAction.PRICE_ENQUIRY:
+        reply.remaining_micro = balance if remaining == WITH_RESERVATIONS else balance - held
+        reply.currency = decision.state.account.currency
     record = ChargingRecord(
         session_id=request.session_id,
         sub_session_id=request.sub_session_id,

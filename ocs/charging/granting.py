@@ -12,6 +12,7 @@ from ocs.charging import dual_tariff, pools
 from ocs.charging.contexts import units_of
 from ocs.charging.decision import NS_PER_SECOND, Decision, Part
 from ocs.charging.messages import FinalUnit, Outcome, ServiceReply, Units
+from ocs.charging.metering import told
 from ocs.charging.sizing import Size, judge, open_quota, size_priced
 from ocs.ledger import entries
 
@@ -89,6 +90,8 @@ def write_grant(
     new_units = size.units - part.kept
     reply.granted = _in_asked_kinds(part.service.unit, new_units, requested)
     reply.quota_holding_seconds = policy.quota_holding_seconds
+    if policy.metering is not None:
+        reply.metering = told(decision, part, policy.metering)
     validity = policy.validity_seconds
     if size.final:
         if request.profile.announces_final_units:
@@ -122,6 +125,8 @@ def _write_threshold(
     reply: ServiceReply, unit: Unit, policy: QuotaPolicy, granted: int
 ) -> None:
     threshold = granted * policy.threshold_percent // 100
+    if 0 < policy.threshold_maximum < threshold:
+        threshold = policy.threshold_maximum
     if not 0 < threshold < granted:
         return
     if unit is OCTETS:

@@ -251,6 +251,36 @@ class PoolShare(msgspec.Struct, array_like=True):
     exponent: int = 0
 
 
+class Announcement(msgspec.Struct, array_like=True):
+    """What the client plays to a party; None leaves the choice to it."""
+
+    identifier: int
+    seconds_before_end: int | None = None
+    """None: before the service starts."""
+    uses_quota: bool | None = None
+    language: str = ""
+    plays_to: int | None = None
+    """0 the served party, 1 the remote one."""
+
+
+class Metering(msgspec.Struct, array_like=True):
+    """What a client is told about metering beside a grant (TS 32.299 6.5)."""
+
+    consumption_seconds: int = 0
+    """0 = none is sent."""
+    time_type: int | None = None
+    """Time-Quota-Type, with its base interval; None: neither."""
+    base_interval_seconds: int = 0
+    triggers: tuple[int, ...] | None = None
+    """Trigger-Types that make the client ask again; () disarms all, None says nothing."""
+    envelopes: int | None = None
+    """Envelope-Reporting."""
+    furnish: str = ""
+    """Text for the client's own records of the bearer ``charging_id``."""
+    charging_id: int = 0
+    announcement: Announcement | None = None
+
+
 class ServiceReply(msgspec.Struct, array_like=True):
     """The decision about one service of a request, in the order they were asked."""
 
@@ -272,6 +302,31 @@ class ServiceReply(msgspec.Struct, array_like=True):
     pools: tuple[PoolShare, ...] = ()
     tariff_side: int = -1
     """TariffSide of one of two quotas around a tariff switch; -1 = there is one quota."""
+    metering: Metering | None = None
+
+
+class RatePart(msgspec.Struct, array_like=True):
+    """One part of a tariff: what ``per`` units of this kind cost; 0 = once."""
+
+    unit: int
+    cost_micro: int
+    per: int = 0
+
+
+class Advice(msgspec.Struct, array_like=True):
+    """Advice of charge (TS 32.280): what was spent, and what is charged now and later.
+
+    None leaves a part out.
+    """
+
+    accumulated_micro: int | None = None
+    """Cost of the session so far, or of the event; without reservations."""
+    incremental_micro: int | None = None
+    """What of it this request has added."""
+    tariff: tuple[RatePart, ...] | None = None
+    next_tariff: tuple[RatePart, ...] | None = None
+    change_ns: int = 0
+    """When the next tariff begins."""
 
 
 class ChargingReply(msgspec.Struct, array_like=True):
@@ -290,6 +345,9 @@ class ChargingReply(msgspec.Struct, array_like=True):
     refund_reference: str = ""
     """Token a later refund of this debit must carry."""
     low_balance: bool = False
+    advice: Advice | None = None
+    remaining_micro: int | None = None
+    """What the client is told as Remaining-Balance; None: nothing."""
 
 
 class ChargedLine(msgspec.Struct, array_like=True):

@@ -51,6 +51,12 @@ class ClientProfile:
     """Understands QoS-Final-Unit-Indication, which it is then sent beside the plain one (C-049)."""
     advice_of_charge: bool = True
     """Is told costs and tariffs where it asks for advice of charge (G-011)."""
+    cc_session_failover: int | None = None
+    """What its clients are told (RFC 8506 8.4); None: as the server's settings say."""
+    credit_control_failure_handling: int | None = None
+    """The same (RFC 8506 8.14)."""
+    direct_debiting_failure_handling: int | None = None
+    """The same (RFC 8506 8.15)."""
     reacts_to_reauth: bool = True
     """Answers a Re-Auth-Request with a report; else it is spared the question."""
     reacts_to_abort: bool = True

@@ -66,6 +66,7 @@ def open_desk(
         tcc_default_seconds=charging.tcc_default_seconds,
         tombstone_seconds=charging.tombstone_seconds,
         indeterminate_before=charging.straddling_usage_before,
+        remaining_balance=charging.remaining_balance or 0,
     )
     own = with_own(settings.diameter.profiles)
     profiles = {name: profile.charging for name, profile in own.items()}

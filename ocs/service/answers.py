@@ -5,13 +5,15 @@ Called by ``diameter`` once per request. The order of the AVPs is the writer's b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ocs.amounts import OCTETS, SECONDS, unit_value
 from ocs.charging.messages import SUCCESS, ChargingReply, ServiceReply, Units
+from ocs.charging.profile import ClientProfile
 from ocs.currencies import NUMERIC_BY_CODE
 from ocs.service.final_units import plain_indication, qos_indication
 from ocs.service.results import RESULT_CODES
+from ocs.service.telling import NO_CURRENCY, advice_of_charge, put_metering
 from protocol import codec
 from protocol.credit_control import (
     CostInformation,
@@ -24,12 +26,12 @@ from protocol.credit_control import (
 )
 from protocol.dictionary import avp_code
 from protocol.errors import RemoteProtocolError
+from protocol.service_extras import write_advice
 
 ENOUGH_CREDIT, NO_CREDIT = 0, 1
 """Check-Balance-Result (RFC 8506 8.6)."""
 LOW_BALANCE_YES = 1
 """Low-Balance-Indication (TS 32.299 7.2.92)."""
-NO_CURRENCY = 999
 TIME, MONEY, TOTAL, INPUT, OUTPUT, SERVICE_SPECIFIC = range(6)
 """CC-Unit-Type (RFC 8506 8.32)."""
 
@@ -65,6 +67,23 @@ class AnswerDefaults:
     failure_handling: int | None = None
     direct_debiting_failure_handling: int | None = None
     low_balance_indication: bool = False
+
+    def for_client(self, profile: ClientProfile) -> AnswerDefaults:
+        """Return what is said to the clients of a profile, which may have its own failure rules."""
+        return replace(
+            self,
+            session_failover=_first(profile.cc_session_failover, self.session_failover),
+            failure_handling=_first(
+                profile.credit_control_failure_handling, self.failure_handling
+            ),
+            direct_debiting_failure_handling=_first(
+                profile.direct_debiting_failure_handling, self.direct_debiting_failure_handling
+            ),
+        )
+
+
+def _first(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one
 
 
 def to_answer(
@@ -102,6 +121,10 @@ def to_answer(
         answer.check_balance_result = ENOUGH_CREDIT if reply.enough_credit else NO_CREDIT
     if reply.low_balance and defaults.low_balance_indication:
         answer.low_balance_indication = LOW_BALANCE_YES
+    if reply.remaining_micro is not None:
+        answer.remaining_balance = _money(reply.remaining_micro, reply.currency)
+    if reply.advice is not None:
+        answer.service_information = write_advice(advice_of_charge(reply.advice, reply.currency))
     if reply.refund_reference:
         token = reply.refund_reference.encode("ascii", "replace")
         if answer.services:
@@ -132,6 +155,8 @@ def _service(service: ServiceReply, currency: str) -> MultipleServices:
         said.pool_references = _pool_references(service)
     if service.tariff_side >= 0:
         said.tariff_change_usage = service.tariff_side
+    if service.metering is not None:
+        put_metering(said, service.metering)
     return said
 
 

@@ -223,6 +223,7 @@ def server_options(settings: Settings) -> ServerOptions:
             charging.tcc_default_seconds,
             charging.tombstone_seconds,
             charging.straddling_usage_before,
+            charging.remaining_balance or 0,
         ),
         identity_priority=charging.identity_priority,
         batch=BatchLimits(charging.max_batch_requests, charging.max_queued_requests),

@@ -108,6 +108,10 @@ class DiameterService:
         self._terminate_session = terminate_session
         self._server_requests = server_requests
         self._links: dict[DiameterProtocol, Link] = {}
+        self._answers = {
+            name: edge.answers.for_client(profile)
+            for name, profile in edge.profiles.charging.items()
+        }
         self.requests_read = CcrReader(edge.limits)
         self.information_read = InformationReader()
         self._clients = Clients(
@@ -332,7 +336,8 @@ class DiameterService:
             self._refuse(waiting.link, header, waiting.message, busy, "busy")
             return
         try:
-            answer = to_answer(waiting.ccr, reply, self._edge.answers, waiting.message)
+            said = self._answers.get(waiting.profile.name, self._edge.answers)
+            answer = to_answer(waiting.ccr, reply, said, waiting.message)
             encoded = write_cca(answer, header.hop_by_hop, header.end_to_end, header.is_proxiable)
         except LocalProtocolError as error:
             _log.error("an answer cannot be written", error=str(error), exc_info=error)

@@ -405,3 +405,17 @@ def test_low_balance_is_only_said_where_it_is_configured():
     loud = AnswerDefaults(HOST, REALM, 1, low_balance_indication=True)
     assert to_answer(request, reply, quiet, b"").low_balance_indication is None
     assert to_answer(request, reply, loud, b"").low_balance_indication == 1
+
+
+@pytest.mark.rule("T167")
+def test_a_profile_may_have_failure_rules_of_its_own():
+    from ocs.charging.profile import ClientProfile
+    from ocs.service.answers import AnswerDefaults
+
+    said = AnswerDefaults(HOST, REALM, 1, 1, 2, 0)
+    assert said.for_client(ClientProfile("usual")) == said
+    own = said.for_client(
+        ClientProfile("own", cc_session_failover=0, credit_control_failure_handling=0)
+    )
+    assert (own.session_failover, own.failure_handling) == (0, 0)
+    assert own.direct_debiting_failure_handling == 0

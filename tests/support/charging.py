@@ -15,7 +15,7 @@ octets a second, ``invalid=TEXT`` (what the front found wrong). ``N`` counts the
 ``@name`` picks another session; words such as ``context=``, ``called=``, ``profile=``, ``client=``,
 ``action=``, and those of RatingAttributes, set parts of the request. Right of it: the
 reply in the words of charging_replies. After ``|``: balance, reserved money, and ``P=`` reviews in
-all. Other steps: ``again`` (the last request once more), ``wait SECONDS`` (time passes, timers run),
+all. Other steps: ``again`` (the last request once more), ``wait SECONDS`` (timers run too),
 ``top-up AMOUNT``, ``block``, ``unblock``, ``plan CODE``, ``abort`` (all sessions). After every step
 the invariants must hold.
 """
