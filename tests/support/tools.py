@@ -2,9 +2,12 @@
 
 import os
 import shutil
+from ctypes.util import find_library
 from pathlib import Path
 
 import pytest
+
+from tests.support.freediameter_rules import DICTIONARIES
 
 # Debian keeps servers in directories that are not on every user's PATH.
 _SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
@@ -27,6 +30,23 @@ def _program(name: str, package: str) -> Path:
 def needs_freediameter() -> Path:
     """The path of freeDiameterd; skips the test where it is not installed."""
     return _program("freeDiameterd", "freediameterd")
+
+
+@pytest.fixture(scope="session")
+def needs_freediameter_dictionaries() -> Path:
+    """Where freeDiameter's extensions are; skips the test where they or its libraries are not.
+
+    OCS_FREEDIAMETER_EXTENSIONS names another directory than that of the Debian package.
+    """
+    named = os.environ.get("OCS_FREEDIAMETER_EXTENSIONS", "")
+    folder = Path(named or "/usr/lib/freeDiameter")
+    missing = [name for name in DICTIONARIES if not (folder / f"{name}.fdx").exists()]
+    if missing or not find_library("fdcore"):
+        pytest.skip(
+            "the dictionaries of freeDiameter are not installed; to run this test:"
+            " apt install freediameter-extensions"
+        )
+    return folder
 
 
 @pytest.fixture(scope="session")
