@@ -205,7 +205,7 @@ def answers(gy: Dialogue) -> dict[str, Answer]:
     return found
 
 
-@pytest.mark.rule("C-131", "C-134", "C-141", "C-144", "G-116")
+@pytest.mark.rule("C-023", "C-131", "C-134", "C-141", "C-144", "G-116")
 def test_what_answers_hold(world, gy):
     for name, answer in answers(gy).items():
         held = Counter(avp.code for avp in answer.avps if not avp.vendor)

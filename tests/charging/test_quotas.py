@@ -132,7 +132,7 @@ def test_a_quota_asked_twice_is_refused_where_success_without_units_means_no_lim
     play("I 0 100 rsu; 100 rsu => 100 ok 10000000; 100 ok | B=10.00 R=0.50")
 
 
-@pytest.mark.rule("T272", "C-025", "I-005")
+@pytest.mark.rule("C-024", "T272", "C-025", "I-005")
 @pytest.mark.parametrize(
     ("first", "second", "granted"),
     [("rsu", "", ("10000000", "")), ("", "rsu", ("", "10000000")),

@@ -10,7 +10,7 @@ from tests.support.fuzz import campaign, mutations, seeds, targets
 from tests.support.fuzz.__main__ import main
 from tests.support.fuzz.campaign import Campaign
 
-INPUTS = {"readers": 1500, "connection": 600}
+INPUTS = {"readers": 1000, "connection": 450}
 """A few seconds each; `make fuzz` takes as long as it is told."""
 CORPUS = campaign.corpus()
 

@@ -342,7 +342,7 @@ class Books(Scenario):
 
     def __init__(self, harness: Harness) -> None:
         self.store, self.ids = harness.store, harness.ids
-        self.index = harness.server.catalogues[1]
+        self.catalogues = {1: harness.server.catalogues[1]}
         self.sessions = {key: "" for key, row in self.store._sessions.items()}
         self.policy = DecisionPolicy()
 
