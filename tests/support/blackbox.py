@@ -82,11 +82,17 @@ class Subscriber(NamedTuple):
 
 
 class World:
-    """One server process, its database and its clock."""
+    """One server process, its database and its clock; ``make`` makes the process."""
 
-    def __init__(self, directory: Path, url: str = "", **sections: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        url: str = "",
+        make: Callable[..., OcsProcess] = OcsProcess,
+        **sections: dict[str, Any],
+    ) -> None:
         charging = {"answer_within_ms": 10_000, **sections.pop("charging", {})}
-        self.server = OcsProcess(directory, url, test_clock=True, charging=charging, **sections)
+        self.server = make(directory, url, test_clock=True, charging=charging, **sections)
         migrations.upgrade(self.server.url)
         assert self.server.clock_file is not None
         self.server.clock_file.write_text("0", encoding="ascii")

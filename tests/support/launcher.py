@@ -86,6 +86,10 @@ class ForkedServer:
         """End it as a power cut would."""
         self.send_signal(signal.SIGKILL)
 
+    def poll(self) -> int | None:
+        """Return its exit code, None while nobody has waited for its end."""
+        return self._code
+
     def wait(self, timeout: float | None = None) -> int:
         """Return its exit code when it has ended."""
         if self._code is None:
