@@ -159,6 +159,7 @@ def _member_of(
 _INFORMATION_SHAPES: Mapping[Any, Shape] = {
     groups.read_subscription_id: partial(_group, SubscriptionId, groups.SUBSCRIPTION_ID),
     groups.read_equipment: partial(_group, UserEquipmentInfo, groups.EQUIPMENT),
+    groups.read_qos: partial(_group, QosInformation, groups.QOS),
     bearer_values.read_number_in_octets: _number,
     bearer_values.read_charging_id: _number,
     bearer_values.read_rat_type: _rat_type,

@@ -14,8 +14,8 @@ from protocol.bearer_values import (
     read_number_in_octets,
     read_rat_type,
 )
-from protocol.credit_control import SubscriptionId
-from protocol.credit_control_groups import read_equipment, read_subscription_id
+from protocol.credit_control import QosInformation, SubscriptionId
+from protocol.credit_control_groups import read_equipment, read_qos, read_subscription_id
 from protocol.dictionary import VENDOR_3GPP
 from protocol.members import (
     LENIENT,
@@ -69,6 +69,7 @@ class ServiceInformation:
     imei: bytes | None = None
     charging_rule_base_name: str | None = None
     serving_node_type: int | None = None
+    qos: QosInformation | None = None
     # IMS-Information
     sip_method: str | None = None
     event: str | None = None
@@ -127,6 +128,7 @@ PS: Table = dict(
         one("User-Equipment-Info", "imei", read_imei),
         text("Charging-Rule-Base-Name", "charging_rule_base_name"),
         many("Serving-Node-Type", "serving_node_types", read_number_in_octets),
+        one("QoS-Information", "qos", read_qos),
     ]
 )
 

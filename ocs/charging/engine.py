@@ -249,6 +249,8 @@ def _remember(decision: Decision, session: Session) -> None:
         session.role_of_node = said.role_of_node
     session.emergency = session.emergency or said.emergency
     session.called_party = said.called_party or session.called_party
+    if said.rate_octets_per_second > session.rate_octets_per_second:
+        session.rate_octets_per_second = said.rate_octets_per_second
     plan = decision.plan
     if plan is not None and plan.conditional:
         session.said = circumstances.remembered(session.said, said)

@@ -186,6 +186,8 @@ class RatingAttributes(msgspec.Struct, array_like=True):
     """P-Access-Network-Info of a call, as it was sent."""
     routing_number: str = ""
     """Number-Portability-Routing-Information."""
+    rate_octets_per_second: int = 0
+    """The bearer's upper rate, both directions; 0 = unknown (for D05)."""
 
 
 class ChargingRequest(msgspec.Struct):

@@ -55,7 +55,7 @@ def serve(decision: Decision, session: Session, *, may_grant: bool) -> list[Serv
             quota.reported_ns = decision.request.received_ns
             if part.beside is not None:
                 part.beside.quota.reported_ns = decision.request.received_ns
-        if asked.rate_octets_per_second:
+        if asked.rate_octets_per_second > session.rate_octets_per_second:
             session.rate_octets_per_second = asked.rate_octets_per_second
         if may_grant:
             _answer(decision, part, first=id(quota) not in granted)

@@ -145,7 +145,7 @@ class Session(msgspec.Struct, array_like=True):
     aborted: bool = False
     """An operator has ended it: it is granted nothing more, its next report closes it."""
     rate_octets_per_second: int = 0
-    """The bearer's rate as the client last said it, both directions; 0 = never (D05)."""
+    """The highest rate of the bearer that the client has said, both directions; 0 = never."""
     said: RatingAttributes | None = None
     """What the client last said that prices of its plan may look at; None where none does."""
 

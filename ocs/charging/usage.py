@@ -99,7 +99,7 @@ def _bound(decision: Decision, part: Part, units: int, already: int) -> int:
 
 
 def _rate(decision: Decision, part: Part) -> int:
-    """Return the highest rate that the bearer had since the last report; 0 = unknown."""
+    """Return the highest rate that the bearer is known to have had; 0 = unknown."""
     session, rate = decision.session, part.asked.rate_octets_per_second
     return max(rate, session.rate_octets_per_second) if session is not None else rate
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from ocs.catalog.conditions import MEDIA
 from ocs.charging.messages import RatingAttributes
+from protocol.credit_control import QosInformation
 from protocol.locations import (
     Access,
     read_access_network,
@@ -82,7 +83,13 @@ def _attributes(said: ServiceInformation, country: str) -> RatingAttributes:
         call_id=said.ims_charging_identifier or "",
         access_network=text,
         routing_number=said.routing_number or "",
+        rate_octets_per_second=octets_per_second(said.qos),
     )
+
+
+def octets_per_second(qos: QosInformation | None) -> int:
+    """Return what a bearer can carry in both directions together; 0 where nobody says it."""
+    return 0 if qos is None else ((qos.apn_ambr_ul or 0) + (qos.apn_ambr_dl or 0)) // 8
 
 
 def _network(text: str) -> str:

@@ -31,7 +31,7 @@ from ocs.clock import NS_PER_SECOND
 from ocs.currencies import CODE_BY_NUMERIC
 from ocs.errors import UsageError
 from ocs.provisioning.identities import candidates, normalise_identity
-from ocs.service.attributes import AttributeReader
+from ocs.service.attributes import AttributeReader, octets_per_second
 from protocol.credit_control import (
     AfCorrelation,
     CreditControlRequest,
@@ -214,7 +214,7 @@ def _service(given: MultipleServices, event: bool) -> ServiceRequest:
         used = tuple([_used(report, given, problems) for report in reports])
     rate = 0
     if given.qos is not None:
-        rate = ((given.qos.apn_ambr_ul or 0) + (given.qos.apn_ambr_dl or 0)) // 8
+        rate = octets_per_second(given.qos)
     request = ServiceRequest(
         given.rating_group,
         given.service_identifiers,

@@ -7,7 +7,7 @@ import pytest
 
 from ocs.amounts import INT64_MAX
 from ocs.provisioning import catalogs, reviews
-from protocol.codec import encode_avp, encode_i64, encode_u64
+from protocol.codec import encode_avp, encode_grouped, encode_i64, encode_u32, encode_u64
 from protocol.credit_control import (
     FilterRule,
     FinalUnitIndication,
@@ -17,7 +17,7 @@ from protocol.credit_control import (
     TrafficEnd,
 )
 from tests.support.blackbox import World, catalogue_text
-from tests.support.blackbox_client import EUR, Dialogue, mscc, with_more
+from tests.support.blackbox_client import EUR, TGPP, Dialogue, mscc, with_more
 
 MB = 1_000_000
 DAY, NOON, TEN_MINUTES = 86_400, 43_200, 600
@@ -379,6 +379,25 @@ def test_more_seconds_than_the_clock_are_debited_up_to_what_can_be(world, p1, se
     # The tolerance of 300 s, and the seconds that this test takes.
     assert 300 <= debited <= 360
     assert world.money(a1) == (10_000_000 - debited * 2000, 0)
+
+
+@pytest.mark.rule("D05")
+def test_more_octets_than_the_bearer_carries_are_debited_up_to_what_can_be(world, p1):
+    a1 = world.account("A1", balance="1000.00")
+    gy = Dialogue(p1, a1)
+    rates = encode_u32(1041, 4_000_000, TGPP) + encode_u32(1040, 4_000_000, TGPP)
+    bearer = encode_grouped(874, encode_grouped(1016, rates, TGPP), TGPP)
+    gy.initial(mscc(100, {}), service_information=bearer)
+    used = mscc(100, {}, used={"total": 10**12})
+    assert gy.update(used).service.result_code == 2001
+    (parked,) = world.parked(a1)
+    assert parked["kind"] == "parked-usage"
+    debited = 10**12 - parked["units"]
+    # A million octets a second, and the tolerance of 100 MB.
+    assert 101 * MB <= debited <= 160 * MB
+    balance, held = world.money(a1)
+    assert (balance, held) == (10**9 - -(-debited // MB) * 50_000, 500_000)
+    assert world.desk.reports.account(a1.account_id).flags
 
 
 @pytest.mark.rule("C-027")

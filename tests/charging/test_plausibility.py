@@ -137,3 +137,21 @@ def test_nothing_possible_is_left() -> None:
     scenario.check()
 
 
+
+
+@pytest.mark.rule("D05", "G-009")
+def test_the_bearer_may_say_its_rate_for_the_whole_session() -> None:
+    scenario = Scenario(CATALOG, balance="100.00")
+    opening = scenario.request("I 0  100 rsu")
+    opening.attributes.rate_octets_per_second = 1_000_000
+    scenario.send(opening)
+    # A slower bearer now does not make what was used before impossible.
+    slower = scenario.request("U 1  100 used=0")
+    slower.attributes.rate_octets_per_second = 1
+    scenario.send(slower)
+    scenario.play("""
+        wait 10
+        U 2  100 used=111000000  => 100 ok | B=94.45 R=0 P=0
+        wait 10
+        T 3  100 used=111000001  => 100 ok | B=88.90 R=0 P=1
+    """)

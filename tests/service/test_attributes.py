@@ -176,3 +176,15 @@ def test_advice_of_charge_is_asked_for_unless_the_profile_knows_better():
     assert mapped(ccr(1, 0, aoc_request_type=0)).advice == 0
     assert mapped(ccr(1, 0)).advice == 0
     assert mapped(ccr(1, 0, aoc_request_type=1), PROFILES["open5gs"]).advice == 0
+
+
+@pytest.mark.rule("D05")
+def test_a_bearer_says_how_fast_it_can_be():
+    def qos(*members: bytes):
+        return said(PS, encode_grouped(1016, b"".join(members), TGPP))
+
+    up, down = encode_u32(1041, 8_000, TGPP), encode_u32(1040, 80_000, TGPP)
+    assert qos(up, down).rate_octets_per_second == 11_000
+    assert qos(down).rate_octets_per_second == 10_000
+    assert qos().rate_octets_per_second == 0
+    assert said(PS).rate_octets_per_second == 0
