@@ -37,8 +37,8 @@ def check(run: Run, file: Path) -> None:
 def publish(run: Run, file: Path) -> None:
     """Publish a catalogue: new sessions are charged by it, open ones from their next report on.
 
-    Clients of sessions that cost something else in it are asked to report, a hundred a second unless
-    the settings say otherwise.
+    Clients of sessions that cost something else in it are asked to report, a hundred a second
+    unless the settings say otherwise.
     """
     from ocs import yamldoc
     from ocs.provisioning import catalogs

@@ -29,20 +29,37 @@ def subscriber() -> None:
 @click.option("--imsi", multiple=True, help="An IMSI, 6 to 15 digits.")
 @click.option("--sip", multiple=True, help="A SIP URI.")
 @click.option("--nai", multiple=True, help="A network access identifier, user@realm.")
-@click.option("--plan", required=True, help="Code of a plan of the catalogue in force.")
+@click.option("--plan", default="", help="Code of a plan of the catalogue in force.")
 @click.option("--balance", default="0", show_default=True, help="Opening balance: a top-up.")
 @click.option("--credit-limit", help="How far below zero money may go; default is the plan's.")
+@click.option(
+    "--account", metavar="SUBSCRIBER", default="",
+    help="Join the account of this subscriber instead of opening one.",
+)  # fmt: skip
 def add(
     run: Run, identities: tuple[str, ...], imsi: tuple[str, ...], sip: tuple[str, ...],
-    nai: tuple[str, ...], plan: str, balance: str, credit_limit: str | None,
+    nai: tuple[str, ...], plan: str, balance: str, credit_limit: str | None, account: str,
 ) -> None:  # fmt: skip
-    """Add a subscriber with an account of its own and the allowances of its plan."""
-    from ocs.provisioning import subscribers
+    """Add a subscriber with an account of its own and the allowances of its plan.
+
+    With --account it shares the money, the plan and the free units of another one.
+    """
+    from ocs.errors import UsageError
+    from ocs.provisioning import members, subscribers
+    from ocs.provisioning.desk import find_subscriber
     from ocs.provisioning.identities import normalise_identity, parse_identity
 
     names = [parse_identity(text) for text in identities]
     for kind, texts in (("imsi", imsi), ("sip", sip), ("nai", nai)):
         names += (normalise_identity(kind, text) for text in texts)
+    if account:
+        if plan or credit_limit is not None or balance != "0":
+            raise UsageError("--account shares plan, money and limit: say none of them")
+        found = find_subscriber(run.desk, account)
+        run.out.show(members.join(run.desk, found, tuple(names)), show_account)
+        return
+    if not plan:
+        raise UsageError("say which --plan, or whose --account it shares")
     new = subscribers.NewSubscriber(
         tuple(names),
         plan,
@@ -137,7 +154,10 @@ def plan(run: Run, name: str, plan: str, allowances: bool) -> None:
 @click.argument("name", metavar="SUBSCRIBER")
 @click.option("--forfeit", is_flag=True, help="Book out the money that is left.")
 def remove(run: Run, name: str, forfeit: bool) -> None:
-    """Remove a subscriber: its names become free, its ledger stays."""
+    """Remove a subscriber: its names become free, its ledger stays.
+
+    One of several subscribers of an account leaves it to the others.
+    """
     from ocs.provisioning import subscribers
     from ocs.provisioning.desk import find_subscriber
 
@@ -197,6 +217,13 @@ def show_account(target: Console, document: Document) -> None:
         empty="no buckets",
         right=frozenset({"available_text", "held_text", "balance_text", "priority"}),
     )
+    if len(document["members"]) > 1:
+        table(
+            target,
+            document["members"],
+            {"subscriber_id": "Member", "identities": "Identities"},
+            empty="",
+        )
     show_asked(target, document.get("sessions", []))
 
 

@@ -27,6 +27,7 @@ from ocs.provisioning.views import (
     bucket_view,
     identity_names,
     ledger_view,
+    members_view,
     money,
 )
 from ocs.store.ledger_reports import LedgerLine
@@ -126,6 +127,7 @@ def show(desk: Desk, account_id: int) -> dict[str, Any]:
         **money("available", sum(bucket.available for bucket in of_money)),
         **money("held", sum(bucket.held for bucket in of_money)),
         "buckets": [bucket_view(bucket) for bucket in buckets],
+        "members": members_view(names),
     }
 
 

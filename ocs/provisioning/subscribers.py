@@ -23,16 +23,21 @@ from ocs.charging.messages import (
 from ocs.charging.server_requests import Trigger
 from ocs.charging.session import SessionState, make_session_key
 from ocs.charging.working_set import AccountState, NewRecord, RequestKey, WorkingSet
-from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
+from ocs.errors import NotFoundError, RefusedError, UsageError
 from ocs.ledger import entries
-from ocs.ledger.account import Account, AccountStatus, Bucket, Contra, Identifier
-from ocs.provisioning import accounts
+from ocs.ledger.account import (
+    Account,
+    AccountFlag,
+    AccountStatus,
+    Bucket,
+    Contra,
+    Identifier,
+)
+from ocs.provisioning import accounts, members
 from ocs.provisioning.desk import Desk, Found, name_of
 from ocs.provisioning.postings import account_of
 from ocs.provisioning.views import subscriber_row
 from ocs.store.reports import PAGE_ROWS
-
-IDENTITIES_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +57,7 @@ def add(desk: Desk, new: NewSubscriber, catalogue: CatalogIndex) -> dict[str, An
     """
     plan = find_plan(catalogue, new.plan)
     check_new(new)
-    taken = desk.store.find(new.identities)
-    if taken:
-        identity, owner = next(iter(taken.items()))
-        raise ConflictError(
-            f"{name_of(identity)} belongs to account {owner.account_id} already; "
-            "nothing was changed"
-        )
+    members.refuse_taken(desk, new.identities)
     account_id = desk.ids.next_id()
 
     def decide(working_set: WorkingSet) -> None:
@@ -119,12 +118,7 @@ def find_plan(catalogue: CatalogIndex, code: str) -> Plan:
 
 def check_new(new: NewSubscriber) -> None:
     """Raise UsageError when a subscriber cannot start like this."""
-    if not new.identities:
-        raise UsageError("a subscriber needs at least one identity")
-    if len(new.identities) > IDENTITIES_MAX:
-        raise UsageError(f"a subscriber may have at most {IDENTITIES_MAX} identities")
-    if len(set(new.identities)) < len(new.identities):
-        raise UsageError("the same identity is given twice")
+    members.check_names(new.identities)
     if not 0 <= new.balance_micro <= AMOUNT_MAX_MICRO:
         raise UsageError("the opening balance must not be negative")
     if new.credit_limit_micro < -1 or new.credit_limit_micro > AMOUNT_MAX_MICRO:
@@ -225,9 +219,13 @@ def change_plan(
 def remove(desk: Desk, found: Found, *, forfeit: bool) -> dict[str, Any]:
     """Remove a subscriber: its names become free, its ledger stays. Returns ``show``.
 
-    Open sessions and waiting reviews refuse it. Money left refuses it too unless ``forfeit``
-    books it out as an adjustment; free units left go the same way, since nobody paid for them.
+    One of several leaves its account to the others. Else open sessions and waiting reviews refuse
+    it; money left refuses it too unless ``forfeit`` books it out as an adjustment; free units left
+    go the same way, since nobody paid for them.
     """
+    left = members.leave(desk, found)
+    if left is not None:
+        return left
     account_id = found.account_id
     names = desk.reports.identifiers([account_id]).get(account_id, ())
     open_sessions = desk.reports.sessions(
@@ -243,6 +241,8 @@ def remove(desk: Desk, found: Found, *, forfeit: bool) -> dict[str, Any]:
         state = account_of(working_set, account_id)
         if any(bucket.held for bucket in state.buckets):
             raise RefusedError(f"{found.name} has a session that began meanwhile; try again")
+        if state.account.flags & AccountFlag.PARKED_USAGE:
+            raise RefusedError(f"usage of {found.name} waits in `ocs review list`; decide it first")
         balance, _ = entries.money_balance(state)
         if balance and not forfeit:
             raise RefusedError(

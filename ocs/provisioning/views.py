@@ -81,13 +81,19 @@ def identity_names(identifiers: tuple[Identifier, ...]) -> list[str]:
     return [f"{one.kind}:{one.value}" for one in identifiers]
 
 
-def members_view(names: Iterable[Identifier]) -> list[View]:
-    """Return the subscribers of an account, the first one first, with the names of each."""
-    members: dict[int, list[str]] = {}
-    for name in names:
-        members.setdefault(name.subscriber_id, []).append(f"{name.kind}:{name.value}")
+def by_member(names: tuple[Identifier, ...]) -> dict[int, tuple[Identifier, ...]]:
+    """Return the names of each subscriber of an account, the first subscriber first."""
+    members: dict[int, tuple[Identifier, ...]] = {}
+    for name in sorted(names, key=lambda name: name.subscriber_id):
+        members[name.subscriber_id] = (*members.get(name.subscriber_id, ()), name)
+    return members
+
+
+def members_view(names: tuple[Identifier, ...]) -> list[View]:
+    """Return the subscribers of an account with the names of each."""
     return [
-        {"subscriber_id": str(member), "identities": members[member]} for member in sorted(members)
+        {"subscriber_id": str(member), "identities": identity_names(own)}
+        for member, own in by_member(names).items()
     ]
 
 
