@@ -6,9 +6,11 @@ of the strictest client (tests/support/client_grammar.py).
 
 import pytest
 
-from protocol.credit_control import ServiceUnits
+from protocol.base import DeviceWatchdogRequest
+from protocol.credit_control import RequestType, ServiceUnits
 from tests.support import gateway_messages as shapes
-from tests.support.blackbox_client import Answer, Peer, new_session_id
+from tests.support.blackbox import World
+from tests.support.blackbox_client import Answer, Dialogue, Peer, mscc, new_session_id
 from tests.support.client_grammar import problems_of
 
 RELAY_APPLICATION = 0xFFFFFFFF
@@ -89,6 +91,50 @@ def test_open5gs_of_an_unknown_subscriber(world, smf):
     assert answer.code == 5030
 
 
+@pytest.mark.rule("P-013")
+def test_open5gs_feels_a_top_up_at_its_next_report(world, smf):
+    """Nothing is sent to it; the short validity of its last units makes it ask."""
+    poor = world.account("A9", balance="0.05")
+    name = open5gs_session()
+    last = ask(smf, shapes.open5gs_initial(name, imsi=poor.imsi)).service
+    assert last.validity_time <= 60
+    world.top_up(poor, "5.00")
+    report = shapes.open5gs_update(name, imsi=poor.imsi, reason=VALIDITY_TIME)
+    assert ask(smf, report).granted == ServiceUnits(total_octets=1_000_000)
+    world.check_money(poor, "5.00", "0.05")
+
+
+@pytest.mark.rule("D20", "P-017")
+def test_open5gs_gets_no_late_answer(tmp_path):
+    """It breaks on one that comes after its own transaction is over; the decision is kept."""
+    peers = [{"origin_host": "smf.net.example"}, {"origin_host": "pgw1.net.example"}]
+    impatient = {"answer_within_ms": 300}
+    with World(tmp_path, diameter={"peers": peers}, charging=impatient) as world:
+        account, other = world.account(), world.account()
+        smf, pgw = world.peer("smf.net.example", product_name="freeDiameter"), world.peer()
+        with smf, pgw:
+            name = open5gs_session()
+            request = smf.stamped(shapes.open5gs_initial(name, imsi=account.imsi))
+            later = Dialogue(pgw, other).message(RequestType.INITIAL, mscc(100, {}))
+            with world.writes_held():
+                smf.send(request)
+                still_there(smf)
+                # This one was sent later and is told that it is late.
+                assert pgw.ask_for(later).code == 3004
+            world.eventually(lambda: world.session_state(name) == "open")
+            answers = [smf.ask_for(smf.again(request))]
+            still_there(smf)
+            assert [answer.code for answer in answers] == [2001]
+            assert not smf.unexpected, "the first request was answered late"
+            world.check_money(account, "10.00", "0.05")
+
+
+def still_there(peer: Peer) -> None:
+    """Exchange a watchdog, behind which everything sent before has been read."""
+    probe = DeviceWatchdogRequest(peer.origin_host, peer.origin_realm)
+    assert peer.ask_for(probe.write(*peer.ids())).code == 2001
+
+
 # ------------------------------------------------------------------------------------- Magma
 
 
@@ -121,6 +167,22 @@ def test_magma_session(world, feg, a1, requested):
     answer = ask(feg, shapes.magma_termination(name, number=9, **who))
     assert answer.code == 2001 and len(answer.cca.services) == 2
     world.check_money(a1, "9.75", "0")
+
+
+@pytest.mark.rule("P-023")
+def test_magma_sends_updates_in_parallel(world, feg, a1):
+    name = magma_session(a1)
+    who = {"imsi": a1.imsi, "msisdn": a1.msisdn, "rating_groups": (100,)}
+    ask(feg, shapes.magma_initial(name, requested=2_000_000, **who))
+    both = [
+        feg.stamped(shapes.magma_update(name, number, used=900_000, requested=900_000, **who))
+        for number in (3, 4)
+    ]
+    feg.send(b"".join(both))
+    for answer in feg.collect(both):
+        assert answer.service.result_code == 2001
+        assert answer.granted == ServiceUnits(total_octets=900_000)
+    world.check_money(a1, "9.90", "0.10")
 
 
 def test_magma_asks_for_authorization_only(world, feg, a1):

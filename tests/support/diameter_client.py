@@ -123,6 +123,11 @@ class DiameterClient:
         self._next_id += 1
         return self._next_id, 0x100000 + self._next_id
 
+    @property
+    def unexpected(self) -> bool:
+        """Whether something came that nobody has asked for yet."""
+        return bool(self._waiting)
+
     def ask(self, message: bytes) -> tuple[Header, bytes]:
         """Send one request and return the answer that carries its Hop-by-Hop id."""
         self.send(message)
