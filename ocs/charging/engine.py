@@ -311,6 +311,7 @@ def _store(decision: Decision, key: RequestKey, reply: ChargingReply) -> None:
         plan=decision.plan_code,
         termination_cause=request.termination_cause,
         anomaly=request.anomaly,
+        equipment=request.equipment,
     )
     decision.working_set.add_record(
         NewRecord(key, decision.request_id, request.received_ns, request.content_hash, record)

@@ -228,6 +228,8 @@ class ChargingRequest(msgspec.Struct):
     subscriber_id: int = 0
     advice: int = 0
     """AoC-Request-Type (TS 32.299 7.2.18): 0 none, 1 costs and tariff, 2 costs, 3 tariff."""
+    equipment: str = ""
+    """The subscriber's device, such as ``imei:353490069873319``; empty when nothing was said."""
 
 
 class FinalUnit(msgspec.Struct, array_like=True):
@@ -399,3 +401,5 @@ class ChargingRecord(msgspec.Struct, array_like=True):
     note: str = ""
     """Operator's reason, or the timer's."""
     operator: str = ""
+    equipment: str = ""
+    """The subscriber's device, such as ``imei:353490069873319``."""

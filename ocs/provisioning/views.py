@@ -302,6 +302,7 @@ def request_view(stored: StoredRequest) -> View:
         "peer": record.peer,
         "called_party": record.attributes.called_party,
         "apn": record.attributes.apn,
+        "equipment": record.equipment,
         "asked": [
             {
                 "rating_group": asked.rating_group,

@@ -56,6 +56,8 @@ COUNT_MAX = (1 << 64) - 1
 
 _KINDS = ("msisdn", "imsi", "sip", "nai", "private")
 """Identity kind by Subscription-Id-Type (RFC 8506 8.47)."""
+_EQUIPMENT = ("imeisv", "mac", "eui64", "modified-eui64", "imei")
+"""Kind of equipment by User-Equipment-Info-Type (RFC 8506 8.50), and IMEI."""
 _NOTHING = RatingAttributes()
 _BEFORE = TariffSide.BEFORE
 _SERVER_CHOOSES = Units()
@@ -119,6 +121,9 @@ def to_charging_request(
         refund_reference=_refund_reference(ccr),
         profile=profile,
         advice=ccr.aoc_request_type or 0 if profile.advice_of_charge else 0,
+        equipment=_equipment(ccr)
+        if ccr.user_equipment_info is not None or ccr.user_equipment_extension is not None
+        else "",
     )  # fmt: skip
 
 
@@ -164,6 +169,22 @@ def _identity(kind: str, data: str) -> Identity | None:
         return normalise_identity(kind, data)
     except UsageError:
         return None
+
+
+def _equipment(ccr: CreditControlRequest) -> str:
+    """Return the device in text: the extension knows more types, so it goes before (8506 8.52)."""
+    said = ccr.user_equipment_extension or ccr.user_equipment_info
+    if said is None:
+        return ""
+    kind = _EQUIPMENT[said.type] if 0 <= said.type < len(_EQUIPMENT) else f"type-{said.type}"
+    value = said.value
+    if value.isdigit():
+        return f"{kind}:{value.decode()}"
+    swapped = "".join(f"{octet & 15:x}{octet >> 4:x}" for octet in value)
+    if kind.startswith("imei") and swapped.rstrip("f").isdigit():
+        # Digits in semi-octets, as in GTP (TS 29.061 16.4.7).
+        return f"{kind}:{swapped.rstrip('f')}"
+    return f"{kind}:{value.hex()}"
 
 
 def _event_time(ccr: CreditControlRequest, arrival: Arrival) -> int:

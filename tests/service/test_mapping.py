@@ -18,6 +18,7 @@ from protocol.credit_control import (
     ServiceUnits,
     SubscriptionId,
     UsedServiceUnit,
+    UserEquipmentInfo,
 )
 from protocol.service_information import read_service_information
 from tests.support.service import NOON_NS, ccr, mscc
@@ -218,6 +219,27 @@ def test_more_units_than_can_be_are_no_report_and_no_event_but_a_grant_of_the_mo
     (wanted,) = mapped(ccr(1, 0, asked)).services
     assert not wanted.invalid
     assert wanted.requested in (Units(octets=2**53), Units(events=10**9))
+
+
+@pytest.mark.rule("C-080")
+@pytest.mark.parametrize(
+    ("plain", "extension", "text"),
+    [
+        (None, None, ""),
+        ((0, b"3534900698733190"), None, "imeisv:3534900698733190"),
+        ((0, bytes.fromhex("5343096089370391")), None, "imeisv:3534900698733019"),
+        (None, (4, bytes.fromhex("53430960893703f1")), "imei:353490069873301"),
+        ((0, b"1"), (4, b"2"), "imei:2"),
+        ((1, bytes.fromhex("020000000001")), None, "mac:020000000001"),
+        ((9, b"\xff"), None, "type-9:ff"),
+        ((0, b""), None, "imeisv:"),
+    ],
+)
+def test_the_device_of_the_subscriber(plain, extension, text):
+    request = ccr(1, 0)
+    request.user_equipment_info = UserEquipmentInfo(*plain) if plain else None
+    request.user_equipment_extension = UserEquipmentInfo(*extension) if extension else None
+    assert mapped(request).equipment == text
 
 
 @pytest.mark.rule("D26")
