@@ -79,7 +79,8 @@ def run(settings: Settings, test_clock: Path | None = None) -> int:
     from ocs.service.masking import set_masking  # noqa: PLC0415 -- see the module's docstring
     from ocs.service.telemetry import adopt_twisted, configure_logging  # noqa: PLC0415
 
-    configure_logging(settings.logging.level, settings.logging.format)
+    logging = settings.logging
+    configure_logging(logging.level, logging.format, lines_per_minute=logging.max_lines_per_minute)
     set_masking(settings.logging.mask_identities)
     reactor = install_reactor()
     application = build(settings, reactor, test_clock)

@@ -303,6 +303,9 @@ def _read_logging(group: Mapping) -> LoggingSettings:
         level=group.choice("level", {level: level for level in _LEVELS}, known.level),
         format=group.choice("format", {form: form for form in _FORMATS}, known.format),
         mask_identities=group.boolean("mask_identities", known.mask_identities),
+        max_lines_per_minute=_Bounded(group)(
+            "max_lines_per_minute", known.max_lines_per_minute, 1_000_000
+        ),
     )
     group.finish()
     return settings

@@ -26,7 +26,6 @@ RANGES = {
     "max_unanswered_octets": Range(1 << 16, 1 << 32),
     "max_fruitless_messages_per_second": Range(1, 1_000_000),
     "max_messages_per_turn": Range(1, 100_000),
-    "max_log_lines_per_minute": Range(1, 1_000_000),
 }
 
 

@@ -149,8 +149,6 @@ class OverloadSettings:
     """Of one connection; beyond them it is not read until the second is over."""
     max_messages_per_turn: int = 128
     """Of one connection, before the others have their turn."""
-    max_log_lines_per_minute: int = 60
-    """Of each kind that somebody outside can provoke."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +171,8 @@ class LoggingSettings:
     level: str = "info"
     format: str = "console"
     mask_identities: bool = True
+    max_lines_per_minute: int = 300
+    """Of each kind; ``debug`` is not limited."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from ocs.service.peers import PeerRules
 from ocs.service.server import ChargingServer, ServerOptions
 from ocs.service.server_requests import AskLimits
 from ocs.service.status import status_site
+from ocs.service.telemetry import lines_left_out
 from ocs.service.worker import StoreWorker
 from ocs.settings_values import DatabaseSettings, DiameterSettings, Listener, Settings
 from ocs.store import dialects
@@ -94,6 +95,7 @@ class Application:
             ),
         )
         self.server.metrics.peer_events = self._peer_faults
+        self.server.metrics.lines_left_out = lines_left_out
         self._ports: list[Any] = []
         self._stopping = False
         self.addresses: list[Listener] = []

@@ -23,6 +23,7 @@ from ocs.service.clients import Clients, Link, count_profiles
 from ocs.service.mapping import Arrival, to_charging_request
 from ocs.service.peers import PeerDirectory
 from ocs.service.profiles import ProfileBook
+from ocs.service.quiet import Repeated
 from ocs.service.refusals import RefusalLog
 from ocs.service.server_requests import ServerRequests
 from ocs.store.interface import ClientNote, PeerEntry
@@ -62,6 +63,9 @@ BAD_ANSWER = 3
 """Termination-Cause of a client that could not use what it was answered (RFC 6733 8.15)."""
 
 _AUTH_APPLICATION_ID, _REQUEST_TYPE, _REQUEST_NUMBER = 258, 416, 415
+REASON_MAX = 200
+"""As much of a reason as is logged where a stranger has a say in it."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -104,6 +108,8 @@ class DiameterService:
         self._clock = clock
         self._errors = observer.errors
         self._refusals = RefusalLog(clock)
+        self._strangers = Repeated(clock)
+        """Addresses from which connections came that were closed before they were open."""
         self._client_connected = client_connected
         self._terminate_session = terminate_session
         self._server_requests = server_requests
@@ -169,7 +175,14 @@ class DiameterService:
         """Forget a connection; its sessions live on (B-010)."""
         link = self._links.pop(conn, None)
         if link is None:
-            _log.info("connection closed", address=conn.remote_address, reason=closed.reason)
+            due, left_out = self._strangers.left_out(conn.remote_address)
+            say = _log.info if due else _log.debug
+            say(
+                "connection closed",
+                address=conn.remote_address,
+                reason=closed.reason[:REASON_MAX],
+                left_out=left_out,
+            )
             return
         self._directory.closed(link.origin_host, conn, by_watchdog=closed.by_watchdog)
         self._server_requests.peer_down(conn)

@@ -83,6 +83,7 @@ class Metrics(Collector):
         self.request_reads: Callable[[], Iterable[tuple[str, int]]] = tuple
         self.parked: Callable[[], Iterable[tuple[str, int]]] = tuple
         self.clients: Callable[[], Iterable[tuple[str, int]]] = tuple
+        self.lines_left_out: Callable[[], int] = int
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -148,6 +149,7 @@ class Metrics(Collector):
             ("ocs_sessions_expired", "Sessions ended by Tcc.", self.sessions_expired),
             ("ocs_sessions_lost", "Sessions of restarted clients.", self.sessions_lost),
             ("ocs_buckets_expired", "Buckets emptied by expiry.", self.buckets_expired),
+            ("ocs_log_lines_left_out", "Lines beyond the log's limit.", self.lines_left_out()),
         ):
             yield CounterMetricFamily(name, text, value=float(value))
         asked = CounterMetricFamily(

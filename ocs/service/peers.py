@@ -11,11 +11,14 @@ import ipaddress
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 import structlog
 
+from ocs.clock import Clock, SystemClock
 from ocs.profiles import AUTO
+from ocs.service.quiet import Repeated
 from ocs.store.interface import PeerEntry
 from protocol.answers import ResultCode
 from protocol.base import DisconnectCause
@@ -24,6 +27,9 @@ from protocol.opening import wins_election
 from protocol.peer_settings import Caller, PeerDecision
 
 DOWN_REMEMBERED_MAX = 10_000
+NO_FACTS: Mapping[str, object] = MappingProxyType({})
+HOST_MAX = 255
+"""As much of a stranger's name as is shown and remembered."""
 
 _log = structlog.get_logger(__name__)
 
@@ -87,8 +93,14 @@ class Objection:
 class PeerDirectory:
     """The known peers and the open ones, by Origin-Host; used on the reactor's thread only."""
 
-    def __init__(self, rules: PeerRules, configured: Iterable[PeerEntry] = ()) -> None:
+    def __init__(
+        self,
+        rules: PeerRules,
+        configured: Iterable[PeerEntry] = (),
+        clock: Clock | None = None,
+    ) -> None:
         self._rules = rules
+        self._repeated = Repeated(clock or SystemClock())
         self._configured = {identity_key(entry.origin_host): entry for entry in configured}
         self._entries = dict(self._configured)
         self._networks = self._all_networks()
@@ -167,7 +179,8 @@ class PeerDirectory:
         entry = self._entries.get(host)
         if entry is None and not self._rules.accept_unknown:
             advice = f"; to allow it: {self._allow_command(host)}"
-            return Objection(f"{host} is not an allowed peer", "unknown peer refused" + advice)
+            reason = f"{host[:HOST_MAX]} is not an allowed peer"
+            return Objection(reason, "unknown peer refused" + advice)
         if entry is None:
             entry = PeerEntry(host)
         if (
@@ -204,9 +217,7 @@ class PeerDirectory:
         entry = self._entries.get(host)
         objection = self.objection(origin_host, caller)
         if objection is not None:
-            _log.warning(
-                objection.event, origin_host=host, address=address, **objection.facts
-            )
+            self._warn(objection.event, host, address, objection.facts)
             return PeerDecision(
                 accept=False,
                 result_code=objection.result_code,
@@ -215,10 +226,8 @@ class PeerDirectory:
             )
         older = self._open.get(host)
         if older is not None:
-            _log.warning(
-                "second connection of a peer refused; the first is being probed",
-                origin_host=host,
-                address=address,
+            self._warn(
+                "second connection of a peer refused; the first is being probed", host, address
             )
             older.probe()
             return PeerDecision(
@@ -238,11 +247,11 @@ class PeerDirectory:
                 )
             watcher.abandon()
         if entry is None:
-            _log.warning(
+            self._warn(
                 f"unknown peer accepted, because accept_unknown is on;"
                 f" to make it known: {self._allow_command(host)}",
-                origin_host=host,
-                address=address,
+                host,
+                address,
             )
         return PeerDecision(accept=True, after_down=host in self._gave_up)
 
@@ -258,9 +267,19 @@ class PeerDirectory:
             return PeerDecision(accept=False, reason=objection.reason)
         return PeerDecision(accept=True, after_down=host in self._gave_up)
 
+    def _warn(
+        self, event: str, host: str, address: str, facts: Mapping[str, object] = NO_FACTS
+    ) -> None:
+        """Say it once a minute of the same peer, which tries again and again; else at debug."""
+        host = host[:HOST_MAX]
+        due, left_out = self._repeated.left_out((host, event.partition(";")[0]))
+        say = _log.warning if due else _log.debug
+        say(event, origin_host=host, address=address, left_out=left_out, **facts)
+
     def _allow_command(self, host: str) -> str:
         # The name comes from the wire, and the line is for pasting into a shell.
-        return f"ocs peer allow {shlex.quote(host)} {self._rules.allow_options}".rstrip()
+        name = shlex.quote(host[:HOST_MAX])
+        return f"ocs peer allow {name} {self._rules.allow_options}".rstrip()
 
     def opened(self, origin_host: str, peer: OpenPeer) -> None:
         """Remember an open connection."""

@@ -13,15 +13,11 @@ from collections.abc import Iterable
 import structlog
 
 from ocs.charging.messages import ChargingReply, Outcome
-from ocs.clock import NS_PER_SECOND, Clock
+from ocs.clock import Clock
 from ocs.service.masking import mask, mask_session_id
+from ocs.service.quiet import Repeated
 from ocs.service.results import RESULT_CODES
 from protocol.credit_control import SubscriptionId
-
-PAUSE_NS = 60 * NS_PER_SECOND
-"""Between two warnings about the same mistake of one peer, by the monotonic clock."""
-MISTAKES_MAX = 1000
-"""Pairs of peer and Result-Code that are remembered; when there are more, all are forgotten."""
 
 _MENDABLE = frozenset({Outcome.USER_UNKNOWN, Outcome.RATING_FAILED, Outcome.INVALID_VALUE})
 """Outcomes that no subscriber causes by using a service."""
@@ -33,9 +29,8 @@ class RefusalLog:
     """What was said about which peer, and when."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._said: dict[tuple[str, int], tuple[int, int]] = {}
-        """By peer and Result-Code: when the last warning was, and how many it has saved since."""
+        self._repeated = Repeated(clock)
+        """Pairs of peer and Result-Code."""
 
     def unread(self, origin_host: str, session_id: str, result_code: int, reason: str) -> None:
         """Say that a request was refused before it could be decided."""
@@ -74,13 +69,7 @@ class RefusalLog:
         result_code: int,
         subscriber: Iterable[SubscriptionId],
     ) -> None:
-        key = (origin_host, int(result_code))
-        now_ns = self._clock.monotonic_ns()
-        last_ns, left_out = self._said.get(key, (now_ns - PAUSE_NS, 0))
-        due = now_ns - last_ns >= PAUSE_NS
-        if len(self._said) >= MISTAKES_MAX and key not in self._said:
-            self._said.clear()
-        self._said[key] = (now_ns, 0) if due else (last_ns, left_out + 1)
+        due, left_out = self._repeated.left_out((origin_host, int(result_code)))
         say = _log.warning if due else _log.debug
         say(
             text,

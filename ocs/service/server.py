@@ -103,7 +103,7 @@ class ChargingServer:
             loop, worker, self.decider.decide, clock, self.metrics, options.batch
         )
         self._endings = SessionEndings(store, self.decider.context)
-        self.directory = PeerDirectory(options.peer_rules, options.peers)
+        self.directory = PeerDirectory(options.peer_rules, options.peers, clock)
         self.supervisor = Supervisor(
             loop,
             worker,

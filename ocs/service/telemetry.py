@@ -15,6 +15,9 @@ import structlog
 from structlog.typing import Processor
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogBeginner
 
+from ocs.clock import SystemClock
+from ocs.service.quiet import LINES_PER_MINUTE, LineLimit
+
 FORMATS = ("console", "json")
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -27,16 +30,37 @@ _TWISTED_LEVELS = {
 }
 
 
+class _State:
+    """What this process logs through, since ``configure_logging``."""
+
+    limit: LineLimit | None = None
+
+
+_state = _State()
+
+
+def lines_left_out() -> int:
+    """Return how many lines were not written because there were too many of their kind."""
+    return _state.limit.total_left_out if _state.limit is not None else 0
+
+
 def configure_logging(
-    level: str = "info", form: str = "console", out: TextIO | None = None
+    level: str = "info",
+    form: str = "console",
+    out: TextIO | None = None,
+    *,
+    lines_per_minute: int = LINES_PER_MINUTE,
 ) -> None:
     """Send every log event of the process to ``out`` (standard error unless given).
 
-    ``form`` is one of FORMATS, ``level`` one of LEVELS. Tracebacks never show the values of
-    variables, which are subscribers' identities and the database's password.
+    ``form`` is one of FORMATS, ``level`` one of LEVELS; of each kind of event ``lines_per_minute``
+    are written at most. Tracebacks never show the values of variables, which are subscribers'
+    identities and the database's password.
     """
     stream = out or sys.stderr
+    limit = _state.limit = LineLimit(lines_per_minute, SystemClock().monotonic_ns)
     processors: list[Processor] = [
+        limit,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

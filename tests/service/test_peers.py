@@ -52,6 +52,26 @@ def test_an_unknown_peer_is_refused_and_the_log_says_how_to_allow_it(capsys):
 
 
 @pytest.mark.rule("B-044")
+def test_an_unknown_peer_that_tries_again_and_again_is_said_once_a_minute(capsys):
+    harness = Harness()
+    for _ in range(5):
+        harness.wire().open("x.evil.example")
+    harness.wire().open("y.evil.example")
+    out = capsys.readouterr().out
+    assert out.count("[warning  ] unknown peer refused") == 2
+    harness.clock.advance(60)
+    harness.wire().open("x.evil.example")
+    said = [line for line in capsys.readouterr().out.splitlines() if "[warning" in line]
+    assert len(said) == 1
+    assert "left_out=4" in said[0]
+
+
+def test_the_endless_name_of_a_stranger_does_not_fill_the_log(capsys):
+    Harness().wire().open("x" * 5000)
+    assert "x" * 300 not in capsys.readouterr().out
+
+
+@pytest.mark.rule("B-044")
 def test_an_unknown_peer_may_be_left_without_an_answer():
     wire = Harness(options={"peer_rules": PeerRules(refuse_silently=True)}).wire()
     wire.send(

@@ -3,7 +3,9 @@
 import pytest
 
 from ocs.clock import NS_PER_SECOND
-from ocs.service.refusals import MISTAKES_MAX, PAUSE_NS, RefusalLog
+from ocs.service.quiet import PAUSE_NS
+from ocs.service.quiet import REMEMBERED_MAX as MISTAKES_MAX
+from ocs.service.refusals import RefusalLog
 from protocol.credit_control import SubscriptionId
 from protocol.credit_control_writer import write_ccr
 from tests.support.service import P1, Harness, ccr, mscc
