@@ -87,7 +87,7 @@ class WorkingSet:
         "accounts", "actions", "answers", "changed_accounts", "changed_buckets",
         "changed_sessions", "movements", "new_accounts", "new_buckets", "new_identifiers",
         "new_request_id", "new_sessions", "records", "removed_identifiers", "resolved_reviews",
-        "reviews", "server_requests", "sessions",
+        "reviews", "server_requests", "sessions", "settings",
     )
 
     def __init__(
@@ -116,6 +116,8 @@ class WorkingSet:
         self.actions: list[OperatorAction] = []
         self.server_requests: list[ServerRequest] = []
         """New rows of what the server has to ask clients, durable with what made them."""
+        self.settings: dict[str, str] = {}
+        """Facts about the database as a whole, by name; an empty one is forgotten."""
 
     def add_session(self, key: bytes, session: Session) -> None:
         """Put a new session into the set; it is written with its directory entry."""

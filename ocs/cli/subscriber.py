@@ -171,10 +171,11 @@ def remove(run: Run, name: str, forfeit: bool) -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Check every row and change nothing.")
 def import_(run: Run, file: Path, dry_run: bool) -> None:
-    """Add the subscribers of a CSV FILE: all of them, or none when a row is wrong.
+    """Add the subscribers of a CSV FILE: none when a row is wrong.
 
     The first line names the columns: plan, and any of msisdn, imsi, sip, nai, private, balance,
-    credit_limit. Every wrong row is listed with its line and column.
+    credit_limit. Every wrong row is listed with its line and column. An import that was cut short
+    goes on where it was when the same file is given again.
     """
     from ocs.cli.progress import counting
     from ocs.provisioning import subscriber_import
@@ -278,3 +279,5 @@ def _show_list(target: Console, rows: list[Any]) -> None:
 def _show_import(target: Console, document: Document) -> None:
     what = "would be added" if document["dry_run"] else "added"
     target.print(f"{document['subscribers']} subscribers {what} from {document['file']}")
+    if document["resumed_after"]:
+        target.print(f"{document['resumed_after']} were there from an import that was cut short")

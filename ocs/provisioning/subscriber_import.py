@@ -1,18 +1,22 @@
-"""Many subscribers from a CSV file: all of them or none, every bad row listed.
+"""Many subscribers from a CSV file: nothing is written before every row is good.
 
 Two passes. The first reads the file row by row, checks each and collects every mistake; names
 that somebody has are asked for in pages. Only a file without a mistake is read again and written,
-in one transaction: it either commits whole or leaves nothing, also when the process is killed. A
-name that was taken between the passes makes the transaction fail as a whole. Called by
-`ocs subscriber import`.
+in transactions of STEP_ROWS, between which the server has its turn. How many rows were written
+stands in the database, in the transaction that wrote them: an import that was cut short, or met
+a name that was taken between the passes, goes on there when the same file is given again. Called
+by `ocs subscriber import`.
 """
 
 import csv
 import gc
+import hashlib
 import io
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +24,21 @@ from ocs.amounts import parse_amount
 from ocs.catalog.matching import CatalogIndex
 from ocs.charging.messages import Identity
 from ocs.charging.working_set import WorkingSet
-from ocs.errors import DocumentError, Problem, UsageError
+from ocs.clock import NS_PER_MILLISECOND, NS_PER_SECOND
+from ocs.errors import ConflictError, DocumentError, Problem, UsageError
 from ocs.provisioning.desk import Desk
 from ocs.provisioning.identities import KINDS, normalise_identity
 from ocs.provisioning.subscribers import NewSubscriber, check_new, open_account
+from ocs.store.schema import SETTING_IMPORTED
 
 ROWS_MAX = 1_000_000
 PROBLEMS_MAX = 1000
 """More mistakes than these are counted, not listed: the file is of another kind, then."""
 LOOKUP_ROWS = 400
+STEP_ROWS = 500
+"""Subscribers written in one transaction, for which charging waits on SQLite."""
+PAUSE_MIN_NS = 5 * NS_PER_MILLISECOND
+PAUSE_MAX_NS = NS_PER_SECOND
 _COLUMNS = ("plan", *KINDS, "balance", "credit_limit")
 
 
@@ -39,35 +49,100 @@ class ImportResult:
     file: str
     subscribers: int
     dry_run: bool
+    resumed_after: int = 0
+    """Rows that an interrupted import of this file had written before."""
 
     def view(self) -> dict[str, Any]:
         """Return it as JSON."""
-        return {"file": self.file, "subscribers": self.subscribers, "dry_run": self.dry_run}
+        return {
+            "file": self.file,
+            "subscribers": self.subscribers,
+            "dry_run": self.dry_run,
+            "resumed_after": self.resumed_after,
+        }
+
+
+def _sleep(pause_ns: int) -> None:
+    time.sleep(pause_ns / NS_PER_SECOND)
 
 
 def run(
     desk: Desk, catalogue: CatalogIndex, file: Path, *, dry_run: bool = False,
     progress: Callable[[int], None] = lambda _rows: None,
+    pause: Callable[[int], None] = _sleep,
 ) -> ImportResult:  # fmt: skip
-    """Add every subscriber of ``file``. Raises DocumentError with all mistakes in it."""
-    rows = _Checker(desk, catalogue, file, progress).check()
-    if dry_run or not rows:
-        return ImportResult(str(file), rows, dry_run)
+    """Add every subscriber of ``file``, or those that an interrupted import of it has left out.
 
-    def decide(working_set: WorkingSet) -> int:
-        count = 0
-        for count, (_, new) in enumerate(_subscribers(file), start=1):
-            plan = catalogue.catalog.plans[new.plan]
-            open_account(desk, working_set, desk.ids.next_id(), new, plan, catalogue)
-            progress(rows + count)
-        working_set.actions.append(
-            desk.action("subscriber import", str(file), subscribers=count)
-        )
-        return count
+    ``pause`` is called with nanoseconds between two transactions. Raises DocumentError with all
+    mistakes in the file, and ConflictError when a name was taken meanwhile: what was written
+    before stays, and the same file goes on there.
+    """
+    name = SETTING_IMPORTED.format(_digest(file))
+    done = int(desk.reports.setting(name) or 0)
+    rows = _Checker(desk, catalogue, file, done, progress).check()
+    if dry_run or rows <= done:
+        return ImportResult(str(file), rows - done, dry_run, done)
+    writer = _Writer(desk, catalogue, file, name, rows, done)
+    for step in _steps(islice(_subscribers(file), done, None)):
+        began_ns = desk.clock.monotonic_ns()
+        try:
+            writer.write(step)
+        except ConflictError as error:
+            if not writer.done:
+                raise
+            raise ConflictError(
+                f"{error}; the first {writer.done} rows are written, the same file goes on there"
+            ) from error
+        progress(rows + writer.done)
+        if writer.done < rows:
+            # As long as it took, so that a server on the same database gets every other turn.
+            took_ns = desk.clock.monotonic_ns() - began_ns
+            pause(min(max(took_ns, PAUSE_MIN_NS), PAUSE_MAX_NS))
+    return ImportResult(str(file), rows - done, dry_run=False, resumed_after=done)
 
-    with _collector_paused():
-        added = desk.store.transact([], decide, "subscriber import")
-    return ImportResult(str(file), added, dry_run=False)
+
+class _Writer:
+    """The second pass: one transaction for each step."""
+
+    def __init__(
+        self, desk: Desk, catalogue: CatalogIndex, file: Path, name: str, rows: int, done: int
+    ) -> None:
+        self._desk, self._catalogue, self._file = desk, catalogue, file
+        self._name, self._rows, self._first = name, rows, done
+        self.done = done
+
+    def write(self, step: list[NewSubscriber]) -> None:
+        """Write some subscribers, and up to where the file has come."""
+        desk, after = self._desk, self.done + len(step)
+
+        def decide(working_set: WorkingSet) -> None:
+            for new in step:
+                plan = self._catalogue.catalog.plans[new.plan]
+                account_id = desk.ids.next_id()
+                open_account(desk, working_set, account_id, new, plan, self._catalogue)
+            working_set.settings[self._name] = str(after) if after < self._rows else ""
+            if self.done == self._first:
+                working_set.actions.append(
+                    desk.action(
+                        "subscriber import", str(self._file),
+                        subscribers=self._rows - self._first, after=self._first,
+                    )
+                )  # fmt: skip
+
+        with _collector_paused():
+            desk.store.transact([], decide, "subscriber import")
+        self.done = after
+
+
+def _digest(file: Path) -> str:
+    """Return what a file is known by when it is given again."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _steps(subscribers: Iterator[tuple[int, NewSubscriber]]) -> Iterator[list[NewSubscriber]]:
+    while step := [new for _, new in islice(subscribers, STEP_ROWS)]:
+        yield step
 
 
 @contextmanager
@@ -94,9 +169,12 @@ class _Checker:
     """The first pass: counts good rows, collects every mistake."""
 
     def __init__(
-        self, desk: Desk, catalogue: CatalogIndex, file: Path, progress: Callable[[int], None]
-    ) -> None:
+        self, desk: Desk, catalogue: CatalogIndex, file: Path, done: int,
+        progress: Callable[[int], None],
+    ) -> None:  # fmt: skip
         self._desk, self._file, self._progress = desk, file, progress
+        self._done = done
+        """Rows at the beginning that are written already: their names are taken, by them."""
         self._plans = catalogue.catalog.plans
         self._problems: list[Problem] = []
         self._uncounted = 0
@@ -114,6 +192,10 @@ class _Checker:
                 self._note(line, "", f"there are more than {ROWS_MAX} rows; split the file")
                 break
             self._check_row(line, row, columns)
+            if count <= self._done:
+                self._waiting.clear()
+            elif len(self._waiting) >= LOOKUP_ROWS:
+                self._look_up()
             self._progress(count)
         self._look_up()
         if self._problems:
@@ -142,8 +224,6 @@ class _Checker:
                 self._note(line, identity.kind, f"{identity.value} is in line {first} too")
             else:
                 self._waiting[identity.kind, identity.value] = line
-        if len(self._waiting) >= LOOKUP_ROWS:
-            self._look_up()
 
     def _look_up(self) -> None:
         names = list(self._waiting)

@@ -92,6 +92,10 @@ def write(
         _resolve(connection, item)
     write_actions(connection, working_set.actions)
     server_requests.insert_all(connection, working_set.server_requests)
+    for name, value in working_set.settings.items():
+        connection.execute(delete(schema.setting).where(schema.setting.c.name == name))
+        if value:
+            connection.execute(insert(schema.setting).values(name=name, value=value))
 
 
 def write_actions(connection: Connection, actions: Sequence[OperatorAction]) -> None:

@@ -84,6 +84,7 @@ class MemoryStore(MemoryServerRequests):
         self._identifier_generation = 0
         self._peer_generation = 0
         self._own_state_id = 0
+        self._settings: dict[str, str] = {}
 
     # ------------------------------------------------------------------------ transactions
 
@@ -191,6 +192,7 @@ class MemoryStore(MemoryServerRequests):
             self._identifier_generation += 1
         self._actions += (copy(action) for action in working_set.actions)
         self._add_server_requests(working_set.server_requests)
+        self._settings |= working_set.settings
 
     def _write_session(self, key: bytes, session: Session, exact: bool) -> None:
         row = self._sessions.get(key)

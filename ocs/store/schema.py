@@ -346,5 +346,7 @@ setting = Table(
 
 SETTING_OWN_STATE_ID = "own_origin_state_id"
 """Our Origin-State-Id, seconds since 1970 when the database first served."""
+SETTING_IMPORTED = "imported:{}"
+"""How many rows were written of the file of this digest, while its import is not finished."""
 SETTING_PRUNED_BEFORE = "pruned_before_ns"
 """Records and movements of requests received before this instant were pruned."""

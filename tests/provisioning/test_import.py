@@ -1,4 +1,4 @@
-"""The CSV import: all or nothing, every bad row listed."""
+"""The CSV import: nothing is written before every row is good, and it goes on where it was cut."""
 
 from typing import Any
 
@@ -14,6 +14,7 @@ HEAD = "plan,msisdn,imsi,balance,credit_limit\n"
 def load(office, tmp_path, text, **more: Any):
     file = tmp_path / "new.csv"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    more.setdefault("pause", lambda _pause_ns: None)
     return subscriber_import.run(office.desk, office.catalogues.current(), file, **more)
 
 
@@ -125,3 +126,71 @@ def test_mistakes_beyond_the_limit_are_counted(office, tmp_path, monkeypatch):
     found = problems(office, tmp_path, HEAD + "gold,1x,,,\n" * 5)
     assert len(found) == 4
     assert "and 2 more mistakes" in found[-1][3]
+
+
+def rows(count: int, first: int = 1000) -> str:
+    return HEAD + "".join(f"basic,4915{n},,1,\n" for n in range(first, first + count))
+
+
+class CutShortError(Exception):
+    """The process ends here."""
+
+
+def test_a_long_file_is_written_in_steps_with_pauses_for_the_server(office, tmp_path, monkeypatch):
+    monkeypatch.setattr(subscriber_import, "STEP_ROWS", 4)
+    pauses = []
+    result = load(office, tmp_path, rows(10), pause=pauses.append)
+    assert (result.subscribers, result.resumed_after) == (10, 0)
+    assert len(pauses) == 2
+    assert all(5_000_000 <= pause <= 1_000_000_000 for pause in pauses)
+    assert office.must_be_clean().accounts == 10
+    actions = [one.action for one in office.desk.reports.actions(0, 9)]
+    assert actions.count("subscriber import") == 1
+
+
+def test_an_import_that_was_cut_short_goes_on_where_it_was(office, tmp_path, monkeypatch):
+    monkeypatch.setattr(subscriber_import, "STEP_ROWS", 4)
+    monkeypatch.setattr(subscriber_import, "LOOKUP_ROWS", 3)
+    text = rows(10)
+
+    def die(_pause_ns: int) -> None:
+        raise CutShortError
+
+    for accounts_there in (4, 8):
+        with pytest.raises(CutShortError):
+            load(office, tmp_path, text, pause=die)
+        assert office.must_be_clean().accounts == accounts_there
+    assert load(office, tmp_path, text, dry_run=True).view() == {
+        "file": f"{tmp_path}/new.csv", "subscribers": 2, "dry_run": True, "resumed_after": 8,
+    }  # fmt: skip
+    result = load(office, tmp_path, text, pause=die)
+    assert (result.subscribers, result.resumed_after) == (2, 8)
+    assert office.must_be_clean().accounts == 10
+    with pytest.raises(DocumentError, match="belongs to account"):
+        load(office, tmp_path, text)
+    assert office.must_be_clean().accounts == 10
+
+
+def test_another_file_is_another_import(office, tmp_path, monkeypatch):
+    monkeypatch.setattr(subscriber_import, "STEP_ROWS", 4)
+
+    def die(_pause_ns: int) -> None:
+        raise CutShortError
+
+    with pytest.raises(CutShortError):
+        load(office, tmp_path, rows(10), pause=die)
+    with pytest.raises(DocumentError, match="belongs to account"):
+        load(office, tmp_path, rows(11))
+    assert load(office, tmp_path, rows(5, 2000)).resumed_after == 0
+
+
+def test_a_name_taken_in_the_middle_says_how_far_it_came(office, tmp_path, monkeypatch):
+    monkeypatch.setattr(subscriber_import, "STEP_ROWS", 4)
+
+    def rival(_pause_ns: int) -> None:
+        if office.must_be_clean().accounts == 4:
+            office.open_account("49151006", 0)
+
+    with pytest.raises(ConflictError, match="the first 4 rows are written"):
+        load(office, tmp_path, rows(10), pause=rival)
+    assert office.must_be_clean().accounts == 5
