@@ -88,6 +88,7 @@ class Application:
                 limits,
                 self.server.end_to_end_ids,
                 self.certificates.context if self.certificates is not None else None,
+                always_secured=not settings.diameter.listen,
             ),
             Pauses(
                 settings.diameter.reconnect_seconds,
@@ -96,6 +97,7 @@ class Application:
         )
         self.server.metrics.peer_events = self._peer_faults
         self.server.metrics.lines_left_out = lines_left_out
+        self._add_gauges()
         self._ports: list[Any] = []
         self._stopping = False
         self.addresses: list[Listener] = []
@@ -103,6 +105,20 @@ class Application:
         self.secured_addresses: list[Listener] = []
         """The same over TLS."""
         self.metrics_address: Listener | None = None
+
+    def _add_gauges(self) -> None:
+        gauge = self.server.metrics.gauge
+        gauge("ocs_connections", "Open connections.", lambda: len(self._connections))
+        gauge(
+            "ocs_connections_unidentified",
+            "Connections that have not said who they are.",
+            lambda: self._factory.admission.unidentified,
+        )
+        gauge(
+            "ocs_peers_missing",
+            "Peers that this server calls and is not connected to.",
+            lambda: self._dialing.missing,
+        )
 
     def _peer_faults(self) -> Iterable[tuple[str, int]]:
         total = self._factory.counters()

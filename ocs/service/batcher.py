@@ -158,13 +158,9 @@ class Batcher:
     def _submit_to_full(self, job: Job) -> None:
         """Refuse a request, or in its place the newest of a connection beyond its share."""
         self._sort_queue()
-        lanes, peer = self._lanes, job.request.peer
-        own = lanes.waiting_of(peer)
-        share = self._limits.max_queue // (lanes.peers + (not own))
-        victim = None if own >= share else lanes.take_newest_beyond(share)
+        victim = self._lanes.add_within(job, self._limits.max_queue)
         if victim is not None:
-            lanes.add((job,))
-        self._refuse([victim or job], "queue-full", "too many requests are waiting")
+            self._refuse([victim], "queue-full", "too many requests are waiting")
 
     def _sort_queue(self) -> None:
         """Move what waits into the lanes of its connections."""

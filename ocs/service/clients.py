@@ -58,7 +58,8 @@ class Link:
     """One open connection with what is known about the peer at its other end."""
 
     __slots__ = (
-        "clients", "conn", "entry", "leniency", "origin_host", "product_name", "relay", "state_id",
+        "clients", "conn", "entry", "leniency", "origin_host", "product_name", "relay",
+        "state_again_ns", "state_id",
     )
 
     def __init__(self, conn: DiameterProtocol, entry: PeerEntry, said: Said) -> None:
@@ -68,6 +69,8 @@ class Link:
         self.relay = entry.relay or RELAY_APPLICATION in said.applications
         self.state_id = said.origin_state_id or 0
         """The Origin-State-Id that the peer said last; 0 = none yet."""
+        self.state_again_ns = 0
+        """From when on another one is looked at, by the monotonic clock."""
         self.clients: dict[str, Client] = {}
         """By Origin-Host as it stands in requests."""
         self.entry: PeerEntry

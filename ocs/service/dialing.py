@@ -57,6 +57,8 @@ class DialingParts:
     end_to_end_ids: Any
     client_context: CurrentContext | None = None
     """How connections to peers that require TLS are secured; None where nothing is said of TLS."""
+    always_secured: bool = False
+    """Nobody is called in clear, because this server is not listened to in clear either."""
 
 
 class Dialing:
@@ -216,7 +218,7 @@ class PeerCall:
         entry, parts = self._entry, self._parts
         host, _, port = entry.connect.rpartition(":")
         factory: Any = self.factory
-        if entry.require_tls:
+        if entry.require_tls or parts.always_secured:
             if parts.client_context is None:
                 self._complain("it requires TLS, for which this server has no certificate")
                 self._call_later()

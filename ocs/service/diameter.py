@@ -15,7 +15,7 @@ import structlog
 
 from ocs.charging.messages import TOO_BUSY, ChargingReply, ChargingRequest, Outcome
 from ocs.charging.profile import ClientProfile
-from ocs.clock import Clock
+from ocs.clock import NS_PER_SECOND, Clock
 from ocs.service.answers import AnswerDefaults, to_answer
 from ocs.service.attributes import attribute_reader
 from ocs.service.batcher import Batcher
@@ -63,6 +63,8 @@ BAD_ANSWER = 3
 """Termination-Cause of a client that could not use what it was answered (RFC 6733 8.15)."""
 
 _AUTH_APPLICATION_ID, _REQUEST_TYPE, _REQUEST_NUMBER = 258, 416, 415
+STATE_PAUSE_NS = NS_PER_SECOND
+"""Between two changes of Origin-State-Id in the requests of one connection."""
 REASON_MAX = 200
 """As much of a reason as is logged where a stranger has a say in it."""
 
@@ -98,7 +100,7 @@ class DiameterService:
         clock: Clock,
         observer: EdgeObserver,
         client_connected: Callable[[str, int], None],
-        terminate_session: Callable[[str, int, Callable[[Outcome], None]], None],
+        terminate_session: Callable[[str, str, int, Callable[[Outcome], None]], None],
         note_client: Callable[[ClientNote], None],
         server_requests: ServerRequests,
     ) -> None:
@@ -286,7 +288,10 @@ class DiameterService:
 
         It need not have said it in its CER, nor connect anew when it has lost its sessions.
         """
-        if identity_key(origin_host) == link.origin_host:
+        now_ns = self._clock.monotonic_ns()
+        if identity_key(origin_host) == link.origin_host and now_ns >= link.state_again_ns:
+            # Each change costs the store's thread something, so who changes it all the time waits.
+            link.state_again_ns = now_ns + STATE_PAUSE_NS
             link.state_id = state_id
             self._client_connected(link.origin_host, state_id)
 
@@ -330,7 +335,7 @@ class DiameterService:
             )
 
         cause = -1 if asked.termination_cause is None else asked.termination_cause
-        self._terminate_session(asked.session_id, cause, terminated)
+        self._terminate_session(link.origin_host, asked.session_id, cause, terminated)
 
     # ----------------------------------------------------------------------------- answers
 

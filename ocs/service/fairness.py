@@ -77,6 +77,23 @@ class FairLanes(Generic[J]):
             count += 1
         self.size += count
 
+    def add_within(self, job: J, most: int) -> J | None:
+        """Put a job where ``most`` may be here; returns the one that has no room, perhaps itself.
+
+        In full lanes a connection has its share, ``most`` divided by the connections that wait:
+        who has more gives up its newest job for one of somebody who has less.
+        """
+        if self.size >= most:
+            own = self.waiting_of(job.request.peer)
+            share = most // (self.peers + (not own))
+            victim = None if own >= share else self.take_newest_beyond(share)
+            if victim is None:
+                return job
+            self.add((job,))
+            return victim
+        self.add((job,))
+        return None
+
     def take(self, room: int, worth_ns: int) -> tuple[list[J], list[J]]:
         """Take up to ``room`` jobs in turns; also those met whose deadline is before ``worth_ns``.
 

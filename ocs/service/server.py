@@ -9,13 +9,9 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import structlog
-
 from ocs.catalog.model import Catalog
 from ocs.charging.decision import DecisionPolicy
-from ocs.charging.messages import Outcome
 from ocs.clock import NS_PER_SECOND, Clock, IdSource
-from ocs.errors import StoreUnavailableError
 from ocs.profiles import Profile
 from ocs.service.answers import AnswerDefaults
 from ocs.service.batcher import Batcher, BatchLimits
@@ -32,6 +28,7 @@ from ocs.service.routes import Routes
 from ocs.service.server_request_rows import ServerRequestRows
 from ocs.service.server_requests import AskLimits, ServerRequests
 from ocs.service.supervisor import Supervisor
+from ocs.service.terminations import Terminations
 from ocs.service.worker import Loop, Worker
 from ocs.store.interface import PeerEntry, Store
 from protocol.answers import Origin
@@ -40,8 +37,6 @@ from protocol.peer_settings import EndToEndIds
 from protocol.routing import LocalIdentity
 
 END_TO_END_RANDOM_BITS = 20
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +98,7 @@ class ChargingServer:
             loop, worker, self.decider.decide, clock, self.metrics, options.batch
         )
         self._endings = SessionEndings(store, self.decider.context)
+        self.terminations = self._make_terminations(options, clock)
         self.directory = PeerDirectory(options.peer_rules, options.peers, clock)
         self.supervisor = Supervisor(
             loop,
@@ -136,10 +132,13 @@ class ChargingServer:
             clock,
             self.metrics,
             self.supervisor.client_connected,
-            self.terminate_session,
+            self.terminations.submit,
             ClientNotes(loop, worker, store).add,
             self.server_requests,
         )
+        self._add_metrics()
+
+    def _add_metrics(self) -> None:
         layouts = self.diameter.requests_read.layouts
         metrics = self.metrics
         metrics.request_reads = lambda: (("known", layouts.hits), ("new", layouts.misses))
@@ -147,6 +146,11 @@ class ChargingServer:
         metrics.clients = lambda: self.diameter.profile_counts().items()
         metrics.gauge("ocs_layouts", "Known layouts of requests.", lambda: len(layouts))
         metrics.gauge("ocs_queue_requests", "Waiting requests.", lambda: self.batcher.queued)
+        metrics.gauge(
+            "ocs_queue_terminations",
+            "Waiting STRs.",
+            lambda: self.terminations.waiting,
+        )
         metrics.gauge(
             "ocs_in_flight_requests", "Requests being decided.", lambda: self.batcher.in_flight
         )
@@ -167,21 +171,15 @@ class ChargingServer:
         self.catalogues.refresh(self._store.generations().catalogue)
         self.directory.replace_stored(self._store.peers())
 
-    def terminate_session(
-        self, session_id: str, cause: int, done: Callable[[Outcome], None]
-    ) -> None:
-        """End a session on its client's word (STR) and say how that went."""
-
-        def finished(outcome: Outcome | None, error: BaseException | None) -> None:
-            if isinstance(error, StoreUnavailableError):
-                done(Outcome.TOO_BUSY)
-            elif error is not None or outcome is None:
-                _log.error("ending a session failed", exc_info=error)
-                done(Outcome.UNABLE_TO_COMPLY)
-            else:
-                done(outcome)
-
-        self._worker.submit(lambda: self._endings.terminate(session_id, cause), finished)
+    def _make_terminations(self, options: ServerOptions, clock: Clock) -> Terminations:
+        return Terminations(
+            self._worker,
+            clock,
+            self._endings.terminate,
+            self.metrics.refused,
+            waiting_max=options.batch.max_queue,
+            within_ns=options.answer_within_ns,
+        )
 
     def not_ready_because(self) -> str:
         """Return why requests would not be decided now; empty when they would."""

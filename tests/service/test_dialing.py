@@ -1,6 +1,7 @@
 """Calling peers over real sockets, with the pauses made short by moving the server's clock."""
 
 import queue
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -357,8 +358,13 @@ def test_a_peer_list_that_changes_begins_and_ends_calls(stage):
             peer.open[0].receive()  # which answers the goodbye
 
 
-def test_without_a_certificate_no_peer_is_called_that_requires_tls(stage, capsys):
-    server, peer = stage.pair(require_tls=True)
+@pytest.mark.parametrize("always_secured", [False, True])
+def test_without_a_certificate_no_peer_is_called_that_must_be_secured(
+    stage, capsys, always_secured
+):
+    server, peer = stage.pair(require_tls=not always_secured)
+    parts = replace(server.dialing._parts, always_secured=always_secured)
+    server.dialing = Dialing(parts)
     server.start()
     server.settle()
     assert not peer.is_called()

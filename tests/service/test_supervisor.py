@@ -102,6 +102,19 @@ def test_a_restarted_client_loses_its_old_sessions_and_keeps_the_new(capsys):
     assert "restarted" in capsys.readouterr().out
 
 
+def test_a_client_that_changes_its_state_all_the_time_costs_little():
+    harness = Harness()
+    wire = harness.open()
+    seen = []
+    harness.server.diameter._client_connected = lambda _host, state_id: seen.append(state_id)
+    for number in range(20):
+        wire.ccr(ccr(1, 0, mscc(), session=f"s{number}", origin_state_id=100 + number))
+    assert seen == [100]
+    harness.clock.advance(1)
+    wire.ccr(ccr(1, 0, mscc(), session="last", origin_state_id=120))
+    assert seen == [100, 120]
+
+
 @pytest.mark.rule("D19", "T050")
 @pytest.mark.parametrize("state_id", [100, 99, 0, None])
 def test_no_other_origin_state_id_means_a_restart(state_id):
