@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
+from ocs.provisioning import session_requests
 from protocol.base import (
     CapabilitiesExchangeAnswer,
     CapabilitiesExchangeRequest,
@@ -25,6 +26,7 @@ from protocol.codec import (
 )
 from protocol.credit_control import RequestType, SubscriptionId
 from tests.support.blackbox import World
+from tests.support.blackbox_asking import Asked, answer, next_asked, row_of, until_state
 from tests.support.blackbox_client import SMS, Answer, Dialogue, Peer, avps_in, mscc, rebuilt
 from tests.support.freediameter import START_SECONDS, Called, FreeDiameter, free_listener
 from tests.support.ocs_process import OcsProcess
@@ -284,6 +286,88 @@ def test_a_session_that_changes_its_way_is_charged_once(world, relay, direct):
         assert through(relay, relay.gateway.again(report)).message[20:] == answer.message[20:]
     assert answer.code == 2001
     world.check_money(a1, "9.80", "0.50")
+
+
+def told_by_the_relay(relay: Relay, asked: Asked, code: int) -> None:
+    """Answer through the relay; the server must have got it under its own Hop-by-Hop id."""
+    (sent,) = [
+        one
+        for one in relay.tap.seen(asked.header.command_code, from_client=False, request=True)
+        if one.header.end_to_end == asked.header.end_to_end
+    ]
+    assert sent.message[20:] == without_route(asked.message)[20:]
+    records = [avp.payload for avp in asked.avps if avp.code == ROUTE_RECORD]
+    assert records == [SERVER.encode()], "freeDiameter says where it came from"
+    answer(relay.gateway, asked, code)
+    relay.tap.wait_for(
+        lambda: any(
+            one.header.hop_by_hop == sent.header.hop_by_hop
+            for one in relay.tap.seen(asked.header.command_code, from_client=True, request=False)
+        )
+    )
+
+
+@pytest.mark.rule("B-025", "B-151", "B-152", "C-092", "T227", "T235")
+def test_a_report_is_asked_for_through_the_relay(world, relay):
+    a1 = world.account()
+    gy = Dialogue(relay.gateway, a1)
+    through(relay, gy.message(RequestType.INITIAL, mscc(100, {})))
+    session_requests.reauth(world.desk, gy.session_id, None, rating_group=100)
+    asked = next_asked(relay.gateway, gy.session_id)
+    assert asked.request.destination_host == GATEWAY
+    assert (asked.header.command_code, asked.request.rating_group) == (258, 100)
+    told_by_the_relay(relay, asked, 2002)
+    until_state(world, gy.session_id, "answered")
+    report = gy.message(RequestType.UPDATE, mscc(100, {}, {"total": 3 * MB}, reason=7))
+    assert through(relay, report).granted.total_octets == 10 * MB
+    world.check_money(a1, "9.85", "0.50")
+
+
+@pytest.mark.rule("B-151", "C-094", "T235", "T239")
+def test_a_session_is_aborted_through_the_relay(world, relay):
+    a1 = world.account()
+    gy = Dialogue(relay.gateway, a1)
+    through(relay, gy.message(RequestType.INITIAL, mscc(100, {})))
+    session_requests.abort(world.desk, gy.session_id)
+    asked = next_asked(relay.gateway, gy.session_id)
+    assert asked.header.command_code == 274
+    told_by_the_relay(relay, asked, 2001)
+    until_state(world, gy.session_id, "answered")
+    end = gy.message(RequestType.TERMINATION, mscc(100, used={"total": 3 * MB}))
+    assert through(relay, end).code == 2001
+    world.check_money(a1, "9.85", "0")
+
+
+@pytest.mark.rule("C-093", "T232")
+def test_a_relay_that_cannot_deliver_keeps_the_session(world, relay):
+    """The relay passes on that a gateway is not there; nothing is released."""
+    a1 = world.account()
+    gy = Dialogue(relay.gateway, a1)
+    gone = {"origin_host": "pgw-gone.net.example"}
+    through(relay, gy.message(RequestType.INITIAL, mscc(100, {}), **gone))
+    session_requests.reauth(world.desk, gy.session_id, None)
+    asked = next_asked(relay.gateway, gy.session_id)
+    assert asked.request.destination_host == "pgw-gone.net.example", "sent to its realm"
+    answer(relay.gateway, asked, 3002)
+    world.eventually(lambda: row_of(world, gy.session_id).get("result_code") == 3002)
+    assert world.session_state(gy.session_id) == "open"
+    world.check_money(a1, "10.00", "0.50")
+    said = relay.tap.seen(258, from_client=True, request=False)
+    assert any(one.header.is_error for one in said)
+    through(relay, gy.message(RequestType.TERMINATION, **gone))
+
+
+@pytest.mark.rule("B-152", "T227")
+def test_the_direct_way_goes_before_the_relay(world, relay, direct):
+    a1 = world.account()
+    gy = Dialogue(direct, a1)
+    gy.initial(mscc(100, {}))
+    session_requests.reauth(world.desk, gy.session_id, None)
+    asked = next_asked(direct, gy.session_id)
+    assert not [avp for avp in asked.avps if avp.code == ROUTE_RECORD]
+    answer(direct, asked, 2002)
+    assert gy.update(mscc(100, {}, {"total": MB}, reason=7)).granted.total_octets == 10 * MB
+    world.check_money(a1, "9.95", "0.50")
 
 
 def watchdogs(tap: Wiretap, *, from_client: bool) -> bool:

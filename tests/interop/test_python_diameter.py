@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import queue
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -10,12 +11,19 @@ from typing import Any, NamedTuple
 import pytest
 from diameter.message import constants as named
 from diameter.message.avp import grouped
-from diameter.message.commands import CreditControlRequest, SessionTerminationRequest
+from diameter.message.commands import (
+    AbortSessionRequest,
+    CreditControlRequest,
+    ReAuthRequest,
+    SessionTerminationRequest,
+)
 from diameter.node import Node
 from diameter.node.application import SimpleThreadingApplication
 
+from ocs.provisioning import session_requests
 from protocol.base import CommandCode, DisconnectPeerRequest
 from tests.support.blackbox import Subscriber, World
+from tests.support.blackbox_asking import row_of, until_state
 from tests.support.blackbox_client import EUR, OCS_HOST, OCS_REALM, PS, SMS, Answer
 from tests.support.wiretap import Wiretap
 
@@ -27,7 +35,30 @@ TW, JITTER, SLACK = 6, 2, 3
 INITIAL, UPDATE, TERMINATION, EVENT = 1, 2, 3, 4
 DEBIT, REFUND, CHECK, PRICE = range(4)
 TERMINATE, REDIRECT = 0, 1
+FORCED_REAUTHORISATION = 7
 MB = 1_000_000
+
+
+class Questions:
+    """What the server asks the node: every RAR and ASR, answered with what a test wants."""
+
+    def __init__(self) -> None:
+        self.codes: dict[str, int] = {}
+        """The Result-Code by Session-Id."""
+        self.came: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def answer(self, application: SimpleThreadingApplication, message: Any) -> Any:
+        """Called by the node on a thread of its own."""
+        self.came.put(message)
+        reply = application.generate_answer(message, self.codes[message.session_id])
+        reply.session_id = message.session_id
+        return reply
+
+    def next(self, session: "Session") -> Any:
+        """Return the next one, which is about this session."""
+        message = self.came.get(timeout=TIMEOUT_SECONDS)
+        assert message.session_id == session.id
+        return message
 
 
 class Gateway(NamedTuple):
@@ -36,6 +67,7 @@ class Gateway(NamedTuple):
     node: Node
     application: SimpleThreadingApplication
     tap: Wiretap
+    questions: Questions
 
     def ask(self, request: Any) -> Any:
         """Send a request and return the answer as the package reads it."""
@@ -49,19 +81,23 @@ def gateway_of(world: World, name: str, **timers: int) -> Iterator[Gateway]:
     node.wakeup_interval = 1
     for timer, seconds in timers.items():
         setattr(node, timer, seconds)
+    questions = Questions()
     application = SimpleThreadingApplication(
-        named.APP_DIAMETER_CREDIT_CONTROL_APPLICATION, is_auth_application=True
+        named.APP_DIAMETER_CREDIT_CONTROL_APPLICATION,
+        is_auth_application=True,
+        request_handler=questions.answer,
     )
     with Wiretap(world.server.addresses[0]) as tap:
         host, port = tap.address
         peer = node.add_peer(
             f"aaa://{OCS_HOST}:{port};transport=tcp", OCS_REALM, [host], is_persistent=True
         )
-        node.add_application(application, [peer])
+        # It takes requests for its own realm only where that is said to belong to the peer too.
+        node.add_application(application, [peer], [REALM])
         node.start()
         try:
             application.wait_for_ready(TIMEOUT_SECONDS)
-            yield Gateway(node, application, tap)
+            yield Gateway(node, application, tap, questions)
         finally:
             node.stop(TIMEOUT_SECONDS)
             for pipe in (node.interrupt_read, node.interrupt_write):
@@ -271,6 +307,69 @@ def test_a_session_is_ended_by_its_own_command(world, gateway, opened, code):
     request.auth_application_id = 4
     request.termination_cause = named.E_TERMINATION_CAUSE_DIAMETER_LOGOUT
     assert gateway.ask(request).result_code == code
+    world.check_money(a1, "10.00", "0")
+
+
+@pytest.mark.rule("B-151", "C-092", "T227")
+def test_the_package_is_asked_for_a_report(world, gateway):
+    a1 = world.account()
+    session = Session(gateway, a1)
+    session.ask(INITIAL, requested_service_unit=asked(), rating_group=100)
+    gateway.questions.codes[session.id] = 2002
+    session_requests.reauth(world.desk, session.id, None)
+    request = gateway.questions.next(session)
+    assert isinstance(request, ReAuthRequest)
+    assert (request.destination_host, request.destination_realm) == (
+        GATEWAY.encode(),
+        REALM.encode(),
+    )
+    assert (request.origin_host, request.auth_application_id) == (OCS_HOST.encode(), 4)
+    assert request.re_auth_request_type == named.E_RE_AUTH_REQUEST_TYPE_AUTHORIZE_ONLY
+    until_state(world, session.id, "answered")
+    assert row_of(world, session.id)["result_code"] == 2002
+    request = session.request(UPDATE)
+    request.add_multiple_services_credit_control(
+        requested_service_unit=asked(),
+        used_service_unit=[used(cc_total_octets=3 * MB, reporting_reason=FORCED_REAUTHORISATION)],
+        rating_group=100,
+    )
+    report = session.checked(request)
+    (service,) = report.multiple_services_credit_control
+    assert service.granted_service_unit.cc_total_octets == 10 * MB
+    world.check_money(a1, "9.85", "0.50")
+    session.ask(TERMINATION)
+
+
+@pytest.mark.rule("B-151", "C-094", "T239")
+def test_the_package_is_asked_to_end_a_session(world, gateway):
+    a1 = world.account()
+    session = Session(gateway, a1)
+    session.ask(INITIAL, requested_service_unit=asked(), rating_group=100)
+    gateway.questions.codes[session.id] = 2001
+    session_requests.abort(world.desk, session.id)
+    request = gateway.questions.next(session)
+    assert isinstance(request, AbortSessionRequest)
+    assert (request.destination_host, request.auth_application_id) == (GATEWAY.encode(), 4)
+    until_state(world, session.id, "answered")
+    world.check_money(a1, "10.00", "0.50")
+    assert world.session_state(session.id) == "open", "its last report is still to come"
+    ended = session.ask(
+        TERMINATION, used_service_unit=[used(cc_total_octets=3 * MB)], rating_group=100
+    )
+    assert ended.result_code == 2001
+    world.check_money(a1, "9.85", "0")
+    assert world.session_state(session.id) == "closed"
+
+
+@pytest.mark.rule("C-093", "S-12", "T230")
+def test_the_package_does_not_know_the_session_any_more(world, gateway):
+    a1 = world.account()
+    session = Session(gateway, a1)
+    session.ask(INITIAL, requested_service_unit=asked(), rating_group=100)
+    gateway.questions.codes[session.id] = 5002
+    session_requests.reauth(world.desk, session.id, None)
+    gateway.questions.next(session)
+    world.eventually(lambda: world.session_state(session.id) != "open")
     world.check_money(a1, "10.00", "0")
 
 
