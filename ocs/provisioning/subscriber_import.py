@@ -78,7 +78,7 @@ def run(
     before stays, and the same file goes on there.
     """
     name = SETTING_IMPORTED.format(_digest(file))
-    done = int(desk.reports.setting(name) or 0)
+    done = int(desk.store.setting(name) or 0)
     rows = _Checker(desk, catalogue, file, done, progress).check()
     if dry_run or rows <= done:
         return ImportResult(str(file), rows - done, dry_run, done)

@@ -241,6 +241,9 @@ class Store(Protocol):
     def client_state(self, origin_host: str, origin_state_id: int) -> int:
         """Remember a client's Origin-State-Id and return the one known before (0 = none)."""
 
+    def setting(self, name: str) -> str:
+        """Return a fact about the database as a whole (WorkingSet.settings); empty = not known."""
+
     def own_state_id(self, now_s: int) -> int:
         """Return our persisted Origin-State-Id, made from ``now_s`` at the first call ever."""
 

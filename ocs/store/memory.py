@@ -388,6 +388,11 @@ class MemoryStore(MemoryServerRequests):
                 self._client_states[origin_host] = origin_state_id
             return known
 
+    def setting(self, name: str) -> str:
+        """See interface.Store.setting."""
+        with self._lock:
+            return self._settings.get(name, "")
+
     def own_state_id(self, now_s: int) -> int:
         """See interface.Store.own_state_id."""
         with self._lock:

@@ -26,7 +26,6 @@ from ocs.store.schema import (
     server_request,
     session,
     session_directory,
-    setting,
 )
 
 PAGE_ROWS = 500
@@ -194,11 +193,6 @@ class Reports:
             )
         )
         return ServerRequest(*rows[0]) if rows else None
-
-    def setting(self, name: str) -> str:
-        """Return a fact about the database as a whole; empty when it is not known."""
-        rows = self.reader.rows(select(setting.c.value).where(setting.c.name == name))
-        return str(rows[0].value) if rows else ""
 
     def plans_in_use(self) -> dict[tuple[str, str], int]:
         """Return how many accounts there are of each (plan, currency), removed ones left out."""

@@ -379,6 +379,11 @@ class SqlStore:
 
         return self._transactions.run(work, "Origin-State-Id")
 
+    def setting(self, name: str) -> str:
+        """See interface.Store.setting."""
+        rows = self._rows(select(_setting.value).where(_setting.name == name))
+        return str(rows[0][0]) if rows else ""
+
     def own_state_id(self, now_s: int) -> int:
         """See interface.Store.own_state_id."""
         name = schema.SETTING_OWN_STATE_ID

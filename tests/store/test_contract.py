@@ -404,3 +404,20 @@ def test_our_own_state_number_is_made_once(store: Store) -> None:
 
 def test_a_fresh_store_can_be_used(store: Store) -> None:
     store.check()
+
+
+def test_facts_about_the_database_are_kept_with_their_transaction(store: Store) -> None:
+    assert store.setting("imported:1") == ""
+    for value in ("500", "1000", "", "7"):
+        fact = {"imported:1": value}
+        store.transact([], lambda loaded, fact=fact: loaded.settings.update(fact))
+        assert store.setting("imported:1") == value
+        assert store.setting("imported:2") == ""
+
+    def fail(working_set: WorkingSet) -> None:
+        working_set.settings["imported:1"] = "8"
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        store.transact([], fail)
+    assert store.setting("imported:1") == "7"
