@@ -19,7 +19,7 @@ for each request of a batch, in order of arrival, inside one transaction.
 
 from __future__ import annotations
 
-from ocs.charging import circumstances, events, parking
+from ocs.charging import circumstances, events, parking, refunds
 from ocs.charging.advice import advise
 from ocs.charging.decision import (
     NS_PER_SECOND,
@@ -59,7 +59,7 @@ def keys_of(request: ChargingRequest) -> list[RequestKey]:
     """Return everything that must be loaded to decide the request; its own key first."""
     keys = [key_of(request)]
     if request.refund_reference:
-        keys += events.refund_keys(request.account_id, request.refund_reference)
+        keys += refunds.keys_of(request.account_id, request.refund_reference)
     return keys
 
 
@@ -158,6 +158,7 @@ def _open(decision: Decision, session: Session) -> ChargingReply:
         return ChargingReply(
             SUCCESS, services, cost_micro=session.charged_micro,
             currency=decision.state.account.currency,
+            refund_reference=refunds.reference_of_session(decision),
         )
     refusal = _refuse_account(decision) or _refuse_context(decision)
     services = serve(decision, session, may_grant=refusal is None)

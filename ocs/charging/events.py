@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from ocs.amounts import Unit
 from ocs.catalog.model import ChargeMode, PriceRule, Service, ServiceTerms
-from ocs.charging import together
+from ocs.charging import refunds, together
 from ocs.charging.contexts import units_of
 from ocs.charging.decision import Decision
 from ocs.charging.messages import (
     ChargedLine,
-    ChargingRecord,
     ChargingReply,
     EventAction,
     Outcome,
@@ -22,21 +21,18 @@ from ocs.charging.messages import (
     ServiceRequest,
     Units,
 )
-from ocs.charging.server_requests import Trigger
-from ocs.charging.session import make_session_key
-from ocs.charging.working_set import NewRecord, RequestKey
 from ocs.ledger import entries
 from ocs.ledger.account import AccountStatus, Contra, Hold
 from ocs.rating import pricing
-
-_REFERENCE_OCTETS = 16
 
 
 def decide_event(decision: Decision) -> ChargingReply:
     """Decide a one-time event by its Requested-Action."""
     action = decision.request.action
     if action == EventAction.REFUND_ACCOUNT:
-        return _refund(decision)
+        if decision.request.refund_reference:
+            return refunds.refund(decision)
+        return _refund_freely(decision)
     if decision.state.account.status == AccountStatus.BLOCKED:
         return ChargingReply(
             Outcome.END_USER_SERVICE_DENIED, reason="the account is blocked by the operator"
@@ -61,31 +57,6 @@ def decide_event(decision: Decision) -> ChargingReply:
     if action == EventAction.CHECK_BALANCE:
         return _checked(decision, parts)
     return _debit(decision, parts)
-
-
-def make_refund_reference(session_key: bytes, number: int) -> str:
-    """Return the token by which a later refund names the debit of this event."""
-    return f"{session_key.hex()}.{number}"
-
-
-def refund_keys(account_id: int, reference: str) -> list[RequestKey]:
-    """Return the keys of the debit a reference names and of its refund, if it is well-formed."""
-    name, _, number = reference.partition(".")
-    try:
-        session_key = bytes.fromhex(name)
-    except ValueError:
-        return []
-    if len(session_key) != _REFERENCE_OCTETS or not (number.isascii() and number.isdecimal()):
-        return []
-    return [
-        RequestKey(account_id, session_key, RequestKind.EVENT, int(number) & 0xFFFFFFFF),
-        _refund_marker(account_id, reference),
-    ]
-
-
-def _refund_marker(account_id: int, reference: str) -> RequestKey:
-    key = make_session_key(f"refund\x00{reference}", None)
-    return RequestKey(account_id, key, RequestKind.OPERATOR, 0)
 
 
 class _Event:
@@ -244,8 +215,8 @@ def _debit(decision: Decision, parts: list[_Event]) -> ChargingReply:
         _replies(parts),
         cost_micro=total,
         currency=decision.state.account.currency,
-        refund_reference=make_refund_reference(
-            decision.request.session_key, decision.request.number
+        refund_reference=refunds.make_reference(
+            decision.request.session_key, RequestKind.EVENT, decision.request.number
         ),
     )
 
@@ -302,84 +273,6 @@ def _units(unit: Unit, amount: int) -> Units:
     return Units(seconds=amount) if unit is Unit.SECONDS else Units(events=amount)
 
 
-def _refund(decision: Decision) -> ChargingReply:
-    """Put back what a debit took, once per reference; or an amount where the client may (M-014)."""
-    request = decision.request
-    if not request.refund_reference:
-        return _refund_freely(decision)
-    keys = refund_keys(request.account_id, request.refund_reference)
-    answers = decision.working_set.answers
-    original = answers.get(keys[0]) if keys else None
-    if (
-        original is None
-        or original.record.action != EventAction.DIRECT_DEBITING
-        or original.record.reply.outcome != Outcome.SUCCESS
-    ):
-        return ChargingReply(
-            Outcome.INVALID_VALUE,
-            reason="the refund names no debit of this account",
-            failed="refund-information",
-        )
-    marker = keys[1]
-    if marker in answers:
-        return ChargingReply(Outcome.UNABLE_TO_COMPLY, reason="this debit was refunded before")
-    total = _put_back(decision, original.record)
-    record = ChargingRecord(
-        session_id=request.session_id, sub_session_id=None, kind=RequestKind.OPERATOR, number=0,
-        identity="", service_context=request.service_context, origin_host=request.origin_host,
-        peer=request.peer, end_to_end=request.end_to_end, event_ns=request.event_ns,
-        action=request.action, services=(), attributes=request.attributes,
-        reply=ChargingReply(Outcome.SUCCESS), charged=[], balance_micro=0, held_micro=0,
-        catalogue_version=0, plan="",
-        note=f"refund of {request.refund_reference}",
-    )
-    decision.working_set.add_record(
-        NewRecord(
-            marker, decision.working_set.new_request_id(), request.received_ns,
-            request.content_hash, record,
-        )
-    )
-    return _refund_reply(decision, total, original.record.charged)
-
-
-def _put_back(decision: Decision, record: ChargingRecord) -> int:
-    posting = decision.posting
-    posting.contra = Contra.REFUND
-    by_id = {bucket.bucket_id: bucket for bucket in decision.state.buckets}
-    total = 0
-    for line in record.charged:
-        posting.service = line.service
-        total += line.charged_micro
-        for entry in line.taken:
-            bucket = by_id.get(entry.bucket_id)
-            if bucket is not None:
-                entries.credit(decision.working_set, bucket, entry.amount, posting)
-    return total
-
-
-def _refund_reply(
-    decision: Decision, total_micro: int, lines: list[ChargedLine]
-) -> ChargingReply:
-    services = []
-    for asked in decision.request.services:
-        reply = ServiceReply(
-            asked.rating_group, asked.service_identifiers, command_level=asked.command_level
-        )
-        reply.granted = asked.requested
-        services.append(reply)
-    request = decision.request
-    decision.working_set.ask_sessions(request.account_id, Trigger.TOP_UP, request.received_ns)
-    decision.charged.extend(
-        ChargedLine(line.service, line.rating_group, line.unit, -line.used, -line.from_buckets,
-                    -line.charged_micro, 0, 0)
-        for line in lines
-    )
-    return ChargingReply(
-        Outcome.SUCCESS, services, cost_micro=-total_micro,
-        currency=decision.state.account.currency,
-    )
-
-
 def _refund_freely(decision: Decision) -> ChargingReply:
     cap = decision.request.profile.refund_without_reference_micro
     total = 0
@@ -403,4 +296,4 @@ def _refund_freely(decision: Decision) -> ChargingReply:
     decision.posting.service = lines[0].service
     bucket = entries.main_bucket(decision.state)
     entries.credit(decision.working_set, bucket, total, decision.posting)
-    return _refund_reply(decision, total, lines)
+    return refunds.answer(decision, total, lines)

@@ -7,7 +7,7 @@ never more than the line they refund took. Called by the command line.
 from typing import Any
 
 from ocs.amounts import INT64_MAX, Unit, format_quantity
-from ocs.charging.events import make_refund_reference, refund_keys
+from ocs.charging import refunds
 from ocs.charging.messages import (
     ChargingRecord,
     ChargingReply,
@@ -194,11 +194,12 @@ def _refund_once(desk: Desk, line: LedgerLine, amount: str, reference: str) -> P
 
 
 def _event_marker(line: LedgerLine) -> RequestKey | None:
-    """Return the key by which the gateway's own refund of this event is known, if it is one."""
-    if line.request.kind != RequestKind.EVENT:
+    """Return the key by which the gateway's own refund of this debit is known, if it can be."""
+    debit = line.request
+    if debit.kind not in (RequestKind.EVENT, RequestKind.TERMINATION):
         return None
-    token = make_refund_reference(line.request.session_key, line.request.number)
-    return refund_keys(line.movement.account_id, token)[1]
+    token = refunds.make_reference(debit.session_key, debit.kind, debit.number)
+    return refunds.keys_of(line.movement.account_id, token)[1]
 
 
 def _guard(

@@ -46,8 +46,8 @@ STEP_SESSION_KEYS = 100
 """Sessions (or events) that one transaction prunes at most: the server waits no longer."""
 STEP_SESSIONS = 500
 ACCOUNTS_PAGE = 500
-_REFUND_OF = re.compile(r"refund of (?:([0-9a-f]{32})\.([0-9]+)|([0-9]+)\.[0-9]+)")
-"""The note of a record that keeps a charge from being refunded twice: its event, or its entry."""
+_REFUND_OF = re.compile(r"refund of (?:([0-9a-f]{32})\.([0-9]+)(?:\.t)?|([0-9]+)\.[0-9]+)")
+"""The note of a record that keeps a charge from being refunded twice: its debit, or its entry."""
 CARRIED_KEY = blake2b(b"carried-forward", digest_size=16).digest()
 """Session key of the records that stand for what was pruned."""
 
@@ -284,14 +284,14 @@ class Pruner:
     def _events_outside(
         connection: Connection, account_id: int, keys: Iterable[tuple[bytes, int]], ids: list[int]
     ) -> set[tuple[bytes, int]]:
-        """Return which of these events (session key, number) are stored and not among ``ids``."""
+        """Return which of these debits (session key, number) are stored and not among ``ids``."""
         wanted = set(keys)
         if not wanted:
             return set()
         found = connection.execute(
             select(request.c.session_key, request.c.number).where(
                 request.c.account_id == account_id,
-                request.c.kind == RequestKind.EVENT,
+                request.c.kind.in_((RequestKind.EVENT, RequestKind.TERMINATION)),
                 request.c.session_key.in_([key for key, _ in wanted]),
                 request.c.request_id.not_in(ids),
             )

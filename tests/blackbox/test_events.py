@@ -167,3 +167,44 @@ def test_G17_an_event_is_paid_in_full_or_not_at_all(world, p1):
     world.check_money(account, "0.23", "0")
     assert Dialogue(p1, account, SMS).event(DEBIT, mscc(1, {"events": 3})).code == 2001
     world.check_money(account, "0.02", "0")
+
+
+def refund(peer, subscriber, token, ask):
+    service = mscc(1, ask)
+    service.refund_information = token
+    return Dialogue(peer, subscriber, SMS).event(REFUND, service)
+
+
+@pytest.mark.rule("M-014", "T214", "T215")
+def test_a_part_of_a_debit_is_refunded_from_another_session(world, p1, p2, a1):
+    token = Dialogue(p1, a1, SMS).event(DEBIT, mscc(1, {"events": 3})).service.refund_information
+    world.check_money(a1, "9.79", "0")
+    assert refund(p1, a1, token, {"events": 4}).code == 5004
+    answer = refund(p2, a1, token, {"events": 2})
+    assert answer.code == 2001 and answer.granted == ServiceUnits(service_specific=2)
+    assert worth(answer.cca.cost_information.cost) == Fraction(-14, 100)
+    world.check_money(a1, "9.93", "0")
+    assert refund(p1, a1, token, {"events": 1}).code == 5012
+    world.check_money(a1, "9.93", "0")
+
+
+@pytest.mark.rule("M-014")
+def test_messages_that_were_reserved_first_are_refunded(world, p1, a1):
+    reserved = Dialogue(p1, a1, SMS)
+    reserved.initial(mscc(1, {"events": 3}))
+    ended = reserved.terminate(mscc(1, used={"events": 3}))
+    world.check_money(a1, "9.79", "0")
+    token = ended.service.refund_information
+    assert refund(p1, a1, token, {"events": 1}).code == 2001
+    world.check_money(a1, "9.86", "0")
+    assert refund(p1, a1, token, {}).code == 5012
+    world.check_money(a1, "9.86", "0")
+
+
+@pytest.mark.rule("M-014", "T217")
+def test_a_refund_of_somebody_elses_debit(world, p1, a1):
+    token = Dialogue(p1, a1, SMS).event(DEBIT, mscc(1, {"events": 1})).service.refund_information
+    other = world.account("A2")
+    assert refund(p1, other, token, {"events": 1}).code == 5004
+    world.check_money(other, "0.23", "0")
+    world.check_money(a1, "9.93", "0")

@@ -6,7 +6,14 @@ from dataclasses import replace
 import pytest
 
 from ocs.amounts import Unit
-from ocs.charging.messages import EventAction, Outcome, RequestKind, ServiceRequest, Units
+from ocs.charging.messages import (
+    EventAction,
+    Outcome,
+    RequestKind,
+    ServiceRequest,
+    Units,
+    UsedUnits,
+)
 from ocs.clock import IdSource
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from ocs.ledger.account import AccountFlag
@@ -151,6 +158,34 @@ def test_operator_and_gateway_cannot_both_refund_an_event(office):
     with pytest.raises(RefusedError, match="refunded by its gateway"):
         accounts.refund(office.desk, lines[1])
     assert balance(office, account_id) == 10_000_000
+    office.must_be_clean()
+
+
+@pytest.mark.rule("M-014")
+@pytest.mark.parametrize("operator_first", [True, False])
+def test_operator_and_gateway_cannot_both_refund_a_session_of_events(office, operator_first):
+    account_id = office.open_account()
+    wanted = ServiceRequest(1, (), requested=Units(events=3))
+    office.ask(account_id, RequestKind.INITIAL, 0, wanted, context=SMS)
+    used = ServiceRequest(1, (), used=(UsedUnits(Units(events=3)),))
+    token = office.ask(account_id, RequestKind.TERMINATION, 1, used, context=SMS).refund_reference
+    entry = charge_entry(office, account_id)
+
+    def gateway_refund():
+        asked = ServiceRequest(1, (), requested=Units(events=1))
+        return office.ask(
+            account_id, RequestKind.EVENT, 0, asked, session="smsc;refund", context=SMS,
+            action=EventAction.REFUND_ACCOUNT, reference=token,
+        ).outcome  # fmt: skip
+
+    if operator_first:
+        accounts.refund(office.desk, entry, "0.07")
+        assert gateway_refund() == Outcome.UNABLE_TO_COMPLY
+    else:
+        assert gateway_refund() == Outcome.SUCCESS
+        with pytest.raises(RefusedError, match="refunded by its gateway"):
+            accounts.refund(office.desk, entry)
+    assert balance(office, account_id) == 10_000_000 - 140_000
     office.must_be_clean()
 
 

@@ -12,6 +12,7 @@ from ocs.charging.messages import (
     RequestKind,
     ServiceRequest,
     Units,
+    UsedUnits,
 )
 from ocs.charging.server_requests import Command, RequestState, ServerRequest, Trigger
 from ocs.errors import NotFoundError, RefusedError
@@ -162,6 +163,31 @@ def test_what_guards_against_a_second_refund_stays_as_long_as_its_event(office, 
     office.clock.advance(2 * 86_400)
     maintenance.prune(office.desk, DAY, 0)
     assert refund("smsc;refund;3") == Outcome.INVALID_VALUE, "now nothing is left to refund"
+    office.must_be_clean()
+
+
+@pytest.mark.rule("M-014")
+def test_what_guards_against_a_second_refund_stays_as_long_as_its_session(office):
+    account_id = office.open_account()
+    wanted = ServiceRequest(1, (), requested=Units(events=3))
+    used = ServiceRequest(1, (), used=(UsedUnits(Units(events=3)),))
+    office.ask(account_id, RequestKind.INITIAL, 0, wanted, session="smsc;1", context=SMS)
+    ended = office.ask(account_id, RequestKind.TERMINATION, 1, used, session="smsc;1", context=SMS)
+
+    def refund(session: str) -> int:
+        one = ServiceRequest(1, (), requested=Units(events=1))
+        reply: ChargingReply = office.ask(
+            account_id, RequestKind.EVENT, 0, one, session=session, context=SMS,
+            action=EventAction.REFUND_ACCOUNT, reference=ended.refund_reference,
+        )  # fmt: skip
+        return reply.outcome
+
+    assert refund("smsc;refund;1") == Outcome.SUCCESS
+    office.clock.advance(2 * 86_400)
+    # The name of the session is still in use, so its records stay, and so does the guard.
+    office.message(account_id, session="smsc;1", number=7)
+    maintenance.prune(office.desk, DAY, 0)
+    assert refund("smsc;refund;2") == Outcome.UNABLE_TO_COMPLY
     office.must_be_clean()
 
 
