@@ -152,6 +152,9 @@ def _read_diameter(group: Mapping) -> DiameterSettings:
         realms=unique(group, "realms", diameter_identity),
         host_ip_addresses=unique(group, "host_ip_addresses", ip_address),
         product_name=group.parsed("product_name", _product_name, known.product_name),
+        announce_3gpp_application=group.boolean(
+            "announce_3gpp_application", known.announce_3gpp_application
+        ),
         watchdog_seconds=positive("watchdog_seconds", known.watchdog_seconds, 3600, 6),
         reconnect_seconds=positive("reconnect_seconds", known.reconnect_seconds, 3600),
         reconnect_after_refusal_seconds=positive(

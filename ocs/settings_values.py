@@ -62,6 +62,8 @@ class DiameterSettings:
     host_ip_addresses: tuple[str, ...] = ()
     """Announced in the CEA; empty means the local address of each connection."""
     product_name: str = "Gyro OCS"
+    announce_3gpp_application: bool = True
+    """Say Vendor-Specific-Application-Id besides Auth-Application-Id (B-041)."""
     watchdog_seconds: int = 30
     reconnect_seconds: int = 30
     """Between two calls of a peer that is to be called (Tc)."""

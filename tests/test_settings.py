@@ -70,6 +70,7 @@ def changed_values():
     yield "diameter", "realms", "[a.example, b.example]"
     yield "diameter", "host_ip_addresses", "[192.0.2.1, '2001:db8::1']"
     yield "diameter", "product_name", "Other"
+    yield "diameter", "announce_3gpp_application", "false"
     yield "diameter", "accept_unknown_peers", "true"
     yield "diameter", "unknown_peer_profile", "open5gs"
     yield "diameter", "refuse_silently", "true"

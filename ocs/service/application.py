@@ -32,6 +32,8 @@ from ocs.settings_values import DatabaseSettings, DiameterSettings, Listener, Se
 from ocs.store import dialects
 from ocs.store.interface import Store
 from protocol.codec import Limits
+from protocol.credit_control import CREDIT_CONTROL_APPLICATION
+from protocol.dictionary import VENDOR_3GPP
 from protocol.peer_settings import PeerSettings
 from protocol.transport import DiameterFactory, DiameterProtocol
 from protocol.transport_limits import TransportLimits
@@ -294,6 +296,7 @@ def peer_settings(settings: Settings, origin_state_id: int) -> PeerSettings:
         origin_realm=diameter.origin_realm,
         host_ip_addresses=diameter.host_ip_addresses,
         product_name=diameter.product_name,
+        vendor_specific_applications=_vendor_applications(diameter),
         origin_state_id=origin_state_id,
         realms=diameter.realms,
         limits=_limits(diameter),
@@ -304,6 +307,11 @@ def peer_settings(settings: Settings, origin_state_id: int) -> PeerSettings:
         max_pending_output_octets=diameter.max_output_octets,
         max_opening_octets=settings.overload.max_cer_octets,
     )
+
+
+def _vendor_applications(diameter: DiameterSettings) -> tuple[tuple[int, int], ...]:
+    announced = diameter.announce_3gpp_application
+    return ((VENDOR_3GPP, CREDIT_CONTROL_APPLICATION),) if announced else ()
 
 
 def _database_option(database: DatabaseSettings) -> str:

@@ -7,10 +7,19 @@ of the strictest client (tests/support/client_grammar.py).
 import pytest
 
 from protocol.base import DeviceWatchdogRequest
+from protocol.codec import encode_grouped, encode_u32
 from protocol.credit_control import RequestType, ServiceUnits
 from tests.support import gateway_messages as shapes
 from tests.support.blackbox import World
-from tests.support.blackbox_client import Answer, Dialogue, Peer, mscc, new_session_id
+from tests.support.blackbox_client import (
+    Answer,
+    Dialogue,
+    Peer,
+    mscc,
+    new_session_id,
+    padded,
+    with_more,
+)
 from tests.support.client_grammar import problems_of
 
 RELAY_APPLICATION = 0xFFFFFFFF
@@ -224,6 +233,18 @@ def test_magma_without_money(world, feg):
 def scscf(world):
     with world.peer("scscf.net.example") as peer:
         yield peer
+
+
+@pytest.mark.rule("B-041")
+def test_kamailio_is_told_of_the_application_it_looks_for(world):
+    """It announces 3GPP's application only, and sends nothing to a peer that does not."""
+    vendor_specific = encode_grouped(260, encode_u32(266, 10415) + encode_u32(258, 4))
+    with world.connect("scscf.net.example") as peer:
+        plain = peer.capabilities(auth_application_ids=(), product_name="CDiameterPeer")
+        answer = peer.ask_for(with_more(plain, vendor_specific))
+    assert answer.code == 2001
+    assert vendor_specific in [padded(avp.raw) for avp in answer.all(260)]
+    assert [avp.payload for avp in answer.all(258)] == [bytes([0, 0, 0, 4])]
 
 
 @pytest.mark.parametrize("by_uri", [False, True])
