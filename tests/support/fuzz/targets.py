@@ -300,14 +300,19 @@ def _check_answer(header: Header, answer: bytes) -> None:
     assert not header.flags & 0x9F & ~0x20, "R, T or reserved flags are set"
     if code not in E_FORM_ALLOWED:
         assert header.is_error == (3000 <= code < 4000)
-    said = {
-        key: answer[start:end]
-        for key, vendor, _, start, end in iter_avps(answer, HEADER_SIZE, len(answer))
-        if not vendor
-    }
+    said: dict[int, bytes] = {}
+    ours, position = b"", HEADER_SIZE
+    for key, vendor, _, start, end in iter_avps(answer, HEADER_SIZE, len(answer)):
+        following = (end + 3) & ~3
+        if not vendor:
+            said[key] = answer[start:end]
+        if (key, vendor) != (284, 0):  # Proxy-Info comes back as it was, whatever it was
+            ours += answer[position:following]
+        position = following
     assert (said[264], said[296]) == (HOST.encode(), REALM.encode())
     assert not said.keys() & {283, 293, 282}
-    assert mutations.parse(answer).encode() == answer, "no AVP of it can be misunderstood"
+    again = mutations.parse(answer[:HEADER_SIZE] + ours).encode()
+    assert again[HEADER_SIZE:] == ours, "an AVP of it can be misunderstood"
 
 
 def _goes_on(harness: Harness) -> bool:
