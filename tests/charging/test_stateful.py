@@ -80,12 +80,28 @@ def with_switch(catalog: Catalog) -> Catalog:
     return replace(catalog, plans=plans, bands=(late,))
 
 
+def with_dearer_data(catalog: Catalog) -> Catalog:
+    """Return the catalogue with another price of data under the same name."""
+    plans = {
+        code: replace(
+            plan,
+            terms={
+                **plan.terms,
+                "data": replace(plan.terms["data"], rules=(PriceRule("data", T_DATA_DEARER),)),
+            },
+        )
+        for code, plan in catalog.plans.items()
+    }
+    return replace(catalog, plans=plans)
+
+
 def units_of(group: int, amount: int) -> Units:
     return Units(seconds=amount) if group == TIME_GROUP else Units(octets=amount)
 
 
 CATALOG = make_small_catalog(30)
 CATALOGS = (CATALOG, with_switch(make_small_catalog(900)))
+LATER_CATALOGS = (*CATALOGS, with_dearer_data(make_small_catalog(30)))
 
 
 @dataclass
@@ -120,9 +136,10 @@ class AccountLife(RuleBasedStateMachine):
             buckets.append(Bucket(0, 0, Unit.MONEY, "bonus", available=bonus, services=("data",),
                                   expires_ns=NOON_NS + 45 * NS_PER_SECOND))
         self.scenario = Scenario(catalog, balance, plan, limit, buckets)
-        self.plan = plan
+        self.plans = {plan}
         self.clients: list[Client] = []
         self.blocked = False
+        self.aborted: set[str] = set()
         self.events = 0
 
     def _client(self, data: st.DataObject, *, is_open: bool = True) -> Client:
@@ -166,6 +183,10 @@ class AccountLife(RuleBasedStateMachine):
         client.sent.append((request, reply))
         if request.kind in (RequestKind.INITIAL, RequestKind.UPDATE):
             client.open = reply.outcome == Outcome.SUCCESS
+        if client.name in self.aborted and kind == "U":
+            assert reply.outcome != Outcome.SUCCESS or not any(
+                answer.granted for answer in reply.services
+            )
         self._note_grants(client, request, reply)
         self._check_reply(request, reply)
         return reply
@@ -189,7 +210,7 @@ class AccountLife(RuleBasedStateMachine):
             elif answer.granted is not None:
                 units = answer.granted.octets or answer.granted.seconds or 0
                 units += answer.granted.money_micro or 0
-                assert units > 0 or (self.plan == "zero" and answer.final_unit is not None)
+                assert units > 0 or ("zero" in self.plans and answer.final_unit is not None)
                 assert answer.validity_seconds > 0 or not units
                 assert not (answer.final_unit and answer.volume_threshold_octets)
         record = self.scenario.store.stored_records(ACCOUNT)[-1].record
@@ -301,6 +322,23 @@ class AccountLife(RuleBasedStateMachine):
     def block_or_unblock(self) -> None:
         self.blocked = not self.blocked
         self.scenario.play("block" if self.blocked else "unblock")
+
+    @rule(catalog=st.sampled_from(LATER_CATALOGS))
+    def publish(self, catalog: Catalog) -> None:
+        """Open sessions come to it with a report that leaves nothing outstanding."""
+        self.scenario.publish(catalog)
+
+    @rule(plan=st.sampled_from(PLANS))
+    def change_plan(self, plan: str) -> None:
+        self.plans.add(plan)
+        self.scenario.play(f"plan {plan}")
+
+    @precondition(lambda self: len(self.clients) == 6)
+    @rule()
+    def abort(self) -> None:
+        """Every session that is open is granted nothing more."""
+        self.scenario.play("abort")
+        self.aborted = {client.name for client in self.clients if client.open}
 
     @precondition(lambda self: any(one.open for one in self.clients))
     @rule(data=st.data())
