@@ -106,10 +106,10 @@ def make_clock(settings: Settings, test_clock: Path | None) -> Clock:
     """Return the machine's clock, or one that a file shifts, for tests on loopback only."""
     if test_clock is None:
         return SystemClock()
-    for listener in settings.listeners:
-        if not _is_loopback(listener.host):
+    for host in sorted(settings.hosts):
+        if not _is_loopback(host):
             raise UsageError(
-                f"a test clock is refused because {listener} can be reached from other machines;"
+                f"a test clock is refused because {host} can be reached from other machines;"
                 " set diameter.listen to loopback addresses only"
             )
     return FileClock(test_clock)

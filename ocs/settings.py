@@ -31,7 +31,7 @@ from ocs.settings_profiles import (
     FAILURE_HANDLING,
     read_profiles,
 )
-from ocs.settings_transport import read_tls
+from ocs.settings_transport import read_sctp, read_tls
 from ocs.settings_values import (
     ChargingSettings,
     DatabaseSettings,
@@ -41,6 +41,7 @@ from ocs.settings_values import (
     MetricsSettings,
     ProcessSettings,
     RetentionSettings,
+    SctpSettings,
     ServerRequestSettings,
     Settings,
     TlsSettings,
@@ -57,6 +58,7 @@ __all__ = [
     "MetricsSettings",
     "ProcessSettings",
     "RetentionSettings",
+    "SctpSettings",
     "ServerRequestSettings",
     "Settings",
     "TlsSettings",
@@ -126,7 +128,7 @@ def parse_settings(text: str, source: str) -> Settings:
 
 def _check_listeners(group: Mapping, settings: Settings) -> None:
     diameter = settings.diameter
-    if not settings.listeners and not group.sequence("listen"):
+    if not settings.hosts and not group.sequence("listen"):
         advice = "give one, or the three files of diameter.tls"
         group.keys["listen"].problem(f"there is no address to listen on: {advice}")
     if diameter.tls.is_on:
@@ -147,6 +149,7 @@ def _read_diameter(group: Mapping) -> DiameterSettings:
     settings = DiameterSettings(
         listen=read_listeners(group, known.listen),
         tls=read_tls(group.mapping("tls")),
+        sctp=read_sctp(group.mapping("sctp")),
         origin_host=group.parsed("origin_host", diameter_identity, known.origin_host),
         origin_realm=group.parsed("origin_realm", diameter_identity, known.origin_realm),
         realms=unique(group, "realms", diameter_identity),

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from ocs.marked import Mapping, Scalar
-from ocs.settings_values import Listener
+from ocs.settings_values import Endpoint, Listener
 
 _IDENTITY_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _IDENTITY = re.compile(rf"{_IDENTITY_LABEL}(?:\.{_IDENTITY_LABEL})*")
@@ -54,6 +54,22 @@ def parse_listener(text: str) -> Listener | None:
     if not colon or not usable or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65_535:
         raise ValueError(f"'{text}' is no address such as 127.0.0.1:3868 or '[::1]:3868'")
     return Listener(host, int(port))
+
+
+def parse_endpoint(text: str) -> Endpoint | None:
+    """Return the addresses of a text such as ``192.0.2.10,198.51.100.10:3868``."""
+    hosts, _, port = text.rpartition(":")
+    found: list[str] = []
+    number = -1
+    for host in hosts.split(","):
+        listener = parse_listener(f"{host}:{port}")
+        if listener is None or not _version(listener.host):
+            raise ValueError(f"'{text}' is no list of addresses such as 192.0.2.1,192.0.2.2:3868")
+        if listener.host in found:
+            raise ValueError(f"{listener.host} is given twice")
+        found.append(listener.host)
+        number = listener.port
+    return Endpoint(tuple(found), number)
 
 
 def diameter_identity(text: str) -> str:

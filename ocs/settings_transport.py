@@ -1,12 +1,12 @@
-"""How peers may connect besides TCP in clear, read from the settings: TLS.
+"""How peers may connect besides TCP in clear, read from the settings: TLS and SCTP.
 
-Called by ``settings`` for ``diameter.tls``. The files themselves are looked at by whoever loads
-them, because they may change while the settings stay.
+Called by ``settings`` for ``diameter.tls`` and ``diameter.sctp``. The files of TLS are looked at by
+whoever loads them, because they may change while the settings stay.
 """
 
 from ocs.marked import Mapping
-from ocs.settings_addresses import read_listeners
-from ocs.settings_values import TlsSettings
+from ocs.settings_addresses import parse_endpoint, read_listeners
+from ocs.settings_values import Endpoint, SctpSettings, TlsSettings
 
 _FILES = ("certificate", "private_key", "trusted")
 
@@ -33,3 +33,14 @@ def read_tls(group: Mapping) -> TlsSettings:
     )
     group.finish()
     return settings
+
+
+def read_sctp(group: Mapping) -> SctpSettings:
+    """Return the settings of SCTP, which is on when there is an address."""
+    found: list[Endpoint] = []
+    for scalar in group.scalars("listen"):
+        endpoint = scalar.parsed(parse_endpoint, None)
+        if endpoint is not None:
+            found.append(endpoint)
+    group.finish()
+    return SctpSettings(tuple(found))

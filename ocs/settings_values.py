@@ -26,6 +26,25 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Several addresses of this machine with one port, to listen on with SCTP."""
+
+    hosts: tuple[str, ...]
+    port: int
+
+    def __str__(self) -> str:
+        hosts = ",".join(f"[{host}]" if ":" in host else host for host in self.hosts)
+        return f"{hosts}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class SctpSettings:
+    """Connections in clear that come to several addresses; off without any."""
+
+    listen: tuple[Endpoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class TlsSettings:
     """Connections that are secured from the first octet; off without a certificate."""
 
@@ -55,6 +74,7 @@ class DiameterSettings:
     listen: tuple[Listener, ...] = (Listener("127.0.0.1", 3868), Listener("::1", 3868))
     """In clear; none at all when every peer uses TLS."""
     tls: TlsSettings = TlsSettings()
+    sctp: SctpSettings = SctpSettings()
     origin_host: str = "ocs1.ocs.example"
     origin_realm: str = "ocs.example"
     realms: tuple[str, ...] = ()
@@ -220,9 +240,15 @@ class Settings:
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
-        """Every address where Diameter is listened for."""
+        """Every address where Diameter is listened for on TCP."""
         tls = self.diameter.tls
         return self.diameter.listen + (tls.listen if tls.is_on else ())
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Every address of this machine, or name of it, at which peers may call."""
+        several = (host for endpoint in self.diameter.sctp.listen for host in endpoint.hosts)
+        return frozenset((*(listener.host for listener in self.listeners), *several))
 
     def with_database(self, url: str) -> "Settings":
         """Return the same settings on another database."""
@@ -234,6 +260,7 @@ class Settings:
         diameter = described["diameter"]
         diameter["listen"] = [str(listener) for listener in self.diameter.listen]
         diameter["tls"]["listen"] = [str(listener) for listener in self.diameter.tls.listen]
+        diameter["sctp"]["listen"] = [str(endpoint) for endpoint in self.diameter.sctp.listen]
         described["database"]["url"] = self.database.shown_url
         return described
 

@@ -47,6 +47,7 @@ from protocol.peer import (
 )
 from protocol.peer_settings import Caller
 from protocol.transport_limits import Admission, TransportLimits
+from protocol.transport_sctp import SctpTransport
 from protocol.transport_tls import SecuredTransport, reason_of
 from protocol.transport_valves import InputValve, OutputValve
 from protocol.watchdog import JITTER_SECONDS
@@ -202,8 +203,7 @@ class DiameterProtocol(twisted_protocol.Protocol):
         self.remote_address = _plain_address(transport.getPeer())
         settings = self._owner.settings
         if not settings.host_ip_addresses:
-            own = _plain_address(transport.getHost()) or "127.0.0.1"
-            settings = replace(settings, host_ip_addresses=(own,))
+            settings = replace(settings, host_ip_addresses=_own_addresses(transport))
         self.connection = PeerConnection(
             settings,
             self._decide,
@@ -462,6 +462,12 @@ def connect(
     """
     endpoint = HostnameEndpoint(reactor, host.encode(), port, timeout)
     return cast("Deferred[Any]", endpoint.connect(cast(Any, factory)))
+
+
+def _own_addresses(transport: Any) -> tuple[str, ...]:
+    """What a CER or CEA announces: all our addresses on SCTP, else that of the socket."""
+    several = transport.local_addresses if isinstance(transport, SctpTransport) else ()
+    return several or (_plain_address(transport.getHost()) or "127.0.0.1",)
 
 
 def _plain_address(address: Any) -> str:

@@ -1,4 +1,4 @@
-"""The server as a process: its certificate renewed, clear switched off, networks of peers."""
+"""The server as a process: certificate renewed, clear switched off, networks of peers, SCTP."""
 
 import signal
 import socket
@@ -14,10 +14,15 @@ from cryptography import x509
 from ocs import app
 from ocs.errors import UsageError
 from ocs.settings_values import DiameterSettings, Listener, Settings, TlsSettings
+from protocol.base import CapabilitiesExchangeAnswer
+from protocol.credit_control_reader import read_cca
+from protocol.credit_control_writer import write_ccr
 from tests.support.blackbox_client import OCS_HOST
 from tests.support.certificates import Authority
+from tests.support.connection_pair import capabilities_request
 from tests.support.diameter_client import ConnectionEndedError, DiameterClient
 from tests.support.ocs_process import OcsProcess
+from tests.support.sctp_client import SctpClient
 from tests.support.service import ccr, mscc
 
 FROM_HERE = "127.0.0.1"
@@ -153,7 +158,7 @@ def test_without_tls_sighup_ends_the_server_as_it_ends_any_program(tmp_path):
 def test_a_test_clock_is_refused_where_others_can_connect_over_tls(tmp_path):
     tls = TlsSettings((Listener("0.0.0.0", 5868),), "a", "b", "c")
     public = Settings(DiameterSettings(tls=tls))
-    with pytest.raises(UsageError, match=r"0\.0\.0\.0:5868 can be reached"):
+    with pytest.raises(UsageError, match=r"0\.0\.0\.0 can be reached"):
         app.make_clock(public, tmp_path / "clock")
 
 
@@ -228,3 +233,27 @@ def test_where_nobody_may_come_from_there_is_no_handshake_either(tmp_path):
         context = secured.authority.client(secured.pgw1)
         with DiameterClient(context.wrap_socket(plain, server_hostname=OCS_HOST)) as client:
             assert client.open().result_code == 2001
+
+
+# -------------------------------------------------------------------------------------- SCTP
+
+
+@pytest.mark.rule("B-004", "B-041")
+def test_a_session_on_sctp(needs_sctp, tmp_path):
+    process = OcsProcess(
+        tmp_path, diameter={"sctp": {"listen": ["127.0.0.1,127.0.0.2:0"]}, "listen": []}
+    )
+    process.create_database()
+    with process:
+        (endpoint,) = next(line for line in process.log if line["event"] == "serving")["sctp"]
+        with SctpClient("127.0.0.2", int(endpoint.rpartition(":")[2])) as client:
+            client.send(capabilities_request())
+            answer = CapabilitiesExchangeAnswer.read(client.receive())
+            assert answer.result_code == 2001
+            assert answer.host_ip_addresses == ("127.0.0.1", "127.0.0.2")
+            asked = ccr(1, 0, mscc(), event_timestamp_ns=None)
+            client.send(write_ccr(asked, 5, 6))
+            (service,) = read_cca(client.receive()).services
+            assert service.granted is not None
+            assert service.granted.total_octets == 10_000_000
+        assert process.stop() == 0

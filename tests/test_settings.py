@@ -12,6 +12,7 @@ from config import config_path, settings_path
 from ocs.errors import DocumentError
 from ocs.settings import (
     Listener,
+    SctpSettings,
     Settings,
     TlsSettings,
     load_settings,
@@ -21,7 +22,7 @@ from ocs.settings import (
 from ocs.store.interface import PeerEntry
 from ocs.yamldoc import parse
 
-GROUPS = {"tls": TlsSettings}
+GROUPS = {"tls": TlsSettings, "sctp": SctpSettings}
 """Groups of keys inside the section of Diameter."""
 TEXT = settings_path().read_text(encoding="utf-8")
 
@@ -65,6 +66,7 @@ def changed_values():
     """Every key with another value than its default, as YAML."""
     yield "diameter", "listen", "['0.0.0.0:0', '[::]:1', localhost:2]"
     yield "diameter", "tls", f"{{{TLS_FILES}}}"
+    yield "diameter", "sctp", "{listen: '192.0.2.1:3868'}"
     yield "diameter", "origin_host", "ocs2.example.com"
     yield "diameter", "origin_realm", "example.com"
     yield "diameter", "realms", "[a.example, b.example]"
@@ -231,6 +233,10 @@ MISTAKES = [
     ("diameter:\n  tls: {listen: [x]}", 2, 18, "'x' is no address such as"),
     ("diameter:\n  tls: {look_seconds: 0}", 2, 23, "out of range: 1 to 3600"),
     ("diameter:\n  tls: {key: a}", 2, 9, "'key' is no key that is known here"),
+    ("diameter:\n  sctp: {listen: [a.b:1]}", 2, 19, "'a.b:1' is no list of addresses such as"),
+    ("diameter:\n  sctp: {listen: ['::1:1']}", 2, 19, "'::1:1' is no address such as"),
+    ("diameter:\n  sctp: {listen: ['::1,:1']}", 2, 19, "'::1:1' is no address such as"),
+    ("diameter:\n  sctp: {listen: ['1.2.3.4,1.2.3.4:1']}", 2, 19, "1.2.3.4 is given twice"),
     (
         f"diameter:\n  listen: []\n  tls: {{listen: [], {TLS_FILES}}}",
         2,
@@ -322,6 +328,15 @@ def test_everything_in_clear_can_be_switched_off():
     read = parse_settings(f"diameter: {{listen: [], tls: {{{TLS_FILES}}}}}", "ocs.yaml")
     assert read.diameter.listen == ()
     assert [str(one) for one in read.listeners] == ["127.0.0.1:5868", "[::1]:5868"]
+
+
+def test_an_endpoint_of_sctp_has_several_addresses_and_one_port():
+    text = "diameter: {listen: [], sctp: {listen: ['192.0.2.1,[2001:db8::1]:3868']}}"
+    read = parse_settings(text, "ocs.yaml")
+    (endpoint,) = read.diameter.sctp.listen
+    assert (endpoint.hosts, endpoint.port) == (("192.0.2.1", "2001:db8::1"), 3868)
+    assert read.describe()["diameter"]["sctp"] == {"listen": ["192.0.2.1,[2001:db8::1]:3868"]}
+    assert read.hosts == {"192.0.2.1", "2001:db8::1"}
 
 
 def test_without_its_files_tls_is_off():

@@ -15,7 +15,7 @@ FUNCTION_LINES_MAX = 60
 PURE = ("ocs.catalog", "ocs.rating", "ocs.ledger", "ocs.charging", "ocs.amounts")
 MONEY = (*PURE, "ocs.currencies", "ocs.provisioning")
 TWISTED = (
-    *("protocol.transport", "protocol.transport_tls"),
+    *("protocol.transport", "protocol.transport_sctp", "protocol.transport_tls"),
     *("ocs.service", "ocs.app", "simulators.gateway"),
 )
 WALL_CLOCK = ("time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "date.today")

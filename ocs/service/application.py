@@ -21,14 +21,25 @@ from ocs.provisioning import catalogs
 from ocs.service.batcher import BatchLimits
 from ocs.service.certificates import CertificateKeeper
 from ocs.service.dialing import Dialing, DialingParts, Pauses
-from ocs.service.listening import Way, cannot_listen, listen_for_diameter
+from ocs.service.listening import (
+    Way,
+    cannot_listen,
+    listen_for_diameter,
+    listen_for_sctp,
+)
 from ocs.service.peers import PeerRules
 from ocs.service.server import ChargingServer, ServerOptions
 from ocs.service.server_requests import AskLimits
 from ocs.service.status import status_site
 from ocs.service.telemetry import lines_left_out
 from ocs.service.worker import StoreWorker
-from ocs.settings_values import DatabaseSettings, DiameterSettings, Listener, Settings
+from ocs.settings_values import (
+    DatabaseSettings,
+    DiameterSettings,
+    Endpoint,
+    Listener,
+    Settings,
+)
 from ocs.store import dialects
 from ocs.store.interface import Store
 from protocol.codec import Limits
@@ -106,6 +117,8 @@ class Application:
         """Where Diameter is listened for in clear, ports chosen by the system filled in."""
         self.secured_addresses: list[Listener] = []
         """The same over TLS."""
+        self.endpoints: list[Endpoint] = []
+        """The same on SCTP."""
         self.metrics_address: Listener | None = None
 
     def _add_gauges(self) -> None:
@@ -159,6 +172,7 @@ class Application:
             "serving",
             listen=[str(address) for address in self.addresses],
             tls=[str(address) for address in self.secured_addresses],
+            sctp=[str(endpoint) for endpoint in self.endpoints],
             origin_host=self.settings.diameter.origin_host,
             origin_realm=self.settings.diameter.origin_realm,
             database=self.settings.database.shown_url,
@@ -218,6 +232,12 @@ class Application:
             self._ports.append(way.port)
             clear = way.key == "diameter.listen"
             (self.addresses if clear else self.secured_addresses).append(way.listener)
+        endpoints = diameter.sctp.listen
+        for endpoint, port in listen_for_sctp(
+            self._reactor, self._factory, endpoints, alone=not ways
+        ):
+            self._ports.append(port)
+            self.endpoints.append(endpoint)
         metrics = self.settings.metrics
         if metrics.enabled:
             wanted = Listener(metrics.host, metrics.port)

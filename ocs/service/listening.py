@@ -1,6 +1,6 @@
 """Where the server listens, and why it cannot: each failure is said with what to do about it.
 
-Used by ``application`` for Diameter in clear and over TLS, and for the status port.
+Used by ``application`` for Diameter in clear, over TLS and on SCTP, and for the status port.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ import structlog
 from twisted.internet.error import CannotListenError
 
 from ocs.errors import FaultError
-from ocs.settings_values import Listener
+from ocs.settings_values import Endpoint, Listener
+from protocol import sctp
 from protocol.transport import listen
+from protocol.transport_sctp import listen_sctp
 
+NO_SCTP = "this kernel has no SCTP (where it is a module: modprobe sctp)"
 _NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 _log = structlog.get_logger(__name__)
 
@@ -62,6 +65,30 @@ def listen_for_diameter(reactor: Any, ways: Sequence[Way]) -> list[OpenWay]:
     return opened
 
 
+def listen_for_sctp(
+    reactor: Any, factory: Any, endpoints: Sequence[Endpoint], *, alone: bool
+) -> list[tuple[Endpoint, Any]]:
+    """Listen with SCTP where the kernel has it; returns what is listened on, and its port.
+
+    A kernel without it is a reason not to start only where there is no other way in (``alone``).
+    """
+    if endpoints and not sctp.is_available():
+        if alone:
+            raise FaultError(f"{NO_SCTP}, and diameter.sctp is the only way in that is set")
+        _log.warning(f"{NO_SCTP}: peers can connect with TCP only")
+        return []
+    opened: list[tuple[Endpoint, Any]] = []
+    for endpoint in endpoints:
+        try:
+            port: Any = listen_sctp(reactor, factory, endpoint.hosts, endpoint.port)
+        except CannotListenError as error:
+            for _, earlier in opened:
+                earlier.stopListening()
+            raise cannot_listen(endpoint, "diameter.sctp.listen", error) from error
+        opened.append((Endpoint(endpoint.hosts, port.getHost().port), port))
+    return opened
+
+
 def _close(ways: Sequence[OpenWay]) -> None:
     for way in ways:
         way.port.stopListening()
@@ -72,7 +99,7 @@ def _may_be_missing(listener: Listener, error: CannotListenError) -> bool:
     return listener.host == "::1" and _errno(error) in _NO_SUCH_ADDRESS
 
 
-def cannot_listen(listener: Listener, key: str, error: CannotListenError) -> FaultError:
+def cannot_listen(listener: Listener | Endpoint, key: str, error: CannotListenError) -> FaultError:
     """Return the error that says why, and which setting to change."""
     number = _errno(error)
     if number == errno.EADDRINUSE:

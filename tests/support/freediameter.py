@@ -12,6 +12,8 @@ import threading
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from protocol.tls import TlsFiles
+
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 OPENED = re.compile(r"-> '?STATE_OPEN'?.*'(?P<peer>[^']+)'")
@@ -26,14 +28,24 @@ class Called(NamedTuple):
     origin_host: str
     address: tuple[str, int]
     watchdog_seconds: int = 30
+    way: str = "No_TLS; Prefer_TCP;"
+    """How it is called: nothing means TLS, and SCTP where the kernel has it."""
 
 
 class FreeDiameter:
     """One process; ``with`` starts it and ends it."""
 
     def __init__(
-        self, program: Path, directory: Path, identity: str, realm: str, *peers: Called
+        self,
+        program: Path,
+        directory: Path,
+        identity: str,
+        realm: str,
+        *peers: Called,
+        tls: TlsFiles | None = None,
+        sctp: bool = False,
     ) -> None:
+        self._tls, self._sctp = tls, sctp
         self.program = program
         self.identity, self.realm, self.peers = identity, realm, peers
         self.file = directory / f"{identity}.conf"
@@ -66,14 +78,18 @@ class FreeDiameter:
             "Port = 0;",
             "SecPort = 0;",
             f'ListenOn = "{ADDRESS}";',
-            "No_SCTP;",
             "TcTimer = 1;",
         ]
+        if not self._sctp:
+            lines.append("No_SCTP;")
+        if self._tls is not None:
+            lines.append(f'TLS_Cred = "{self._tls.certificate}", "{self._tls.private_key}";')
+            lines.append(f'TLS_CA = "{self._tls.trusted}";')
         for peer in self.peers:
             host, port = peer.address
             lines.append(
                 f'ConnectPeer = "{peer.origin_host}" {{ ConnectTo = "{host}"; Port = {port}; '
-                f"No_TLS; TwTimer = {peer.watchdog_seconds}; }};"
+                f"{peer.way} TwTimer = {peer.watchdog_seconds}; }};"
             )
         return "\n".join(lines) + "\n"
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from protocol import sctp
+from tests.support.ci import KERNEL_HAS_NO
 from tests.support.freediameter_rules import DICTIONARIES
 
 # Debian keeps servers in directories that are not on every user's PATH.
@@ -53,6 +55,19 @@ def needs_freediameter_dictionaries() -> Path:
 def needs_tshark() -> Path:
     """The path of tshark; skips the test where it is not installed."""
     return _program("tshark", "tshark")
+
+
+@pytest.fixture(scope="session")
+def needs_openssl() -> Path:
+    """The path of openssl; skips the test where it is not installed."""
+    return _program("openssl", "openssl")
+
+
+@pytest.fixture(scope="session")
+def needs_sctp() -> None:
+    """Skips the test on a kernel without SCTP, which CI has to forgive."""
+    if not sctp.is_available():
+        pytest.skip(f"{KERNEL_HAS_NO} SCTP; where it is a module: modprobe sctp")
 
 
 @pytest.fixture(scope="session")
