@@ -31,7 +31,7 @@ def read_pools(root: Mapping) -> dict[str, Pool]:
         worth = node.parsed("unit", _worth, (1, 1), required=True)
         first = lines.setdefault(number, key.line)
         if first != key.line:
-            node.entries["number"].problem(f"pool {number} is defined in line {first} already")
+            (node.get("number") or key).problem(f"pool {number} is defined in line {first} already")
         node.finish()
         pools[code] = Pool(code, number, *worth)
     return pools

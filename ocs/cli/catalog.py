@@ -85,6 +85,8 @@ def _show_catalog(target: Console, document: Document) -> None:
             ("Currency", document["currency"]),
             ("Time zone", document["time_zone"]),
             ("Zones", document["zones"]),
+            ("Networks", document["networks"]),
+            ("Locations", document["locations"]),
             ("Time bands", document["bands"]),
         ],
     )

@@ -12,12 +12,17 @@ from ocs.cli.output import Document, facts
 @ocs_command(
     "price",
     example="ocs price voice '90 s' --plan basic --to +4930123456\n"
-    "ocs price web '7.3 MB' --plan basic --catalogue config/catalogues/mobile.yaml",
+    "ocs price web '7.3 MB' --plan basic --catalogue config/catalogues/mobile.yaml\n"
+    "ocs price web '1 MB' --plan basic --when visited=eu --when rat=nr",
 )
 @click.argument("service", metavar="SERVICE")
 @click.argument("quantity", metavar="QUANTITY")
 @click.option("--plan", required=True, help="Code of the plan.")
 @click.option("--to", "destination", default="", help="Called number, where it matters.")
+@click.option(
+    "--when", "when", metavar="NAME=VALUE", multiple=True,
+    help="A condition that is fulfilled, such as visited=eu; several times.",
+)
 @click.option("--at", "at", default="now", show_default=True, help="When it is used.")
 @click.option("--before", default="", help="Used in the same session before.")
 @click.option(
@@ -26,8 +31,8 @@ from ocs.cli.output import Document, facts
     help="A file, instead of the published catalogue.",
 )
 def price(
-    run: Run, service: str, quantity: str, plan: str, destination: str, at: str, before: str,
-    catalogue: Path | None,
+    run: Run, service: str, quantity: str, plan: str, destination: str, when: tuple[str, ...],
+    at: str, before: str, catalogue: Path | None,
 ) -> None:  # fmt: skip
     """Show what QUANTITY of SERVICE would cost and why. Nothing is charged or stored."""
     from ocs import yamldoc
@@ -41,7 +46,8 @@ def price(
     else:
         index = CatalogIndex(catalogs.check(yamldoc.read_text(catalogue), str(catalogue)))
     question = prices.Question(
-        service, plan, quantity, before, destination, parse_instant(at, SystemClock().now_ns())
+        service, plan, quantity, before, destination,
+        parse_instant(at, SystemClock().now_ns()), when,
     )
     run.out.show(prices.quote(index, question), _show)
 
@@ -56,6 +62,7 @@ def _show(target: Console, document: Document) -> None:
             ("Plan", document["plan"]),
             ("Service", document["service"]),
             ("Zone", document["zone"]),
+            ("Conditions", document["conditions"]),
             ("At", document["at"]),
             ("Price", document["price"]),
             ("Quantity", f"{document['units']} {document['unit']}"),

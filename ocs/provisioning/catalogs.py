@@ -120,6 +120,8 @@ def catalog_view(catalog: Catalog) -> dict[str, Any]:
             for plan in catalog.plans.values()
         ],
         "zones": sorted(catalog.zones),
+        "networks": sorted(catalog.networks),
+        "locations": sorted(catalog.locations),
         "bands": [band.name for band in catalog.bands],
     }
 

@@ -3,12 +3,14 @@
 Called by `ocs price`, over the published catalogue or one in a file.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from ocs.amounts import Unit, parse_quantity
+from ocs.catalog.conditions import CLOCK, DIMENSIONS, ROLE
 from ocs.catalog.matching import CatalogIndex
-from ocs.catalog.model import ChargeMode, Service, ServiceTerms, TariffSlot
+from ocs.catalog.model import TERMINATING, ChargeMode, Service, ServiceTerms, TariffSlot
 from ocs.charging.contexts import cost_in_context
 from ocs.errors import NotFoundError, RefusedError, UsageError
 from ocs.provisioning.instants import format_instant
@@ -29,6 +31,8 @@ class Question:
     destination: str = ""
     """The called number, where the service is rated by destination."""
     at_ns: int = 0
+    when: tuple[str, ...] = ()
+    """Conditions that are fulfilled, such as ``visited=eu``."""
 
 
 def quote(index: CatalogIndex, question: Question) -> dict[str, Any]:
@@ -45,6 +49,8 @@ def quote(index: CatalogIndex, question: Question) -> dict[str, Any]:
     units = _units(question.quantity, service.unit)
     before = _units(question.before, service.unit) if question.before else 0
     zone = _zone(index, service, question.destination)
+    labels = _labels(question.when)
+    key = index.price_list(terms).key_of(zone, labels, labels.get(CLOCK, ""))
     view = {
         "catalogue": catalog.name,
         "catalogue_version": catalog.version,
@@ -55,6 +61,7 @@ def quote(index: CatalogIndex, question: Question) -> dict[str, Any]:
         "units": units,
         "units_before": before,
         "zone": zone,
+        "conditions": key.removeprefix(zone).strip(),
         "at": format_instant(question.at_ns),
         "currency": catalog.currency,
     }
@@ -62,14 +69,17 @@ def quote(index: CatalogIndex, question: Question) -> dict[str, Any]:
         words = "free" if terms.mode is ChargeMode.FREE else "not controlled"
         steps = [f"plan '{plan.code}' makes '{service.code}' {words}: it costs nothing"]
         return {**view, "rule": "", "price": "", **money("cost", 0), "steps": steps}
-    slot = index.tariff_at(terms, zone, question.at_ns)
+    slot = index.tariff_at(terms, key, question.at_ns)
+    if slot.rule is None and labels.get(ROLE) == TERMINATING:
+        steps = ["a terminating call is free, because no price says otherwise"]
+        return {**view, "rule": "", "price": "", **money("cost", 0), "steps": steps}
     if slot.rule is None:
         raise RefusedError(
             f"plan '{plan.code}' has no price for '{service.code}'"
             + (f" to zone '{zone}'" if zone else "")
             + f" at {format_instant(question.at_ns)}"
         )
-    cost, steps = _cost(index, terms, service.unit, zone, slot, before, units, question.at_ns)
+    cost, steps = _cost(index, terms, service.unit, key, slot, before, units, question.at_ns)
     return {
         **view,
         "rule": slot.rule.code,
@@ -80,18 +90,18 @@ def quote(index: CatalogIndex, question: Question) -> dict[str, Any]:
 
 
 def _cost(
-    index: CatalogIndex, terms: ServiceTerms, unit: Unit, zone: str, slot: TariffSlot,
+    index: CatalogIndex, terms: ServiceTerms, unit: Unit, key: str, slot: TariffSlot,
     before: int, units: int, at_ns: int,
 ) -> tuple[int, list[str]]:  # fmt: skip
     assert slot.rule is not None
     price, currency = slot.rule.price, index.catalog.currency
-    first = cost_in_context(index, terms, unit, price, zone, at_ns, before)
-    last = cost_in_context(index, terms, unit, price, zone, at_ns, before + units)
+    first = cost_in_context(index, terms, unit, price, key, at_ns, before)
+    last = cost_in_context(index, terms, unit, price, key, at_ns, before + units)
     if first is None or last is None:
         raise RefusedError("the plan has no price for a part of this time")
     if unit is Unit.SECONDS and slot.end_ns:
         steps = explain_seconds(
-            lambda instant_ns: index.tariff_at(terms, zone, instant_ns),
+            lambda instant_ns: index.tariff_at(terms, key, instant_ns),
             at_ns, currency, before, before + units,
         )  # fmt: skip
     else:
@@ -114,6 +124,23 @@ def _units(text: str, unit: Unit) -> int:
         raise UsageError(str(error)) from None
 
 
+def _labels(when: tuple[str, ...]) -> dict[str, str]:
+    """Return labels by dimension; raises UsageError for a word that is no condition."""
+    labels: dict[str, str] = {}
+    known = {dimension.name for dimension in DIMENSIONS} | {CLOCK}
+    for word in when:
+        name, given, label = word.partition("=")
+        if name not in known or not given or not label:
+            raise UsageError(
+                f"'{word}' is no condition such as visited=eu; conditions are about "
+                f"{', '.join(sorted(known))}"
+            )
+        labels[name] = label
+    if CLOCK in labels and not re.fullmatch(r"[-+](?:0[0-9]|1[0-9]):[0-5][0-9]", labels[CLOCK]):
+        raise UsageError(f"'{labels[CLOCK]}' is no clock such as +02:00")
+    return labels
+
+
 def _zone(index: CatalogIndex, service: Service, destination: str) -> str:
     if not destination:
         return ""
@@ -123,4 +150,3 @@ def _zone(index: CatalogIndex, service: Service, destination: str) -> str:
     if not digits.isdecimal():
         raise UsageError(f"'{destination}' is no number in international format")
     return index.zone_of(digits)
-

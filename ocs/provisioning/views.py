@@ -303,12 +303,14 @@ def request_view(stored: StoredRequest) -> View:
         "called_party": record.attributes.called_party,
         "apn": record.attributes.apn,
         "equipment": record.equipment,
+        "said": named_values(record.attributes),
         "asked": [
             {
                 "rating_group": asked.rating_group,
                 "service_identifiers": list(asked.service_identifiers),
                 "requested": units_view(asked.requested),
                 "used": [units_view(used.units) for used in asked.used],
+                **({"details": named_values(asked.details)} if asked.details else {}),
             }
             for asked in record.services
         ],
@@ -335,6 +337,16 @@ def request_view(stored: StoredRequest) -> View:
         "anomaly": record.anomaly,
         "operator": record.operator,
         "note": record.note,
+    }
+
+
+def named_values(said: msgspec.Struct) -> View:
+    """Return what is not as it is when nothing was said, by its name."""
+    unsaid = type(said)()
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in msgspec.structs.asdict(said).items()
+        if value != getattr(unsaid, name)
     }
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ocs.amounts import Unit, format_amount, format_quantity
+from ocs.catalog.conditions import describe
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import TariffSlot
 from ocs.errors import RefusedError
@@ -104,7 +105,7 @@ def _of_price(desk: Desk, index: CatalogIndex, line: LedgerLine, result: _Explan
     currency = index.catalog.currency
     result.steps.append(
         f"catalogue '{index.catalog.name}' version {index.catalog.version}, plan '{plan}', "
-        f"service '{moved.service}'" + (f", destination zone '{moved.zone}'" if moved.zone else "")
+        f"service '{moved.service}'" + (f", {describe(moved.zone)}" if moved.zone else "")
     )
     before = cumulative_micro(index, plan, kind, moved, moved.units_before) or 0
     after = cumulative_micro(index, plan, kind, moved, moved.units_after) or 0
@@ -175,4 +176,3 @@ def _of_operator_or_timer(line: LedgerLine, bucket: str) -> list[str]:
     elif record.note:
         steps.append(record.note)
     return steps
-

@@ -308,4 +308,3 @@ def test_what_is_left_out_stays_as_it_was_but_no_place_outlives_its_network():
     assert remembered(second, RatingAttributes(visited_network="1")).location == "1/2"
     assert remembered(second, RatingAttributes(visited_network="9")).location == ""
     assert remembered(second, RatingAttributes(location="1/3")).location == "1/3"
-

@@ -227,4 +227,3 @@ def test_a_price_enquiry_and_a_refusal_say_nothing_of_the_balance():
     debit = "E 1  1 rsu=3 context=32274@3gpp.org action=0"
     assert scenario.send(scenario.request(debit)).remaining_micro == 9_790_000
     assert scenario.send(scenario.request("U 9  100 used=1")).remaining_micro is None
-

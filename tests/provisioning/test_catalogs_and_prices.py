@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from ocs import yamldoc
+from ocs.catalog.matching import CatalogIndex
 from ocs.errors import DocumentError, NotFoundError, RefusedError, UsageError
 from ocs.provisioning import catalogs, instants, peers, prices
 from ocs.provisioning.prices import Question
@@ -128,3 +129,68 @@ def test_an_instant_survives_being_shown():
     assert instants.format_instant(0) == ""
     with pytest.raises(UsageError):
         instants.parse_instant("yesterday", NOON_NS)
+
+
+CONDITIONS = """
+name: Away
+currency: EUR
+time_zone: UTC
+time_bands:
+  day: {from: 08:00, to: 20:00}
+networks:
+  home: [214-07]
+  eu: [208]
+services:
+  web:
+    contexts: 32251@3gpp.org
+    default: true
+    unit: octets
+    quota: {slice: 10 MB}
+  call:
+    contexts: 32260@3gpp.org
+    default: true
+    unit: seconds
+    quota: {slice: 1 min}
+plans:
+  basic:
+    services:
+      web:
+        clock: subscriber
+        prices:
+          - {when: {visited: eu}, price: 2, per: 1 MB, increment: 1 MB}
+          - {time_band: day, price: 3, per: 1 MB, increment: 1 MB}
+          - {price: 1, per: 1 MB, increment: 1 MB}
+      call:
+        prices:
+          - {when: {role: terminating, roaming: true}, price: 0.06, per: 1 min, increment: 1 s}
+          - {price: 0.12, per: 1 min, increment: 1 s}
+"""
+
+
+@pytest.mark.rule("G-009")
+@pytest.mark.parametrize(
+    "service,quantity,when,conditions,cost",
+    [
+        ("web", "1 MB", (), "", "3.00"),
+        ("web", "1 MB", ("visited=eu",), "visited=eu", "2.00"),
+        ("web", "1 MB", ("rat=nr",), "", "3.00"),
+        ("web", "1 MB", ("clock=+10:00",), "clock=+10:00", "1.00"),
+        ("call", "60", (), "", "0.12"),
+        (
+            "call", "60", ("role=terminating", "roaming=yes"), "role=terminating roaming=yes",
+            "0.06",
+        ),
+        ("call", "60", ("role=terminating", "roaming=no"), "role=terminating", "0.00"),
+    ],
+)  # fmt: skip
+def test_prices_under_conditions(service, quantity, when, conditions, cost):
+    index = CatalogIndex(catalogs.check(CONDITIONS, "away.yaml"))
+    shown = prices.quote(index, Question(service, "basic", quantity, at_ns=NOON_NS, when=when))
+    assert (shown["conditions"], shown["cost"]) == (conditions, cost)
+
+
+@pytest.mark.parametrize("word", ["visited", "vistied=eu", "visited=", "clock=2", "clock=+2:00"])
+def test_words_that_are_no_conditions_are_refused(word):
+    index = CatalogIndex(catalogs.check(CONDITIONS, "away.yaml"))
+    with pytest.raises(UsageError, match="is no c"):
+        prices.quote(index, Question("web", "basic", "1 MB", at_ns=NOON_NS, when=(word,)))
