@@ -125,7 +125,8 @@ def test_an_unknown_avp_is_refused_in_the_same_places():
 NOT_SENT = {
     "Error-Reporting-Host", "Redirect-Host-Usage", "Redirect-Max-Cache-Time",
     "OC-Supported-Features", "OC-OLR", "Unused-Quota-Timer", "Offline-Charging",
-    "PS-Append-Free-Format-Data", "Account-Expiration", "Presence-Reporting-Area-Information", "Announcement-Order",
+    "PS-Append-Free-Format-Data", "Account-Expiration", "Announcement-Order",
+    "Presence-Reporting-Area-Information",
     "Variable-Part", "Variable-Part-Order", "Variable-Part-Type", "Variable-Part-Value",
     "Privacy-Indicator", "Scale-Factor", "PS-Information", "IMS-Information",
 }  # fmt: skip
