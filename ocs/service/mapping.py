@@ -297,12 +297,13 @@ def _used(report: UsedServiceUnit, given: MultipleServices, problems: list[str])
 
 
 def _units(given: ServiceUnits, problems: list[str], *, grant: bool = False) -> Units:
-    """One group of units; the total of octets is that of G-002: as given, else up plus down.
+    """One group of units; the total of octets used is that of G-002: as given, else up plus down.
 
-    ``grant``: they are asked for, so that too many mean as many as there can be (D12).
+    ``grant``: they are asked for, so that too many mean as many as there can be (D12), and a total
+    is granted only where one is named (G-003).
     """
     total, up, down = given.total_octets, given.input_octets, given.output_octets
-    if total is None and (up is not None or down is not None):
+    if total is None and not grant and (up is not None or down is not None):
         total = (up or 0) + (down or 0)
     seconds, events = given.time, given.service_specific
     if (

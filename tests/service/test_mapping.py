@@ -90,18 +90,23 @@ def test_an_identity_that_can_be_nobody_is_an_unknown_subscriber():
 @pytest.mark.parametrize(
     "units,octets",
     [
-        (ServiceUnits(total_octets=10, input_octets=3, output_octets=4), 10),
-        (ServiceUnits(input_octets=3, output_octets=4), 7),
-        (ServiceUnits(output_octets=4), 4),
-        (ServiceUnits(time=5), None),
-        (ServiceUnits(total_octets=0), 0),
+        (UsedServiceUnit(total_octets=10, input_octets=3, output_octets=4), 10),
+        (UsedServiceUnit(input_octets=3, output_octets=4), 7),
+        (UsedServiceUnit(output_octets=4), 4),
+        (UsedServiceUnit(time=5), None),
+        (UsedServiceUnit(total_octets=0), 0),
     ],
 )
 def test_the_total_counts_and_else_the_sum(units, octets):
-    made = mapped(ccr(1, 0, MultipleServices(requested=units)))
-    requested = made.services[0].requested
-    assert requested is not None
-    assert requested.octets == octets
+    made = mapped(ccr(2, 1, MultipleServices(used=[units])))
+    assert made.services[0].used[0].units.octets == octets
+
+
+@pytest.mark.rule("G-003")
+def test_a_total_is_asked_for_only_where_it_is_named():
+    asked = ServiceUnits(input_octets=3, output_octets=4)
+    made = mapped(ccr(1, 0, MultipleServices(requested=asked)))
+    assert made.services[0].requested == Units(None, None, 3, 4)
 
 
 def test_an_empty_request_for_units_is_not_the_same_as_none():
