@@ -215,6 +215,8 @@ def test_where_no_peer_may_come_from_nobody_is_listened_to(tmp_path):
     with process:
         with closing(socket.create_connection(process.addresses[0], timeout=10)) as stranger:
             assert stranger.recv(1) == b""
+        line = process.wait_for("connection refused: no peer may come from there")
+        assert (line["level"], line["address"]) == ("warning", FROM_HERE)
         with calling(process, FROM_THERE) as client:
             assert client.open().result_code == 2001
             # A peer that is allowed from anywhere opens the door for everybody's first word.

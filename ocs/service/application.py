@@ -83,7 +83,7 @@ class Application:
             peers,
             self.server.diameter,
             self.server.diameter.decide_peer,
-            admits=self.server.directory.admits,
+            admits=self.server.diameter.admits,
             limits=limits,
             end_to_end_ids=self.server.end_to_end_ids,
         )

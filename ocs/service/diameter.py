@@ -134,6 +134,15 @@ class DiameterService:
 
     # ------------------------------------------------------------------------------- peers
 
+    def admits(self, address: str) -> bool:
+        """Tell whether to listen to who comes from an address; asked before anything is read."""
+        if self._directory.admits(address):
+            return True
+        due, left_out = self._strangers.left_out(address)
+        say = _log.warning if due else _log.debug
+        say("connection refused: no peer may come from there", address=address, left_out=left_out)
+        return False
+
     def decide_peer(self, request: CapabilitiesExchangeRequest, caller: Caller) -> PeerDecision:
         """Say whether the sender of a CER may connect; the transport's CallerPolicy."""
         return self._directory.decide(request.origin_host, caller)
