@@ -42,7 +42,7 @@ from ocs.charging.messages import (
     ServiceReply,
 )
 from ocs.charging.serving import serve
-from ocs.charging.session import OPEN, Session, SessionState
+from ocs.charging.session import OPEN, Session, SessionState, make_event_key
 from ocs.charging.working_set import NewRecord, RequestKey, WorkingSet
 from ocs.ledger import entries
 from ocs.ledger.account import BLOCKED, REMOVED
@@ -91,6 +91,8 @@ def decide(
     decision = Decision(request, working_set, context, state, session)
     if is_event:
         reply = events.decide_event(decision)
+        entry = make_event_key(request.session_key, request.number, request.content_hash)
+        working_set.new_entries[entry] = request.account_id
     elif request.kind == INITIAL:
         reply = _initial(decision)
     elif session is None:

@@ -55,6 +55,15 @@ def make_session_key(session_id: str, sub_session_id: int | None) -> bytes:
     return key[:FAMILY_OCTETS] + rest
 
 
+def make_event_key(session_key: bytes, number: int, content_hash: int) -> bytes:
+    """Return the 16 octets by which the directory finds the account that answered an event.
+
+    Of one content only: another event under the same name and number is not meant.
+    """
+    text = session_key + number.to_bytes(8, "big") + content_hash.to_bytes(8, "big")
+    return blake2b(text, digest_size=16, person=b"event").digest()
+
+
 class ChargeContext(msgspec.Struct, array_like=True):
     """Cumulative usage of one (quota, rule, tariff slot): increments are counted in it (M-002)."""
 

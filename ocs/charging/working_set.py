@@ -85,7 +85,8 @@ class WorkingSet:
 
     __slots__ = (
         "accounts", "actions", "answers", "changed_accounts", "changed_buckets",
-        "changed_sessions", "movements", "new_accounts", "new_buckets", "new_identifiers",
+        "changed_sessions", "movements", "new_accounts", "new_buckets", "new_entries",
+        "new_identifiers",
         "new_request_id", "new_sessions", "records", "removed_identifiers", "resolved_reviews",
         "reviews", "server_requests", "sessions", "settings",
     )
@@ -105,6 +106,8 @@ class WorkingSet:
         self.changed_buckets: dict[tuple[int, int], Bucket] = {}
         self.changed_sessions: dict[bytes, Session] = {}
         self.new_sessions: dict[bytes, Session] = {}
+        self.new_entries: dict[bytes, int] = {}
+        """Account by the key of an event answered now (session.make_event_key)."""
         self.new_accounts: list[Account] = []
         self.new_buckets: list[Bucket] = []
         self.records: list[NewRecord] = []

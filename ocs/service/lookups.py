@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from ocs.charging.messages import ChargingRequest, Identity, RequestKind
+from ocs.charging.session import make_event_key
 from ocs.ledger.account import Identifier
 from ocs.service.masking import mask, mask_session_id
 from ocs.store.interface import Store
@@ -92,6 +93,7 @@ class AccountLookup:
         """
         by_session: list[ChargingRequest] = []
         by_identity: list[ChargingRequest] = []
+        events: list[ChargingRequest] = []
         for request in requests:
             kind = request.kind
             if kind in {RequestKind.UPDATE, RequestKind.TERMINATION} or (
@@ -101,8 +103,12 @@ class AccountLookup:
                 request.account_id = self._sessions.get(request.session_key) or 0
                 if not request.account_id:
                     by_session.append(request)
+            elif kind == RequestKind.EVENT:
+                events.append(request)
             else:
                 by_identity.append(request)
+        if events:
+            by_identity += self._fill_answered(events)
         if by_session:
             unknown = self._fill_by_session(by_session)
             by_identity += unknown
@@ -112,20 +118,38 @@ class AccountLookup:
             _follow_initial(requests)
 
     def follow_sessions(self, requests: Sequence[ChargingRequest]) -> bool:
-        """Give initial requests of sessions that exist the account of their session.
+        """Give initial requests of sessions that exist the account of their session, and answered
+        events the account that answered.
 
         A session belongs to one account for good. Returns whether any was given another account;
-        one statement, for when the session could not be written.
+        one statement, for when the session or the answer could not be written.
         """
-        initial = [request for request in requests if request.kind == RequestKind.INITIAL]
-        found = self._store.find_sessions([request.session_key for request in initial])
+        named = [
+            (request, entry) for request in requests if (entry := _directory_key(request))
+        ]
+        found = self._store.find_sessions([entry for _, entry in named])
         moved = False
-        for request in initial:
-            owner = found.get(request.session_key, request.account_id)
+        for request, entry in named:
+            owner = found.get(entry, request.account_id)
             if owner != request.account_id:
                 request.account_id, request.subscriber_id, request.anomaly = owner, 0, ""
                 moved = True
         return moved
+
+    def _fill_answered(self, events: list[ChargingRequest]) -> list[ChargingRequest]:
+        """Send repeated events to the account that answered them; return the others.
+
+        Their subscriber may have come to another account meanwhile, which would pay again.
+        """
+        keys = [_directory_key(event) for event in events]
+        found = self._store.find_sessions(keys)
+        new = []
+        for event, key in zip(events, keys, strict=True):
+            event.account_id = found.get(key, 0)
+            event.subscriber_id, event.anomaly = 0, ""
+            if not event.account_id:
+                new.append(event)
+        return new
 
     def _fill_by_session(self, requests: list[ChargingRequest]) -> list[ChargingRequest]:
         found = self._store.find_sessions([request.session_key for request in requests])
@@ -192,6 +216,15 @@ class AccountLookup:
                 other_account_id=known[strangers[0]].account_id,
                 origin_host=request.origin_host,
             )
+
+
+def _directory_key(request: ChargingRequest) -> bytes:
+    """Return what the directory may know the first copy of a request by; empty for others."""
+    if request.kind == RequestKind.INITIAL:
+        return request.session_key
+    if request.kind == RequestKind.EVENT:
+        return make_event_key(request.session_key, request.number, request.content_hash)
+    return b""
 
 
 def _follow_initial(requests: Sequence[ChargingRequest]) -> None:

@@ -53,6 +53,8 @@ class Changes(NamedTuple):
     """REQUEST_COLUMNS."""
     movements: Rows
     """MOVEMENT_COLUMNS."""
+    entries: Rows
+    """session_key, account_id of the directory: new sessions, answered events."""
 
 
 class Statements(Protocol):
@@ -220,10 +222,11 @@ def collect(loaded: Loaded) -> tuple[Changes, list[Bucket]]:
             amounts.append((bucket.available, bucket.held, *name, bucket.version))
         else:
             others.append(bucket)
+    sessions = working_set.new_sessions.items()
     return Changes(
         bodies,
         updates,
-        [_new_session(key, session) for key, session in working_set.new_sessions.items()],
+        [_new_session(key, session) for key, session in sessions],
         amounts,
         [_request(record) for record in working_set.records],
         [
@@ -234,6 +237,8 @@ def collect(loaded: Loaded) -> tuple[Changes, list[Bucket]]:
             )
             for line in working_set.movements
         ],
+        [(key, session.account_id) for key, session in sessions]
+        + [*working_set.new_entries.items()],
     ), others  # fmt: skip
 
 

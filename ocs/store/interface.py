@@ -126,7 +126,10 @@ class Store(Protocol):
         """Return the identifiers that exist among ``identities``; not cached here."""
 
     def find_sessions(self, session_keys: Sequence[bytes]) -> dict[bytes, int]:
-        """Return the account id of each session that exists (the session directory)."""
+        """Return the account id of each session that exists (the session directory).
+
+        Answered events are in it by session.make_event_key.
+        """
 
     def generations(self) -> Generations:
         """Return the change counters, read in one cheap statement."""

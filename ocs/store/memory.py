@@ -73,6 +73,7 @@ class MemoryStore(MemoryServerRequests):
         self._buckets: dict[int, dict[int, Bucket]] = {}
         self._sessions: dict[bytes, _SessionRow] = {}
         self._requests: dict[RequestKey, _RequestRow] = {}
+        self._events: dict[bytes, int] = {}
         self._movements: list[Movement] = []
         self._identifiers: dict[Identity, Identifier] = {}
         self._reviews: dict[tuple[int, int], ReviewItem] = {}
@@ -142,6 +143,9 @@ class MemoryStore(MemoryServerRequests):
         for key, session in working_set.new_sessions.items():
             if key in self._sessions:
                 raise StoreConflictError(f"session {session.session_id} exists already")
+        for key in working_set.new_entries:
+            if key in self._events:
+                raise StoreConflictError("this event was answered already")
         for record in working_set.records:
             if record.key in self._requests:
                 raise StoreConflictError(f"request {record.key} is stored already")
@@ -179,6 +183,7 @@ class MemoryStore(MemoryServerRequests):
             working_set.new_sessions.items(), working_set.changed_sessions.items()
         ):
             self._write_session(key, session, key in exact)
+        self._events |= working_set.new_entries
         for record in working_set.records:
             self._write_record(record)
         self._movements += (copy(movement) for movement in working_set.movements)
@@ -225,7 +230,9 @@ class MemoryStore(MemoryServerRequests):
         """See interface.Store.find_sessions."""
         with self._lock:
             found = ((key, self._sessions.get(key)) for key in session_keys)
-            return {key: row.account_id for key, row in found if row}
+            accounts = {key: row.account_id for key, row in found if row}
+            events = {key: self._events[key] for key in session_keys if key in self._events}
+            return accounts | events
 
     def generations(self) -> Generations:
         """See interface.Store.generations."""

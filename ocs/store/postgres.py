@@ -109,11 +109,11 @@ _PARTS = (
         f"INSERT INTO movement ({MOVEMENT_COLUMNS}) SELECT * "
         f"FROM {_unnest('iiiiiiiitttiiii', MOVEMENT_COLUMNS)}",
     ),
-)  # fmt: skip
-_ENTRIES = _Part(
-    "directory entries", "bi",
-    "INSERT INTO session_directory (session_key, account_id) "
-    f"SELECT * FROM {_unnest('bi', 'session_key, account_id')}",
+    _Part(
+        "directory entries", "bi",
+        "INSERT INTO session_directory (session_key, account_id) "
+        f"SELECT * FROM {_unnest('bi', 'session_key, account_id')}",
+    ),
 )  # fmt: skip
 
 
@@ -168,9 +168,6 @@ class PostgresStatements:
     def write(self, connection: Connection, changes: Changes) -> None:
         """See hot.Statements."""
         work = [(part, rows) for part, rows in zip(_PARTS, changes, strict=True) if rows]
-        if changes.new_sessions:
-            entries: Rows = [(row[1], row[0]) for row in changes.new_sessions]
-            work.append((_ENTRIES, entries))
         if not work:
             return
         statement = _write_statement(tuple(part for part, _ in work))

@@ -24,7 +24,7 @@ from ocs.charging.messages import (
     RatingAttributes,
     RequestKind,
 )
-from ocs.charging.session import SessionState
+from ocs.charging.session import SessionState, make_event_key
 from ocs.clock import first_id_at
 from ocs.ledger.account import Contra, Movement
 from ocs.store.failures import Again, fault_of
@@ -311,6 +311,14 @@ class Pruner:
             delete(request).where(
                 request.c.account_id == account_id, request.c.request_id.in_(ids)
             )
+        )
+        events = [
+            make_event_key(bytes(row.session_key), row.number, row.content_hash)
+            for row in rows
+            if row.kind == RequestKind.EVENT
+        ]
+        connection.execute(
+            delete(session_directory).where(session_directory.c.session_key.in_(events))
         )
         if lines:
             connection.execute(insert(request).values(**_carrier(last, len(rows))))

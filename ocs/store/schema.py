@@ -123,7 +123,8 @@ session_directory = Table(
     _number("account_id"),
     **_CLUSTERED,
 )
-"""Which account a session belongs to; written with the session, removed with it."""
+"""Which account a session belongs to, or answered an event (session.make_event_key); written with
+the session or the event's request, removed with it."""
 
 request = Table(
     "request",

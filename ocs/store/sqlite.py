@@ -137,12 +137,11 @@ class SqliteStatements:
 
     def write(self, connection: Connection, changes: Changes) -> None:
         """See hot.Statements."""
-        entries: Rows = [(row[1], row[0]) for row in changes.new_sessions]
         for what, statement, rows in (
             ("sessions", _UPDATE_BODY, changes.session_bodies),
             ("sessions", _UPDATE_SESSION, changes.session_updates),
             ("new sessions", _INSERT_SESSION, changes.new_sessions),
-            ("directory entries", _INSERT_ENTRY, entries),
+            ("directory entries", _INSERT_ENTRY, changes.entries),
             ("buckets", _UPDATE_BUCKET, changes.bucket_amounts),
             ("requests", _INSERT_REQUEST, changes.requests),
             ("movements", _INSERT_MOVEMENT, changes.movements),

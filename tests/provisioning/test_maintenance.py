@@ -210,6 +210,8 @@ def test_events_stay_as_long_as_they_may_be_repeated(office):
     maintenance.prune(office.desk, 0, 0)
     lines = accounts.ledger(office.desk, account_id, 10, 0)
     assert {line["side"] for line in lines} == {"carried-forward"}
+    assert send().cost_micro == 70_000, "nothing is left of it: it is another event now"
+    assert len(accounts.ledger(office.desk, account_id, 10, 0)) == len(lines) + 1
     office.must_be_clean()
 
 

@@ -41,14 +41,16 @@ def decide(request, tmp_path) -> Iterator[Any]:
 def opening(session: str, msisdn: str = MSISDN, **changes: Any) -> ChargingRequest:
     """Return an initial request; ``content_hash`` tells two of one session apart."""
     said: dict[str, Any] = {
+        "kind": 1,
+        "service_context": "32251@3gpp.org",
         "content_hash": 7,
         "identities": (Identity("msisdn", msisdn),),
         "services": (ServiceRequest(100, requested=Units()),),
         "event_ns": NOON_NS,
     }
     return ChargingRequest(
-        session, make_session_key(session, None), 1, 0, NOON_NS, 1 << 62,
-        service_context="32251@3gpp.org", **(said | changes),
+        session, make_session_key(session, None), number=0, received_ns=NOON_NS,
+        deadline_ns=1 << 62, **(said | changes),
     )  # fmt: skip
 
 
@@ -67,6 +69,40 @@ def test_a_repeated_opening_whose_number_has_moved_gets_the_stored_answer(decide
     assert decide(opening("a"), opening("moved", OTHER)) == [OPENED, OPENED]
     refused = opening("moved", OTHER, content_hash=8)
     assert decide(refused) == [Outcome.UNABLE_TO_COMPLY], "it is that of the first account"
+
+
+def event(session: str, msisdn: str = MSISDN, **changes: Any) -> ChargingRequest:
+    """Return a direct debit of one message."""
+    message = (ServiceRequest(1, requested=Units(events=1)),)
+    said: dict[str, Any] = {
+        "kind": 4, "action": 0, "service_context": "32274@3gpp.org", "services": message
+    }
+    return opening(session, msisdn, **(said | changes))
+
+
+@pytest.mark.rule("D21", "I-006")
+@pytest.mark.parametrize("retransmitted", [True, False])
+def test_a_repeated_event_whose_number_has_moved_is_charged_once(decide, retransmitted):
+    assert decide(event("moved")) == [OPENED]
+    repeated = event("moved", OTHER, retransmitted=retransmitted)
+    assert decide(event("a"), repeated, event("b", OTHER)) == [OPENED] * 3
+    assert repeated.account_id == 1001, "it was answered there"
+    # Another event of the same name is another account's own business.
+    other = event("moved", OTHER, content_hash=8)
+    assert decide(other) == [OPENED]
+    assert other.account_id == 1002
+
+
+@pytest.mark.rule("D21", "I-006")
+def test_copies_of_an_event_decided_side_by_side_are_charged_once(decide, monkeypatch):
+    """The second copy is looked up before the first is committed, by a server beside this one."""
+    assert decide(event("moved")) == [OPENED]
+    monkeypatch.setattr(
+        "ocs.service.lookups.AccountLookup._fill_answered", lambda _self, events: list(events)
+    )
+    repeated = event("moved", OTHER)
+    assert decide(repeated, event("b", OTHER)) == [OPENED, OPENED]
+    assert repeated.account_id == 1001
 
 
 @pytest.mark.rule("D25")

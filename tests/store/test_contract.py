@@ -3,7 +3,7 @@
 import pytest
 
 from ocs.charging.messages import Identity, RequestKind
-from ocs.charging.session import SessionState
+from ocs.charging.session import SessionState, make_event_key
 from ocs.charging.working_set import RequestKey, ReviewItem, WorkingSet
 from ocs.errors import ConflictError, IntegrityError, StoreConflictError
 from ocs.ledger.account import Account, Bucket, Identifier
@@ -253,6 +253,24 @@ def test_one_session_key_cannot_belong_to_two_accounts(store: Store) -> None:
             [key], lambda working_set: working_set.add_session(key.session_key, make_session(6))
         )
     assert store.find_sessions([key.session_key]) == {key.session_key: 5}
+
+
+def test_an_answered_event_leads_to_its_account(store: Store) -> None:
+    add_account(store, 5)
+    add_account(store, 6)
+    entry = make_event_key(bytes(16), 3, 7)
+
+    def answer(account_id: int) -> None:
+        key = RequestKey(account_id, bytes(16), RequestKind.EVENT, 3)
+        store.transact(
+            [key], lambda working_set: working_set.new_entries.update({entry: account_id})
+        )
+
+    answer(5)
+    assert store.find_sessions([entry]) == {entry: 5}
+    with pytest.raises(StoreConflictError):
+        answer(6)
+    assert store.find_sessions([entry, make_event_key(bytes(16), 3, 8)]) == {entry: 5}
 
 
 @pytest.mark.parametrize(
