@@ -4,8 +4,11 @@ from fractions import Fraction
 
 import pytest
 
+from ocs.charging.messages import Identity
+from ocs.provisioning import subscribers
 from protocol.codec import encode_avp, encode_grouped, encode_i32, encode_utf8
 from protocol.credit_control import ServiceUnits, SubscriptionId
+from tests.support.blackbox import Subscriber
 from tests.support.blackbox_client import EUR, SMS, TGPP, Dialogue, mscc
 
 DEBIT, REFUND, CHECK, PRICE = range(4)
@@ -208,3 +211,22 @@ def test_a_refund_of_somebody_elses_debit(world, p1, a1):
     assert refund(p1, other, token, {"events": 1}).code == 5004
     world.check_money(other, "0.23", "0")
     world.check_money(a1, "9.93", "0")
+
+
+@pytest.mark.rule("D21", "T170")
+def test_an_event_is_charged_once_although_its_number_moves(world, p1, a1):
+    sent = Dialogue(p1, a1, SMS).message(4, mscc(1, {"events": 1}), requested_action=DEBIT)
+    answer = p1.ask_for(sent)
+    assert answer.code == 2001
+    subscribers.remove(world.desk, a1.found, forfeit=True)
+    number = (Identity("msisdn", a1.msisdn),)
+    new = subscribers.NewSubscriber(number, "basic", 10_000_000)
+    shown = subscribers.add(world.desk, new, world.catalogues.current())
+    heir = Subscriber(int(shown["account_id"]), a1.msisdn, a1.imsi, a1.sip)
+    world.eventually(lambda: Dialogue(p1, heir, SMS).event(PRICE, mscc(1, {})).code == 2001)
+    for repeated in (p1.again(sent), p1.stamped(sent)):
+        again = p1.ask_for(repeated)
+        assert again.avps == answer.avps
+    world.check_money(heir, "10.00", "0")
+    assert Dialogue(p1, heir, SMS).event(DEBIT, mscc(1, {"events": 1})).code == 2001
+    world.check_money(heir, "9.93", "0")
