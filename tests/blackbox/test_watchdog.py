@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ocs.provisioning import session_requests
 from protocol.base import (
     CommandCode,
     DeviceWatchdogAnswer,
@@ -20,6 +21,7 @@ from protocol.base import (
 )
 from protocol.codec import read_header
 from tests.support.blackbox import World
+from tests.support.blackbox_asking import row_of
 from tests.support.blackbox_client import Answer, Dialogue, Peer, mscc, without
 from tests.support.diameter_client import ConnectionEndedError, DiameterClient
 
@@ -69,12 +71,15 @@ def deaf(world: World) -> dict[str, Any]:
         watchdogs = 0
         try:
             while True:
-                next_watchdog(peer)
+                next_watchdog(peer)  # and nothing else
                 watchdogs += 1
+                world.eventually(lambda: "PeerSuspect" in changes_of(world, peer.origin_host))
+                session_requests.reauth(world.desk, gy.session_id, None)
         except ConnectionEndedError:
             return {
                 "watchdogs": watchdogs,
                 "lasted": time.monotonic() - began,
+                "asked": row_of(world, gy.session_id)["attempts"],
                 "state": world.session_state(gy.session_id),
                 "money": world.money(account),
             }
@@ -175,6 +180,7 @@ def test_T055_a_peer_that_does_not_answer_is_disconnected(world, recordings):
     found = recordings(deaf)
     assert found["watchdogs"] == 1
     assert 3 * (TW - JITTER) - 0.5 <= found["lasted"] <= 3 * (TW + JITTER) + SLACK
+    assert found["asked"] == 0, "nothing new is sent to a peer that is suspected"
     assert found["state"] == "open"
     assert found["money"] == (10_000_000, 500_000)
 
