@@ -85,7 +85,7 @@ def calls_within(peer: CalledPeer, seconds: float) -> int:
     return count
 
 
-@pytest.mark.rule("B-047")
+@pytest.mark.rule("B-047", "B-130")
 def test_an_election_that_the_server_wins(calling):
     """It closes the connection that it began and serves the one that it was called on."""
     began = calling.peers[LESS].called()
@@ -96,7 +96,7 @@ def test_an_election_that_the_server_wins(calling):
         assert Dialogue(caller, calling.world.account()).initial(mscc(100, {})).code == 2001
 
 
-@pytest.mark.rule("B-047")
+@pytest.mark.rule("B-047", "B-130", "R-4003")
 def test_an_election_that_the_server_loses(calling):
     """It refuses the connection that it is called on and is served on the one that it began."""
     began = calling.peers[GREATER].called()

@@ -146,7 +146,7 @@ REASONS = {
 @pytest.mark.rule("G-127", "G-141", "G-142", "G-143", "T262", "T263")
 @pytest.mark.parametrize("where", ["beside", "inside"])
 @pytest.mark.parametrize("name", REASONS)
-def test_what_a_reason_for_reporting_leads_to(world, gy, name, where):
+def test_T262_T263_what_a_reason_for_reporting_leads_to(world, gy, name, where):
     """Each debits the usage; only those that are no end of the quota bring a new one."""
     reason, goes_on = REASONS[name]
     gy.initial(mscc(100, {}))

@@ -133,7 +133,7 @@ def number(avp: Avp) -> int:
 # --------------------------------------------------------------------------------------- costs
 
 
-@pytest.mark.rule("T253", "T254", "M-018", "G-011")
+@pytest.mark.rule("C-137", "G-011", "M-018", "T253", "T254")
 def test_T253_T254_costs_of_a_session(world, p1, a1):
     gy = Dialogue(p1, a1)
     first = gy.initial(mscc(100, {}), aoc_request_type=AOC_FULL)
@@ -172,7 +172,7 @@ def test_a_tariff_is_setup_and_usage_in_exact_numbers(world, p1, a1):
     ro.terminate()
 
 
-@pytest.mark.rule("G-011", "T221", "T254")
+@pytest.mark.rule("C-137", "G-011", "T221", "T254")
 def test_costs_of_events(world, p1, a1):
     sms = Dialogue(p1, a1, SMS)
     asked = {"aoc_request_type": AOC_COST_ONLY}
@@ -199,7 +199,7 @@ def test_a_client_that_asks_always_and_cannot_use_it_is_told_nothing(world, a1):
         gy.terminate()
 
 
-@pytest.mark.rule("T256", "G-010")
+@pytest.mark.rule("C-140", "G-010", "T256")
 def test_T256_what_remains(world, p1, a1):
     gy = Dialogue(p1, a1)
     answers = [
@@ -215,7 +215,7 @@ def test_T256_what_remains(world, p1, a1):
     world.check_money(a1, *answers[-1][1:])
 
 
-@pytest.mark.rule("G-010")
+@pytest.mark.rule("C-140", "G-010")
 def test_a_low_balance_is_indicated_when_the_mark_is_passed(world, p1):
     account = world.account("A1", plan="telling", balance="5.04")
     gy = Dialogue(p1, account)
@@ -253,7 +253,7 @@ def test_T257_T260_what_goes_with_a_volume(world, p1, a1):
     gy.terminate()
 
 
-@pytest.mark.rule("T269", "T260", "G-004")
+@pytest.mark.rule("G-004", "G-125", "T260", "T269")
 def test_T269_no_triggers_and_a_quota_that_is_never_idle(world, p1, a1):
     gy = Dialogue(p1, a1)
     answer = gy.initial(mscc(901, {}))
@@ -265,7 +265,7 @@ def test_T269_no_triggers_and_a_quota_that_is_never_idle(world, p1, a1):
     gy.terminate()
 
 
-@pytest.mark.rule("T260", "T257")
+@pytest.mark.rule("G-125", "T257", "T260")
 def test_what_is_not_set_is_not_sent(world, p1, a1):
     gy = Dialogue(p1, a1)
     said = service(gy.initial(mscc(100, {})))
@@ -283,7 +283,7 @@ def test_T259_a_threshold_of_events(world, p1, a1):
     gy.terminate()
 
 
-@pytest.mark.rule("G-004")
+@pytest.mark.rule("G-004", "G-123")
 def test_how_time_is_counted(world, p1, a1):
     gy = Dialogue(p1, a1)
     said = service(gy.initial(mscc(902, {})))

@@ -236,6 +236,7 @@ def test_a_plan_changes_single_options():
     assert quota.metering == Metering(consumption_seconds=10, triggers=())
 
 
+@pytest.mark.rule("G-123")
 @pytest.mark.parametrize(
     "options,service,words",
     [

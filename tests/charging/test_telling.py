@@ -54,7 +54,7 @@ def test_a_quota_holding_time_is_said_as_it_is_set(seconds):
     assert reply.services[0].quota_holding_seconds == seconds
 
 
-@pytest.mark.rule("T269")
+@pytest.mark.rule("G-125", "T269")
 def test_triggers_are_said_in_every_grant_and_no_triggers_too():
     lines = ["I 0  100 rsu", "U 1  100 used=1 rsu", "U 2  100 used=1"]
     for triggers in ((), (4, 3)):
@@ -65,6 +65,7 @@ def test_triggers_are_said_in_every_grant_and_no_triggers_too():
     assert told(make_catalog(), lines[0]) == [None]
 
 
+@pytest.mark.rule("G-123")
 def test_how_time_is_counted_goes_with_granted_time_only():
     said = model.Metering(consumption_seconds=10)
     (metering,) = told(catalog_with("lease", metering=said), "I 0  500 rsu", unit=Unit.SECONDS)
@@ -76,6 +77,7 @@ def test_how_time_is_counted_goes_with_granted_time_only():
     assert metering == Metering(time_type=1, base_interval_seconds=60)
 
 
+@pytest.mark.rule("G-124")
 def test_envelopes_are_settled_by_the_first_answer():
     catalog = catalog_with(metering=model.Metering(envelopes=2))
     said = told(catalog, "I 0  100 rsu", "U 1  100 used=1 rsu")

@@ -88,6 +88,7 @@ def test_rare_members_keep_their_order_and_may_repeat():
     assert reader.layouts.hits == 2
 
 
+@pytest.mark.rule("G-124")
 def test_times_of_events_stand_in_the_usage():
     times = (NOON_NS, NOON_NS + 10**9)
     used = encode_grouped(446, b"".join(encode_time(1258, one, TGPP) for one in times))

@@ -149,6 +149,7 @@ def test_a_peer_is_called_and_the_connection_serves_both_directions(stage):
     assert conn.caller.is_called
 
 
+@pytest.mark.rule("B-131")
 def test_a_lost_connection_is_called_again_after_tc_and_not_before(stage):
     server, peer = stage.pair()
     server.start()
@@ -268,6 +269,7 @@ def test_there_is_no_election_with_a_connection_that_is_open(stage):
     assert called.watchdogs == 1, "the connection that is open is probed"
 
 
+@pytest.mark.rule("B-130")
 @pytest.mark.parametrize(
     "own,other,won",
     [
@@ -303,6 +305,7 @@ def test_a_peer_that_does_not_want_us_is_left_alone_for_longer(stage, cause):
     server.told("up")
 
 
+@pytest.mark.rule("B-131")
 def test_a_peer_that_restarts_is_called_again_after_tc(stage):
     server, peer = stage.pair()
     server.start()
