@@ -122,6 +122,11 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metric families; called by the registry."""
+        yield from self._counters()
+        yield from self._gauges()
+        yield from self._histograms()
+
+    def _counters(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
             "ocs_requests", "Decided requests by kind and outcome.", labels=["kind", "outcome"]
         )
@@ -160,6 +165,8 @@ class Metrics(Collector):
         for labels, count in self.asked.items():
             asked.add_metric([*labels], float(count))
         yield asked
+
+    def _gauges(self) -> Iterator[Metric]:
         clients = GaugeMetricFamily(
             "ocs_clients", "Clients on open connections by their profile.", labels=["profile"]
         )
@@ -168,6 +175,8 @@ class Metrics(Collector):
         yield clients
         for name, (text, read) in self.gauges.items():
             yield GaugeMetricFamily(name, text, value=float(read()))
+
+    def _histograms(self) -> Iterator[Metric]:
         latency = HistogramMetricFamily(
             "ocs_request_seconds", "From receipt to answer.", labels=["kind"]
         )

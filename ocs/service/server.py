@@ -115,22 +115,14 @@ class ChargingServer:
         # The wall clock, so that no id comes back within minutes of a restart.
         self.end_to_end_ids = EndToEndIds(now_s, secrets.randbits(END_TO_END_RANDOM_BITS))
         edge = self._edge(options)
+        rows = self._rows(options, clock, ids, edge)
+        routes = Routes(options.asking.max_in_flight_per_peer)
         self.server_requests = ServerRequests(
-            loop,
-            worker,
-            self._rows(options, clock, ids, edge),
-            Routes(options.asking.max_in_flight_per_peer),
-            edge.origin,
-            self.end_to_end_ids,
-            self.metrics,
+            loop, worker, rows, routes, edge.origin, self.end_to_end_ids, self.metrics,
             options.asking,
         )
         self.diameter = DiameterService(
-            edge,
-            self.directory,
-            self.batcher,
-            clock,
-            self.metrics,
+            edge, self.directory, self.batcher, clock, self.metrics,
             self.supervisor.client_connected,
             self.terminations.submit,
             ClientNotes(loop, worker, store).add,

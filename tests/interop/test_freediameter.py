@@ -25,6 +25,7 @@ from protocol.codec import (
     read_header,
 )
 from protocol.credit_control import RequestType, SubscriptionId
+from tests.support import gateway_fixtures
 from tests.support.blackbox import World
 from tests.support.blackbox_asking import Asked, answer, next_asked, row_of, until_state
 from tests.support.blackbox_client import SMS, Answer, Dialogue, Peer, avps_in, mscc, rebuilt
@@ -203,6 +204,29 @@ def test_answers_find_their_requests_through_the_relay(world, relay):
         answer = passed_on(relay, message, received)
         assert answer.granted.total_octets == min(number, 10) * MB
         world.check_money(account, "10.00", f"{min(number, 10) * 0.05:.2f}")
+
+
+@pytest.mark.rule("P-002", "P-003")
+def test_clients_behind_the_relay_are_recognised_one_by_one(world, relay):
+    """The relay says the Product-Name that Open5GS says too; what tells them is their requests."""
+    for shape, client, profile in (
+        ("open5gs-i", "smf.net.example", "open5gs"),
+        ("kamailio-i-tel", "scscf.net.example", "kamailio"),
+        ("pgw-i", "pgw1.net.example", "generic"),
+    ):
+        message = relay.gateway.stamped(gateway_fixtures.load(shape).request)
+        assert through(relay, message).code == 5030, "nobody knows the subscriber"
+
+        def noted(client=client, profile=profile) -> bool:
+            return any(
+                (one.origin_host, one.peer, one.profile) == (client, RELAY, profile)
+                for one in world.store.clients()
+            )
+
+        world.eventually(noted)
+    (about_the_relay,) = (one for one in world.store.clients() if one.origin_host == RELAY)
+    assert about_the_relay.relay
+    assert about_the_relay.product_name == "freeDiameter"
 
 
 @pytest.mark.rule("T208")

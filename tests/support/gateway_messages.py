@@ -399,26 +399,6 @@ def siphon_initial_without_services(
     return ccr(avps + encode_avp(437, b""))
 
 
-def siphon_update_without_services(
-    session_id: str, number: int = 1, uri: str = "sip:alice@net.example", used: int = 30
-) -> bytes:
-    """SIP server during a call: seconds asked and used at command level."""
-    identity = subscription_id(2, uri)
-    avps = _siphon(session_id, UPDATE, number, "32260@3gpp.org", identity)
-    avps += encode_grouped(437, encode_u32(420, 30))
-    return ccr(avps + encode_grouped(446, encode_u32(420, used)))
-
-
-def siphon_termination_without_services(
-    session_id: str, number: int = 2, uri: str = "sip:alice@net.example", used: int = 12
-) -> bytes:
-    """SIP server at the end of a call."""
-    identity = subscription_id(2, uri)
-    avps = _siphon(session_id, TERMINATION, number, "32260@3gpp.org", identity)
-    avps += encode_i32(295, 1)
-    return ccr(avps + encode_grouped(446, encode_u32(420, used)))
-
-
 def pyhss_initial(
     session_id: str, number: int = 0, imsi: str = DEFAULT_IMSI, msisdn: str = DEFAULT_MSISDN
 ) -> bytes:
@@ -436,55 +416,6 @@ def pyhss_initial(
     members = vm(12, b"0") + vm(13, b"0800") + vm(18, b"00101") + vm(10, b"5") + vm(21, b"\x06")
     members += encode_address(1228, "192.0.2.6", TGPP) + encode_utf8(30, "internet")
     return ccr(avps + vm(873, vm(874, members)))
-
-
-# -------------------------------------------------------------------- gateways of the standard
-
-
-def pgw(
-    kind: int,
-    session_id: str,
-    number: int,
-    services: tuple[bytes, ...] = (),
-    msisdn: str = DEFAULT_MSISDN,
-    imsi: str = DEFAULT_IMSI,
-    user_name: str = "",
-) -> bytes:
-    """P-GW in the order of the standard's grammar; ``services`` are the members of its MSCC."""
-    avps = encode_utf8(263, session_id)
-    avps += encode_utf8(264, "pgw1.net.example") + encode_utf8(296, "net.example")
-    avps += encode_utf8(283, OCS_REALM) + encode_u32(258, 4)
-    avps += encode_utf8(461, "12.32251@3gpp.org")
-    avps += encode_i32(416, kind) + encode_u32(415, number)
-    if user_name:
-        avps += encode_utf8(1, user_name)
-    avps += encode_time(55, DEFAULT_TIME_NS) + subscription_id(0, msisdn)
-    avps += subscription_id(1, imsi)
-    if kind == TERMINATION:
-        avps += encode_i32(295, 1)
-    if kind == INITIAL:
-        avps += encode_i32(455, 1)
-    avps += b"".join(encode_grouped(456, service) for service in services)
-    members = vm(2, (77).to_bytes(4, "big")) + encode_address(1227, "10.0.0.77", TGPP)
-    members += encode_utf8(30, "internet") + vm(18, b"00101") + vm(21, b"\x06")
-    return ccr(avps + vm(873, vm(874, members)))
-
-
-def pgw_service(
-    rating_group: int,
-    *,
-    ask: bool = False,
-    used: int | None = None,
-    reason: int | None = None,
-) -> bytes:
-    """The members of one MSCC: an empty request, a total of octets, the reason beside it."""
-    service = encode_grouped(437, b"") if ask else b""
-    if used is not None:
-        service += encode_grouped(446, encode_u64(421, used))
-    service += encode_u32(432, rating_group)
-    if reason is not None:
-        service += encode_i32(872, reason, TGPP)
-    return service
 
 
 def all_shapes() -> dict[str, bytes]:
