@@ -159,13 +159,11 @@ def explain(error: SSL.Error) -> str:
     queue = error.args[0] if error.args else ()
     if not isinstance(queue, list | tuple) or not queue:
         return "the peer ended it"
-    said = str(queue[-1][-1]).lower()
+    said = "; ".join(str(one[-1]).lower() for one in queue)
     for words, explanation in _EXPLAINED.items():
         if words in said:
             return explanation
-    if "alert" in said:
-        return f"the peer refused: {said}"
-    return said
+    return f"the peer refused: {said}" if "alert" in said else said
 
 
 def _read(kind: FileKind, path: Path, parse: Callable[[bytes], T]) -> T:

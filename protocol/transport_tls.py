@@ -23,10 +23,17 @@ class SecuredTransport(BufferingTLSTransport):
     distrust = ""
     """Why the peer's certificate was refused; set by `tls` while it looks at it."""
 
+    def makeConnection(self, transport: Any) -> None:  # noqa: N802 -- Twisted's name
+        """Begin, and let `tls` find this transport while it looks at certificates."""
+        super().makeConnection(transport)
+        connection: Any = self.getHandle()
+        if connection is not None:
+            connection.set_app_data(self)
+
     def peer_certificate(self) -> PeerCertificate | None:
         """What the peer has shown and proved to own; None while the handshake goes on."""
-        connection: Any = self._tlsConnection
-        if connection is None or not self._handshakeDone:
+        connection: Any = self.getHandle()
+        if connection is None or connection.get_peer_finished() is None:
             return None
         certificate = connection.get_peer_certificate(as_cryptography=True)
         return None if certificate is None else PeerCertificate(certificate)
