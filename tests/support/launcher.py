@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -160,6 +161,9 @@ def _launch(control: socket.socket) -> None:
             code = 70
             try:
                 code = _serve(order, fds[0])
+            except BaseException:
+                traceback.print_exc()
+                raise
             finally:
                 sys.stderr.flush()
                 os._exit(code)
