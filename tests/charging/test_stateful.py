@@ -34,29 +34,33 @@ from ocs.charging.messages import (
     Units,
     UsedUnits,
 )
-from ocs.charging.profile import PROFILES, ClientProfile
+from ocs.charging.profile import ClientProfile
 from ocs.charging.session import Session, SessionState
 from ocs.charging.working_set import RequestKey
 from ocs.clock import NS_PER_SECOND
 from ocs.ledger import entries
 from ocs.ledger.account import AccountFlag, Bucket
 from ocs.store import records
+from tests.support import charging
 from tests.support.charging import ACCOUNT, NOON_NS, Scenario
 from tests.support.tariffs import T_DATA_DEARER, make_catalog
 
-GROUPS = (100, 200, 310, 500, 600)
-TIME_GROUP = 500
+GROUPS = (100, 101, 102, 200, 310, 500, 600, 700)
+TIME_GROUP, FILM_GROUP = 500, 700
 MONEY = st.sampled_from([0, 1, 70_000, 400_000])
 PLANS = ("basic", "redirect", "zero")
 CLIENTS: dict[str, ClientProfile] = {
-    name: replace(PROFILES[name], bound_usage=False)
-    for name in ("generic", "open5gs", "magma", "kamailio")
+    name: replace(charging.CLIENTS[name], bound_usage=False)
+    for name in ("generic", "open5gs", "magma", "kamailio", "rfc")
 }
+"""Among them one that knows pools and takes two quotas around a tariff switch."""
 
 
 def make_small_catalog(validity_seconds: int) -> Catalog:
-    """The golden catalogue with grants small enough that money ends often."""
-    catalog = make_catalog()
+    """The golden catalogue with grants small enough that money ends often, and films, which cost
+    by octets and by minutes.
+    """
+    catalog = with_films(make_catalog())
     small = QuotaPolicy(
         3_000_000, 5_000_000, validity_seconds=validity_seconds, short_validity_seconds=10
     )
@@ -65,6 +69,29 @@ def make_small_catalog(validity_seconds: int) -> Catalog:
         for code, service in catalog.services.items()
     }
     return replace(catalog, services=services)
+
+
+def with_films(catalog: Catalog) -> Catalog:
+    film = replace(
+        catalog.services["data"], code="film", rating_groups=frozenset({FILM_GROUP}),
+        default=False, together_with="film-time",
+    )
+    clock = replace(catalog.services["lease"], code="film-time", rating_groups=frozenset())
+    plans = {
+        code: replace(plan, terms={
+            **plan.terms,
+            **{
+                new: replace(
+                    plan.terms[like], service=new,
+                    rules=tuple(replace(one, code=new) for one in plan.terms[like].rules),
+                )
+                for new, like in (("film", "fine"), ("film-time", "lease"))
+            },
+        })
+        for code, plan in catalog.plans.items()
+    }
+    services = catalog.services | {"film": film, "film-time": clock}
+    return replace(catalog, services=services, plans=plans)
 
 
 def with_switch(catalog: Catalog) -> Catalog:
@@ -96,6 +123,8 @@ def with_dearer_data(catalog: Catalog) -> Catalog:
 
 
 def units_of(group: int, amount: int) -> Units:
+    if group == FILM_GROUP:
+        return Units(seconds=amount // 50_000, octets=amount)
     return Units(seconds=amount) if group == TIME_GROUP else Units(octets=amount)
 
 
