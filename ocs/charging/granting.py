@@ -58,13 +58,20 @@ def grant(decision: Decision, part: Part) -> Size:
             entries.release(decision.working_set, decision.state, size.holds)
             part.quota.holds = []
             refuse(decision, part, policy, size)
-            return size
+            return _keep(decision, part, policy) if outstanding and not pooled else size
     write_grant(decision, part, policy, size, requested)
     if size.after_units:
         _write_second(decision, part, policy, size, requested)
     elif pooled and part.mode is PRICED:
         pools.share(decision, part, size)
     return size
+
+
+def _keep(decision: Decision, part: Part, policy: QuotaPolicy) -> Size:
+    """Hold what a client has left that adds grants up, when it gets nothing more."""
+    left = size_priced(decision, part, policy, part.kept)
+    part.quota.granted = left.units
+    return left
 
 
 def _write_second(

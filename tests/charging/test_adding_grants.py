@@ -63,3 +63,29 @@ def test_a_final_report_leaves_nothing():
         T 7 profile=magma 100 used=0            => 100 ok          | B=10.00 R=0
         """
     )
+
+
+def test_what_is_left_stays_held_when_nothing_more_is_granted():
+    """Another session cannot take the money that the two megabytes will cost."""
+    play(
+        """
+        I 0 profile=magma 100 rsu               => 100 ok 10000000 fui=terminate | B=0.52 R=0.50
+        U 1 profile=magma 100 used=8000000 rsu  => 100 4012                      | B=0.12 R=0.10
+        I 0 @s2 profile=magma 100 rsu           => 100 4012                      | B=0.12 R=0.10
+        U 2 profile=magma 100 used=500000 rsu   => 100 4012                      | B=0.07 R=0.05
+        T 3 profile=magma 100 used=1500000      => 100 ok                        | B=0.02 R=0
+        """,
+        balance="0.52",
+    )
+
+
+def test_what_is_left_is_enlarged_after_a_top_up():
+    play(
+        """
+        I 0 profile=magma 100 rsu               => 100 ok 10000000 fui=terminate | B=0.52 R=0.50
+        U 1 profile=magma 100 used=8000000 rsu  => 100 4012                      | B=0.12 R=0.10
+        top-up 5.00
+        U 2 profile=magma 100 used=0 rsu        => 100 ok 10000000               | B=5.12 R=0.60
+        """,
+        balance="0.52",
+    )
