@@ -25,14 +25,14 @@ class SecuredTransport(BufferingTLSTransport):
 
     def makeConnection(self, transport: Any) -> None:  # noqa: N802 -- Twisted's name
         """Begin, and let `tls` find this transport while it looks at certificates."""
-        super().makeConnection(transport)
-        connection: Any = self.getHandle()
+        super().makeConnection(transport)  # type: ignore[no-untyped-call] # Twisted has no types
+        connection: Any = self.getHandle()  # type: ignore[no-untyped-call]
         if connection is not None:
             connection.set_app_data(self)
 
     def peer_certificate(self) -> PeerCertificate | None:
         """What the peer has shown and proved to own; None while the handshake goes on."""
-        connection: Any = self.getHandle()
+        connection: Any = self.getHandle()  # type: ignore[no-untyped-call]
         if connection is None or connection.get_peer_finished() is None:
             return None
         certificate = connection.get_peer_certificate(as_cryptography=True)
