@@ -2,6 +2,7 @@
 
 import pytest
 
+from ocs.service.profiles import ProfileBook
 from protocol import dictionary
 from protocol.codec import HEADER_SIZE, iter_avps, read_header
 from protocol.credit_control import ReportingReason, RequestType
@@ -158,3 +159,21 @@ def test_kamailio_has_no_application_of_its_own_and_an_extended_context():
     assert ccr.service_context_id == "ext.01.001.8.32260@3gpp.org"
     assert ccr.user_name == "+15550001"
     assert ccr.services[0].requested.time == 30
+
+
+@pytest.mark.rule("P-002")
+@pytest.mark.parametrize("kind", [RequestType.INITIAL, RequestType.UPDATE, RequestType.TERMINATION])
+@pytest.mark.parametrize(
+    "shape,service,unit",
+    [
+        ("generic", DATA, Unit.OCTETS),
+        ("generic", VOICE, Unit.SECONDS),
+        ("open5gs", DATA, Unit.OCTETS),
+        ("magma", DATA, Unit.OCTETS),
+        ("kamailio", VOICE, Unit.SECONDS),
+    ],
+)
+def test_a_server_recognises_whom_a_shape_plays(shape, service, unit, kind):
+    message, ccr = write(shape, service, demand_of(kind, unit))
+    found = ProfileBook().by_request(message, ccr.service_context_id)
+    assert (found.profile if found else "generic") == shape
