@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Catalog, Service, ServiceTerms
+from ocs.charging import circumstances
 from ocs.charging.decision import Decision, Part
 from ocs.charging.messages import Outcome, ServiceRequest
 from ocs.charging.session import QuotaState, Session
@@ -48,6 +49,8 @@ def adopt(
             _start_afresh(quota)
     session.catalogue_version, session.plan = version, plan.code
     decision.index, decision.plan = index, plan
+    if plan.conditional:
+        session.said = circumstances.remembered(session.said, decision.request.attributes)
     return [part for part in parts if _renew(decision, session, part, find_quota)]
 
 

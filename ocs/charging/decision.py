@@ -110,12 +110,14 @@ class Decision:
             self.state, service.unit, service.code, said.subscriber_id, self.context.now_ns
         )
 
-    def zone_for(self, service: Service) -> str:
-        """Return the destination zone of this request, empty where the service has none."""
+    def zone_for(self, service: Service, number: str = "") -> str:
+        """Return the destination zone of this request, or of one of its recipients; empty where
+        the service has none.
+        """
         if not service.destination_rated or self.index is None:
             return ""
         attributes, session = self.request.attributes, self.session
-        number = attributes.called_party
+        number = number or attributes.called_party
         if not number and attributes.recipients:
             number = attributes.recipients[0]
         if not number and session is not None:
@@ -123,12 +125,13 @@ class Decision:
         return self.index.zone_of(number) if number else ""
 
     def context_key(
-        self, service: Service, terms: ServiceTerms, asked: ServiceRequest
+        self, service: Service, terms: ServiceTerms, asked: ServiceRequest, number: str = ""
     ) -> str:
-        """Return what the price of a request depends on besides time: its destination zone and,
-        where prices have conditions, what was last said about them (G-009).
+        """Return what the price of a request depends on besides time: its destination zone (that
+        of ``number`` where one is given) and, where prices have conditions, what was last said
+        about them (G-009).
         """
-        zone = self.zone_for(service) if service.destination_rated else ""
+        zone = self.zone_for(service, number) if service.destination_rated else ""
         if not terms.conditional or self.index is None:
             return zone
         said = self.session.said if self.session else None

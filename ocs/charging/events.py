@@ -70,7 +70,7 @@ class _Event:
     ) -> None:
         self.asked, self.service = asked, service
         self.follows = reply is not None
-        """It is the other unit of the event before it, and has no reply of its own (G-001)."""
+        """It is the other unit or destination of the event before it, and shares its reply."""
         self.reply = reply or ServiceReply(
             asked.rating_group, asked.service_identifiers, command_level=asked.command_level
         )
@@ -91,7 +91,7 @@ def _rate(decision: Decision, asked: ServiceRequest) -> list[_Event]:
     service, index, plan = decision.match(asked), decision.index, decision.plan
     other = index.catalog.services.get(service.together_with) if service and index else None
     if service is None or other is None or plan is None or other.code not in plan.terms:
-        return [_rate_one(decision, _Event(asked, service))]
+        return _by_recipient(decision, _rate_one(decision, _Event(asked, service)))
     second = together.in_unit(asked, other.unit)
     requested = asked.requested or Units()
     if requested == Units() or requested.money_micro is not None or second.requested == Units():
@@ -101,6 +101,29 @@ def _rate(decision: Decision, asked: ServiceRequest) -> list[_Event]:
         return [_rate_one(decision, _Event(second, other))]
     event = _rate_one(decision, _Event(first, service))
     return [event, _rate_one(decision, _Event(second, other, event.reply))]
+
+
+def _by_recipient(decision: Decision, event: _Event) -> list[_Event]:
+    """Return a message to several recipients as one event for each destination (TS 32.274)."""
+    service, index, plan = event.service, decision.index, decision.plan
+    recipients = decision.request.attributes.recipients
+    if len(recipients) < 2 or event.rule is None or event.units != len(recipients):
+        return [event]
+    assert service is not None
+    assert index is not None
+    assert plan is not None
+    by_zone: dict[str, list[str]] = {}
+    for number in recipients:
+        by_zone.setdefault(decision.zone_for(service, number), []).append(number)
+    if len(by_zone) == 1:
+        return [event]
+    events: list[_Event] = []
+    for numbers in by_zone.values():
+        one = _Event(event.asked, service, event.reply if events else None)
+        one.reply, one.units = event.reply, len(numbers)
+        _find_price(decision, one, service, plan.terms[service.code], numbers[0])
+        events.append(one)
+    return events
 
 
 def _rate_one(decision: Decision, event: _Event) -> _Event:
@@ -142,11 +165,11 @@ def _events(decision: Decision, service: Service) -> int:
 
 
 def _find_price(
-    decision: Decision, event: _Event, service: Service, terms: ServiceTerms
+    decision: Decision, event: _Event, service: Service, terms: ServiceTerms, number: str = ""
 ) -> None:
     index = decision.index
     assert index is not None
-    event.zone = decision.context_key(service, terms, event.asked)
+    event.zone = decision.context_key(service, terms, event.asked, number)
     slot = index.tariff_at(terms, event.zone, decision.request.event_ns)
     if slot.rule is None:
         event.refuse(Outcome.RATING_FAILED, f"the plan has no price for '{service.code}' now")
@@ -208,8 +231,7 @@ def _debit(decision: Decision, parts: list[_Event]) -> ChargingReply:
                 Outcome.CREDIT_LIMIT_REACHED, "the account cannot cover the whole event"
             )
             return _refused(parts, Outcome.CREDIT_LIMIT_REACHED, part.reply.reason)
-        _note(decision, part, taken)
-        total += decision.charged[-1].charged_micro
+        total += _note(decision, part, taken)
     return ChargingReply(
         Outcome.SUCCESS,
         _replies(parts),
@@ -243,7 +265,8 @@ def _pay(decision: Decision, event: _Event) -> list[Hold] | None:
     return taken + entries.take_money(working_set, state, money, cost, posting)
 
 
-def _note(decision: Decision, event: _Event, taken: list[Hold]) -> None:
+def _note(decision: Decision, event: _Event, taken: list[Hold]) -> int:
+    """Put a debit into the reply and the record; return what it cost in money."""
     service = event.service
     assert service is not None
     money_ids = {
@@ -256,21 +279,33 @@ def _note(decision: Decision, event: _Event, taken: list[Hold]) -> None:
             money_micro=event.cost_micro, money_currency=decision.state.account.currency
         )
     else:
-        event.reply.granted = together.merged(
-            event.reply.granted, _units(service.unit, event.units)
-        )
-    decision.charged.append(
-        ChargedLine(
-            service.code, event.asked.rating_group, service.unit, event.units, from_buckets,
-            charged, event.units, 0, taken,
-        )
+        event.reply.granted = _added(event.reply.granted, service.unit, event.units)
+    line = ChargedLine(
+        service.code, event.asked.rating_group, service.unit, event.units, from_buckets,
+        charged, event.units, 0, taken,
     )
+    last = decision.charged[-1] if event.follows else None
+    if last is not None and last.service == line.service:
+        # Destinations of one message are one line, so that it is refunded as one.
+        last.used, last.granted = last.used + line.used, last.granted + line.granted
+        last.from_buckets += from_buckets
+        last.charged_micro += charged
+        last.taken = last.taken + taken
+    else:
+        decision.charged.append(line)
+    return charged
 
 
-def _units(unit: Unit, amount: int) -> Units:
+def _added(granted: Units | None, unit: Unit, amount: int) -> Units:
+    """Return units with more of one kind: one reply may stand for several events."""
+    units = granted or Units()
     if unit is Unit.OCTETS:
-        return Units(octets=amount)
-    return Units(seconds=amount) if unit is Unit.SECONDS else Units(events=amount)
+        units.octets = (units.octets or 0) + amount
+    elif unit is Unit.SECONDS:
+        units.seconds = (units.seconds or 0) + amount
+    else:
+        units.events = (units.events or 0) + amount
+    return units
 
 
 def _refund_freely(decision: Decision) -> ChargingReply:

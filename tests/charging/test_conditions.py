@@ -281,6 +281,33 @@ def test_messages_are_priced_by_the_kind_of_their_recipient_and_where_it_is():
     )
 
 
+@pytest.mark.rule("T287", "G-191", "T289")
+def test_a_message_to_several_costs_for_each_what_its_destination_costs():
+    sms = "1 rsu={} context=32274@3gpp.org action={} recipients=331,341,332"
+    play(
+        f"""
+        E 0  {sms.format(3, 3)} => 2001 cost=0.27                     | B=10.00 R=0
+        E 1  {sms.format(3, 0)} => 1 ok 3                             | B=9.73 R=0
+        E 2  {sms.format('', 0).replace('rsu=', 'rsu')} => 1 ok 3     | B=9.46 R=0
+        E 3  {sms.format(1, 0)} => 1 ok 1                             | B=9.36 R=0
+        E 4  {sms.format(3, 2)} => 2001 enough=yes                    | B=9.36 R=0
+        """,
+        unit=Unit.EVENTS,
+    )
+    play(f"E 0  {sms.format(3, 0)} => 4012 | B=0.26 R=0", unit=Unit.EVENTS, balance="0.26")
+
+
+def test_a_debit_for_several_destinations_is_refunded_as_a_whole():
+    scenario = play(
+        "E 0  1 rsu=2 context=32274@3gpp.org action=0 recipients=331,341 => 1 ok 2 | B=9.83 R=0",
+        unit=Unit.EVENTS,
+    )
+    token = scenario.reply.refund_reference
+    scenario.play(
+        f"E 1  @s2 1 rsu=2 context=32274@3gpp.org action=1 refund={token} => 2001 | B=10.00 R=0"
+    )
+
+
 @pytest.mark.parametrize(
     "said,messages",
     [("messages=3", 3), ("recipients=341,342", 2), ("messages=3 recipients=341,342", 3), ("", 1)],
