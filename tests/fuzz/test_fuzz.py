@@ -6,9 +6,11 @@ import pytest
 
 from protocol.answers import request_echo
 from protocol.credit_control_reader import partial_ccr_fields
+from tests.support import asking
 from tests.support.fuzz import campaign, mutations, seeds, targets
 from tests.support.fuzz.__main__ import main
 from tests.support.fuzz.campaign import Campaign
+from tests.support.service import Harness
 
 INPUTS = {"readers": 1000, "connection": 450}
 """A few seconds each; `make fuzz` takes as long as it is told."""
@@ -123,6 +125,17 @@ def test_an_answer_that_breaks_a_rule_is_noticed(monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(targets.Client, "_pieces", lambda *_: [])
     assert "not answered" in str(campaign.attempt("connection", stream))
+
+
+@pytest.mark.parametrize("name,code", [("raa", 2002), ("asa", 5002)])
+def test_what_the_server_asked_is_answered(name, code):
+    """An answer in a stream gets the ids of the server's own request, so that it is read."""
+    harness = Harness(options={"peers": targets.PEERS})
+    client = targets.Client(harness, targets.ASKED)
+    stream = seeds.streams()[name].replace(b"\0\x01\x12", b"\0\x01\x02")  # both to an RAR
+    client.play(client.asked(stream))
+    (row,) = asking.rows(harness)
+    assert row.result_code == code
 
 
 def test_a_proxy_of_the_ietf_that_says_its_vendor_is_repeated_whole():

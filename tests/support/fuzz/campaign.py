@@ -89,7 +89,7 @@ def mutate(target: str, data: bytes, random: Random, donors: list[bytes]) -> byt
         return data[: mutations.MAX_OCTETS]
     options = data[0] if data else 0
     if random.random() < 0.5:
-        options = random.randrange(128)
+        options = random.randrange(256)
     return bytes([options]) + mutations.mutate_stream(random, data[1:], donors)
 
 

@@ -144,6 +144,7 @@ def _session_commands() -> dict[str, bytes]:
     answer = encode_utf8(263, "pgw1.net.example;1;data") + encode_u32(268, 2002)
     answer += encode_utf8(264, "pgw1.net.example") + encode_utf8(296, "net.example")
     found["raa"] = encode_message(258, 4, 0x40, 1, 1, answer)
+    found["asa"] = encode_message(274, 4, 0x40, 1, 1, answer.replace(b"\x07\xd2", b"\x13\x8a"))
     return found
 
 
@@ -219,7 +220,7 @@ def streams() -> dict[str, bytes]:
     found["watched"] = named["dwr"] + found["data"] + named["cer"]
     found["leaving"] = found["event"] + named["dpr"]
     found["ended"] = named["data-0"] + named["session_termination"] + named["data-1"]
-    for name in (*_strange(), "raa"):
+    for name in (*_strange(), "raa", "asa"):
         found[name] = named[name]
     return found
 
