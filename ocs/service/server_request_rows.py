@@ -36,7 +36,9 @@ PAGE = 100
 WRITES_MAX = 20
 """Transactions of one piece of work: charging waits behind it."""
 AGENT_GRACE_NS = 2 * NS_PER_SECOND
-"""So long a row is left to the server that has the client's own connection."""
+"""So long a row is left to the server that has the client's own connection ..."""
+ABSENT_GRACE_NS = 5 * NS_PER_SECOND
+"""... and so long to a server that has a connection to any agent."""
 ABSENT_MIN_NS = 15 * NS_PER_SECOND
 ABSENT_MAX_NS = 3600 * NS_PER_SECOND
 """How soon a row is looked at again whose client nobody can reach: twice as late every time."""
@@ -168,9 +170,10 @@ class ServerRequestRows:
     ) -> None:
         """Take a row of one session if this server can send it, or put it off if nobody can."""
         now_ns = situation.now_ns
-        waited = now_ns - max(request.due_ns, self._started_ns) >= AGENT_GRACE_NS
-        by = reach.reserve(_target_of(request), by_any_agent=waited)
-        if by == FULL or (by is None and not waited):
+        waited_ns = now_ns - max(request.due_ns, self._started_ns)
+        by_any_agent = waited_ns >= AGENT_GRACE_NS
+        by = reach.reserve(_target_of(request), by_any_agent=by_any_agent)
+        if by == FULL or (by is None and not by_any_agent):
             found.full = found.full or by == FULL
             return
         known = self._store.server_request_target(request.account_id, request.session_key)
@@ -188,10 +191,10 @@ class ServerRequestRows:
             return
         moved = _follow(request, session)
         if moved:
-            by = reach.reserve(_target_of(request), by_any_agent=waited)
+            by = reach.reserve(_target_of(request), by_any_agent=by_any_agent)
         if by:
-            self._take(request, session, now_ns, found, by_any_agent=waited)
-        else:
+            self._take(request, session, now_ns, found, by_any_agent=by_any_agent)
+        elif moved or waited_ns >= ABSENT_GRACE_NS:
             # Another server may have the connection to which the session has moved.
             self._put_off(request, now_ns, now_ns if moved else 0, found)
 

@@ -135,7 +135,7 @@ def test_an_agent_of_the_other_server_is_the_way_when_there_is_no_other(world, s
         gy = poor_session(world, p1)
     with connected(world, second, P2, **RELAY) as agent:
         top_up(world, gy)
-        world.advance(5)
+        world.advance(2)
         asked = next_asked(agent, gy.session_id)
         assert asked.request.destination_host == P1
         answer(agent, asked, 2001)

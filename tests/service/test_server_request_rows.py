@@ -330,6 +330,18 @@ def test_the_server_with_the_connection_asks():
     assert row.node == 2
 
 
+def test_a_server_without_a_way_leaves_it_to_one_with_an_agent():
+    first = running()
+    second = second_server(first)
+    wire, agent = first.open(), second.open(P2, **RELAY)
+    open_session(wire)
+    wire.protocol.connectionLost()
+    ask(first)
+    first.pass_time(4)
+    assert len(asked(agent)) == 1
+    assert first.server.metrics.asked["re-auth", "put-off"] == 0
+
+
 def test_two_servers_with_a_way_ask_once():
     first = running()
     second = second_server(first)

@@ -7,6 +7,7 @@
 import json
 import subprocess
 import sys
+import time
 from typing import Any, NamedTuple
 
 from ocs.charging.session import make_session_key
@@ -27,6 +28,7 @@ from tests.support.blackbox_client import OCS_HOST, OCS_REALM, Answer, Avp, Peer
 from tests.support.sources import ROOT
 
 COMMAND_SECONDS = 60.0
+PATIENCE_SECONDS = 10.0
 ASKING = (SessionCommand.RE_AUTH, SessionCommand.ABORT_SESSION)
 
 
@@ -68,9 +70,10 @@ class Asked(NamedTuple):
 def next_asked(peer: Peer, session_id: str) -> Asked:
     """Wait for the next RAR or ASR about a session; answers that come first are kept."""
     kept = []
+    deadline = time.monotonic() + PATIENCE_SECONDS
     try:
         while True:
-            header, message = peer.next_message()
+            header, message = peer.next_message(deadline)
             if header.is_request and header.command_code in ASKING:
                 asked = Asked(header, read_session_request(message, header), message)
                 if asked.request.session_id == session_id:

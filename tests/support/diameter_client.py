@@ -4,7 +4,9 @@ It answers the server's DWR and DPR by itself while it waits for something else,
 octets.
 """
 
+import math
 import socket
+import time
 from collections import deque
 from collections.abc import Iterable
 from typing import Any, Self
@@ -74,10 +76,11 @@ class DiameterClient:
             self._tape.sent(data)
         self.socket.sendall(data)
 
-    def receive(self) -> tuple[Header, bytes]:
+    def receive(self, deadline: float = math.inf) -> tuple[Header, bytes]:
         """Return the next message that is no watchdog or goodbye.
 
-        Raises TimeoutError, or ConnectionEndedError when the connection is over.
+        Raises TimeoutError, at the latest with the first watchdog after ``deadline`` (monotonic),
+        or ConnectionEndedError when the connection is over.
         """
         while True:
             while (message := self._buffer.next_message()) is None:
@@ -93,6 +96,8 @@ class DiameterClient:
             header = read_header(message)
             if not self._answered(header):
                 return header, message
+            if time.monotonic() > deadline:
+                raise TimeoutError("nothing but watchdogs came")
 
     def is_closed_by_server(self) -> bool:
         """Wait until the server closes the connection; False if it says something instead."""
@@ -142,9 +147,9 @@ class DiameterClient:
                 return header, answer
             self._waiting.append((header, answer))
 
-    def next_message(self) -> tuple[Header, bytes]:
+    def next_message(self, deadline: float = math.inf) -> tuple[Header, bytes]:
         """Return the oldest message that nobody waited for, or the next that comes."""
-        return self._waiting.popleft() if self._waiting else self.receive()
+        return self._waiting.popleft() if self._waiting else self.receive(deadline)
 
     def keep(self, messages: Iterable[tuple[Header, bytes]]) -> None:
         """Put messages back for whoever waits for them."""
