@@ -38,21 +38,16 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         "max_connections_per_address": PER_ADDRESS,
     }
     directory = tmp_path_factory.mktemp("overload")
-    metrics = {"enabled": True, "port": free_port()}
+    metrics = {"enabled": True, "port": 0}
     with World(directory, diameter=diameter, overload=overload, metrics=metrics) as world:
         yield world
         world.check()
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 def figure(world: World, name: str) -> float:
     """A metric as Prometheus would read it."""
-    port = world.server.settings["metrics"]["port"]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+    address = next(line["listen"] for line in world.server.log if line.get("event") == "metrics")
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as page:
         for line in page.read().decode().splitlines():
             if line.startswith(name + " "):
                 return float(line.rpartition(" ")[2])
