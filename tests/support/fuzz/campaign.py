@@ -21,6 +21,9 @@ KEPT = 400
 KEPT_OCTETS = 8192
 """So many damaged inputs, each of them at most so long, are damaged again."""
 
+SHRINK_SECONDS = 60.0
+"""For making one failure smaller; what it has come to by then will do."""
+
 
 class Failure(NamedTuple):
     """An input for which something did not hold."""
@@ -103,14 +106,17 @@ def attempt(target: str, data: bytes, *, memory: bool = False) -> BaseException 
     return None
 
 
-def shrunk(failure: Failure) -> Failure:
+def shrunk(failure: Failure, seconds: float = SHRINK_SECONDS) -> Failure:
     """Return a smaller input that fails in the same way: without messages, then without AVPs."""
     kind = type(failure.error)
     best = failure
     progress = True
+    end = time.monotonic() + seconds
     while progress:
         progress = False
         for data in _smaller(best.target, best.data):
+            if time.monotonic() > end:
+                return best
             error = attempt(best.target, data)
             if type(error) is kind and error is not None:
                 best, progress = Failure(best.target, data, error), True
