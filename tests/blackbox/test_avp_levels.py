@@ -9,6 +9,7 @@ import pytest
 
 from protocol.codec import encode_avp, encode_grouped, encode_i32, encode_u32, encode_u64
 from protocol.dictionary import AvpType, definition, lookup
+from tests.support.blackbox import World
 from tests.support.blackbox_client import (
     TGPP,
     Answer,
@@ -87,7 +88,7 @@ def innermost(answer: Answer, code: int) -> Avp:
 
 
 @pytest.fixture
-def opened(gy, world) -> Dialogue:
+def opened(gy: Dialogue, world: World) -> Dialogue:
     """A session with 0.50 held; whatever is sent wrong must leave it so (D23)."""
     gy.initial(mscc(100, {}))
     return gy

@@ -108,11 +108,12 @@ def rfc(world):
 
 
 @pytest.fixture
-def before_noon(world) -> int:
+def before_noon(world: World) -> int:
     """It is ten minutes before noon, when prices change; return noon in seconds since 1970."""
     now = world.now_ns() // 10**9
     world.advance((NOON - TEN_MINUTES - now % DAY) % DAY)
-    return world.now_ns() // 10**9 // DAY * DAY + NOON
+    noon: int = world.now_ns() // 10**9 // DAY * DAY + NOON
+    return noon
 
 
 # ------------------------------------------------------------------------------ tariff switches
@@ -166,7 +167,7 @@ def test_T248_a_quota_for_each_side_of_a_switch(world, rfc, before_noon):
 # ---------------------------------------------------------------------------------------- pools
 
 
-def worth(reference: PoolReference) -> Fraction:
+def worth(reference: PoolReference) -> Fraction | int:
     return reference.multiplier_digits * Fraction(10) ** reference.multiplier_exponent
 
 

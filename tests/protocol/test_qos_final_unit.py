@@ -1,5 +1,7 @@
 """QoS-Final-Unit-Indication on the wire, and the extension AVPs of RFC 8506, octet by octet."""
 
+from typing import Any
+
 import pytest
 from diameter.message.avp import Avp
 
@@ -85,7 +87,7 @@ def test_what_cannot_be_said():
         reading.raise_first()
 
 
-def request(*extra: bytes, **members: object):
+def request(*extra: bytes, **members: Any):
     made = CreditControlRequest(
         "a;1;1", "pgw1.net.example", "net.example", "32251@3gpp.org", 1, 0,
         destination_realm="ocs.example", auth_application_id=4, **members,

@@ -138,7 +138,7 @@ class CutShortError(Exception):
 
 def test_a_long_file_is_written_in_steps_with_pauses_for_the_server(office, tmp_path, monkeypatch):
     monkeypatch.setattr(subscriber_import, "STEP_ROWS", 4)
-    pauses = []
+    pauses: list[int] = []
     result = load(office, tmp_path, rows(10), pause=pauses.append)
     assert (result.subscribers, result.resumed_after) == (10, 0)
     assert len(pauses) == 2

@@ -1,5 +1,7 @@
 """Parked usage: accepted it costs what it would have cost, dismissed it costs nothing."""
 
+from typing import Any
+
 import pytest
 
 from ocs import yamldoc
@@ -141,7 +143,7 @@ def test_decided_once(office, make):
     office.must_be_clean()
 
 
-def unrated(office, group=999, **units: object):
+def unrated(office, group=999, **units: Any):
     """Usage of a rating group that has no service, beside one that has."""
     account_id = office.open_account()
     office.ask(account_id, RequestKind.INITIAL, 0, ServiceRequest(100, (), requested=Units()))

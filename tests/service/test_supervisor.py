@@ -149,12 +149,15 @@ def test_a_client_that_says_it_in_its_requests_only_has_restarted_too():
 @pytest.mark.rule("D19")
 def test_a_state_that_is_said_with_every_request_costs_one_look_at_the_store(monkeypatch):
     harness = running()
-    asked = []
+    asked: list[tuple[str, int]] = []
     remember = harness.server.supervisor.client_connected
     service = harness.server.diameter
-    monkeypatch.setattr(
-        service, "_client_connected", lambda *said: (asked.append(said), remember(*said))
-    )
+
+    def look(origin_host: str, origin_state_id: int) -> None:
+        asked.append((origin_host, origin_state_id))
+        remember(origin_host, origin_state_id)
+
+    monkeypatch.setattr(service, "_client_connected", look)
     client = harness.open(origin_state_id=None)
     for number in range(4):
         client.ccr(ccr(2 if number else 1, number, mscc(), origin_state_id=7))

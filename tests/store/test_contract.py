@@ -427,8 +427,11 @@ def test_a_fresh_store_can_be_used(store: Store) -> None:
 def test_facts_about_the_database_are_kept_with_their_transaction(store: Store) -> None:
     assert store.setting("imported:1") == ""
     for value in ("500", "1000", "", "7"):
-        fact = {"imported:1": value}
-        store.transact([], lambda loaded, fact=fact: loaded.settings.update(fact))
+
+        def set_fact(loaded: WorkingSet, value: str = value) -> None:
+            loaded.settings["imported:1"] = value
+
+        store.transact([], set_fact)
         assert store.setting("imported:1") == value
         assert store.setting("imported:2") == ""
 

@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -122,8 +123,8 @@ class Recorder(Peer):
         self.stage.capture.add(self.number, data, from_client=True)
         super().send(data)
 
-    def receive(self) -> tuple[Header, bytes]:
-        header, message = super().receive()
+    def receive(self, deadline: float = math.inf) -> tuple[Header, bytes]:
+        header, message = super().receive(deadline)
         place = self.stage.capture.add(self.number, message, from_client=False)
         self.stage.places[message] = place
         return header, message
