@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL, crypto
@@ -29,6 +30,8 @@ CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM"
 
 _VERSIONS: dict[TlsVersion, int] = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 _SESSION_CONTEXT = b"diameter"
+SUBJECT_MAX = 200
+"""Characters of a subject that are shown."""
 _UNREADABLE = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 _DISTRUST = {
     9: "is not valid yet",
@@ -84,16 +87,21 @@ class TlsFiles:
 
 
 class PeerCertificate:
-    """The certificate that a peer has proved to own; its chain was verified in the handshake."""
+    """The certificate that a peer has proved to own; its chain was verified in the handshake.
+
+    None at all (on a connection that is secured and yet has none) is for nobody.
+    """
 
     __slots__ = ("_certificate", "names")
 
-    def __init__(self, certificate: x509.Certificate) -> None:
+    def __init__(self, certificate: x509.Certificate | None) -> None:
         self._certificate = certificate
-        self.names = dns_names(certificate)
+        self.names = () if certificate is None else dns_names(certificate)
 
     def is_for(self, host: str) -> bool:
         """Whether its subjectAltName has this DNS name; a wildcard stands for its first label."""
+        if self._certificate is None:
+            return False
         try:
             verify_certificate_hostname(self._certificate, host.rstrip("."))
         except (VerificationError, CertificateError, *_UNREADABLE):
@@ -130,14 +138,18 @@ def load(files: TlsFiles) -> Credentials:
     trusted = _read("trusted", files.trusted, x509.load_pem_x509_certificates)
     key = _read("private_key", files.private_key, _load_key)
     own = chain[0]
-    if own.public_key() != key.public_key():
+    try:
+        is_ours = own.public_key() == key.public_key()
+    except UnsupportedAlgorithm as error:
+        raise CredentialsError("certificate", f"{files.certificate}: {error}") from error
+    if not is_ours:
         raise CredentialsError(
             "private_key",
             f"{files.private_key} is not the key of the first certificate in {files.certificate}",
         )
     return Credentials(
         _context(files, chain, key, trusted),
-        own.subject.rfc4514_string(),
+        shown_subject(own),
         PeerCertificate(own),
         max(one.not_valid_before_utc for one in chain),
         min(one.not_valid_after_utc for one in chain),
@@ -152,6 +164,15 @@ def dns_names(certificate: x509.Certificate) -> tuple[str, ...]:
     except (x509.ExtensionNotFound, *_UNREADABLE):
         return ()
     return tuple(found.value.get_values_for_type(x509.DNSName))
+
+
+def shown_subject(certificate: x509.Certificate) -> str:
+    """Return whose it says it is, on one line: anybody can write there what he likes."""
+    try:
+        text = certificate.subject.rfc4514_string()
+    except ValueError:
+        return "(unreadable)"
+    return "".join(one if one.isprintable() else "?" for one in text[:SUBJECT_MAX])
 
 
 def explain(error: SSL.Error) -> str:
@@ -174,7 +195,7 @@ def _read(kind: FileKind, path: Path, parse: Callable[[bytes], T]) -> T:
     except TypeError as error:
         advice = f"openssl pkey -in {path} -out KEYFILE"
         raise CredentialsError(kind, f"{path} has a password; without it: {advice}") from error
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         what = "private key" if kind == "private_key" else "certificate"
         raise CredentialsError(kind, f"{path} holds no {what} in PEM: {error}") from error
 
@@ -216,9 +237,14 @@ def _context(
     assert store is not None
     # What was put there is believed, also an authority whose own authority was left out.
     store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
-    for one in trusted:
-        store.add_cert(crypto.X509.from_cryptography(one))
-        context.add_client_ca(one)
+    try:
+        for one in trusted:
+            store.add_cert(crypto.X509.from_cryptography(one))
+            context.add_client_ca(one)
+    except (SSL.Error, crypto.Error) as error:
+        raise CredentialsError(
+            "trusted", f"OpenSSL does not accept {files.trusted}: {error}"
+        ) from error
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verified)
     return context
 
@@ -228,7 +254,7 @@ def _verified(
 ) -> bool:
     """Keep why a certificate is not believed, which OpenSSL's own error leaves out."""
     if not ok:
-        subject = certificate.to_cryptography().subject.rfc4514_string()
+        subject = shown_subject(certificate.to_cryptography())
         reason = _DISTRUST.get(error, f"is not believed (OpenSSL error {error})")
         whose = "its certificate" if depth == 0 else "an authority of its certificate,"
         owner = connection.get_app_data()

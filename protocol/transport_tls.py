@@ -30,13 +30,12 @@ class SecuredTransport(BufferingTLSTransport):
         if connection is not None:
             connection.set_app_data(self)
 
-    def peer_certificate(self) -> PeerCertificate | None:
-        """What the peer has shown and proved to own; None while the handshake goes on."""
+    def peer_certificate(self) -> PeerCertificate:
+        """What the peer has shown and proved to own; nobody's while the handshake goes on."""
         connection: Any = self.getHandle()  # type: ignore[no-untyped-call]
         if connection is None or connection.get_peer_finished() is None:
-            return None
-        certificate = connection.get_peer_certificate(as_cryptography=True)
-        return None if certificate is None else PeerCertificate(certificate)
+            return PeerCertificate(None)
+        return PeerCertificate(connection.get_peer_certificate(as_cryptography=True))
 
 
 class _SecuredFactory(TLSMemoryBIOFactory):

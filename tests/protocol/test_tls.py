@@ -6,7 +6,14 @@ import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL
 
-from protocol.tls import CredentialsError, PeerCertificate, TlsFiles, explain, load
+from protocol.tls import (
+    CredentialsError,
+    PeerCertificate,
+    TlsFiles,
+    explain,
+    load,
+    shown_subject,
+)
 from tests.support.certificates import Authority
 
 
@@ -129,6 +136,18 @@ def test_a_certificate_is_for_the_names_in_its_alternative_names(authority, name
     certificate = PeerCertificate(authority.issue(*names).certificate)
     assert certificate.names == names
     assert certificate.is_for(host) is fits
+
+
+@pytest.mark.rule("B-002")
+def test_no_certificate_is_for_nobody():
+    assert not PeerCertificate(None).is_for("pgw1.net.example")
+    assert PeerCertificate(None).names == ()
+
+
+def test_a_subject_is_one_line_whatever_is_written_there(authority):
+    evil = "pgw1\n2026-01-01 [info] peer connected\x1b[2J"
+    shown = shown_subject(authority.issue(subject=evil, folder="evil").certificate)
+    assert shown == "CN=pgw1?2026-01-01 [info] peer connected?[2J"
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,7 @@ class Authority:
         days: tuple[float, float] = (-1.0, 365.0),
         usage: Sequence[x509.ObjectIdentifier] = BOTH,
         folder: str = "",
+        subject: str = "",
     ) -> Identity:
         """Return a certificate for DNS names, valid between two days from now."""
         key = ec.generate_private_key(ec.SECP256R1())
@@ -119,7 +120,7 @@ class Authority:
             extensions.append((x509.SubjectAlternativeName(alternatives), False))
         if usage:
             extensions.append((x509.ExtendedKeyUsage(list(usage)), False))
-        subject = names[0] if names else "nameless"
+        subject = subject or (names[0] if names else "nameless")
         certificate = self._sign(_name(subject), key.public_key(), days, extensions)
         return Identity(certificate, key, self.directory / (folder or subject))
 
