@@ -115,6 +115,8 @@ class ServerRequest(msgspec.Struct):
     reached_session: bytes = b""
     spread: int = 0
     version: int = 0
+    pool: int | None = None
+    """The credit pool whose members are asked to report (RFC 8506 5.5)."""
 
 
 class OpenSessions(NamedTuple):

@@ -94,10 +94,11 @@ def release(run: Run, session_id: str, sub_session: int | None) -> None:
 @click.option(
     "--service-identifier", type=click.IntRange(0, 2**32 - 1), help="Only quota of this service."
 )
+@click.option("--pool", type=click.IntRange(1, 2**32 - 1), help="Only quotas of this credit pool.")
 @_WAIT
 def reauth(
     run: Run, session_id: str, sub_session: int | None, rating_group: int | None,
-    service_identifier: int | None, wait: int,
+    service_identifier: int | None, pool: int | None, wait: int,
 ) -> int:  # fmt: skip
     """Have the server ask the client of a session to report now (Re-Auth-Request).
 
@@ -109,7 +110,7 @@ def reauth(
 
     row = session_requests.reauth(
         run.desk, session_id, sub_session,
-        rating_group=rating_group, service_identifier=service_identifier,
+        rating_group=rating_group, service_identifier=service_identifier, pool=pool,
     )  # fmt: skip
     row, delivered = _follow(run, row, wait)
     run.out.show(server_request_view(row), _show_request)

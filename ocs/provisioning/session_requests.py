@@ -63,8 +63,9 @@ def find_request(desk: Desk, account_id: int, request_id: int) -> ServerRequest:
 def reauth(
     desk: Desk, session_id: str, sub_session_id: int | None, *,
     rating_group: int | None = None, service_identifier: int | None = None,
+    pool: int | None = None,
 ) -> ServerRequest:  # fmt: skip
-    """Have the client of an open session asked to report, about one quota or all.
+    """Have the client of an open session asked to report, about one quota, one pool or all.
 
     One that waits already is returned instead of a second. Raises NotFoundError, and RefusedError
     when the session is over or the client is known not to act on it.
@@ -78,8 +79,9 @@ def reauth(
             f"the session reports {_reports_by(session)} by itself"
         )
     waiting = _waiting(desk, session.account_id, key, Command.RE_AUTH)
+    about = (rating_group, service_identifier, pool)
     for row in waiting:
-        if (row.rating_group, row.service_identifier) == (rating_group, service_identifier):
+        if (row.rating_group, row.service_identifier, row.pool) == about:
             return row
 
     def decide(working_set: WorkingSet) -> ServerRequest:
@@ -88,12 +90,12 @@ def reauth(
             working_set.new_request_id, key, loaded, Command.RE_AUTH, Trigger.OPERATOR,
             desk.clock.now_ns(), desk.operator,
         )  # fmt: skip
-        row.rating_group, row.service_identifier = rating_group, service_identifier
+        row.rating_group, row.service_identifier, row.pool = about
         working_set.server_requests.append(row)
         working_set.actions.append(
             desk.action(
                 "session reauth", session_id, session.account_id, request_id=row.server_request_id,
-                rating_group=rating_group, service_identifier=service_identifier,
+                rating_group=rating_group, service_identifier=service_identifier, pool=pool,
             )
         )  # fmt: skip
         return row

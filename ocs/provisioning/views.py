@@ -197,6 +197,7 @@ def server_request_view(row: ServerRequest) -> View:
         "sub_session_id": row.sub_session_id,
         "rating_group": row.rating_group,
         "service_identifier": row.service_identifier,
+        "pool": row.pool,
         "origin_host": row.origin_host,
         "attempts": row.attempts,
         "result_code": row.result_code,

@@ -195,6 +195,7 @@ class ServerRequests:
             sub_session_id=request.sub_session_id if is_re_auth else None,
             service_identifier=request.service_identifier,
             rating_group=request.rating_group,
+            pool_identifier=request.pool,
         )
         asked = _Asked(job)
         self._open[request.server_request_id] = asked

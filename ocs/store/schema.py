@@ -25,8 +25,10 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     text,
 )
+from sqlalchemy.engine import Dialect
 
 from ocs.charging.session import SessionState
 
@@ -45,6 +47,23 @@ RowId = BigInteger().with_variant(Integer, "sqlite")
 _UPDATED: dict[str, Any] = {"postgresql_with": {"fillfactor": 70}}
 # Small rows live in their primary key's tree (SQLite); large ones are appended beside it.
 _CLUSTERED: dict[str, Any] = {"sqlite_with_rowid": False}
+
+
+class _Unsigned64(TypeDecorator[int]):
+    """A number of 64 bits, kept as the signed one with the same bits (CC-Sub-Session-Id)."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:
+        """Return what is stored."""
+        del dialect
+        return value - (1 << 64) if value is not None and value >> 63 else value
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> int | None:
+        """Return what was meant."""
+        del dialect
+        return value + (1 << 64) if value is not None and value < 0 else value
 
 
 def _number(name: str) -> Column[int]:
@@ -180,6 +199,7 @@ server_request = Table(
     _number("due_ns"),
     Column("rating_group", BigInteger),
     Column("service_identifier", BigInteger),
+    Column("pool", BigInteger),
     _number("attempts"),
     _number("agreed"),
     Column("state", SmallInteger, nullable=False),
@@ -188,7 +208,7 @@ server_request = Table(
     _number("sent_ns"),
     _number("finished_ns"),
     Column("session_id", Text, nullable=False),
-    Column("sub_session_id", BigInteger),
+    Column("sub_session_id", _Unsigned64),
     Column("origin_host", Text, nullable=False),
     Column("peer", Text, nullable=False),
     Column("note", Text, nullable=False),

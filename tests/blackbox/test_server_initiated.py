@@ -203,14 +203,25 @@ def test_T233_one_rating_group(world, gy):
     gy.update(mscc(100, {}, {"total": 1_000_000}, reason=7))
 
 
-@pytest.mark.rule("C-008", "T233")
-def test_T233_one_sub_session(world, gy, a1):
-    gy.initial(mscc(100, {}), sub_session_id=1)
-    session_requests.reauth(world.desk, gy.session_id, 1)
+@pytest.mark.rule("C-070", "T233")
+def test_T233_one_pool(world, gy):
+    gy.initial(mscc(101, {}), mscc(102, {}))
+    reauth(world, gy, pool=1)
     asked = next_asked(gy.peer, gy.session_id)
-    assert asked.request.sub_session_id == 1
+    assert (asked.request.pool_identifier, asked.request.rating_group) == (1, None)
+    answer(gy.peer, asked, 2002)
+    gy.update(mscc(101, {}, {"total": 1_000_000}, reason=7), mscc(102, {}, {"total": 5}, reason=7))
+
+
+@pytest.mark.rule("C-008", "T233")
+@pytest.mark.parametrize("number", [1, 2**64 - 1])
+def test_T233_one_sub_session(world, gy, a1, number):
+    gy.initial(mscc(100, {}), sub_session_id=number)
+    session_requests.reauth(world.desk, gy.session_id, number)
+    asked = next_asked(gy.peer, gy.session_id)
+    assert asked.request.sub_session_id == number
     answer(gy.peer, asked, 5002)
-    world.eventually(lambda: world.session_state(gy.session_id, 1) == "lost")
+    world.eventually(lambda: world.session_state(gy.session_id, number) == "lost")
 
 
 # ----------------------------------------------------------------------------------- ways

@@ -50,8 +50,8 @@ def _whole(number: int, due_ns: int = NOW_NS) -> ServerRequest:
     """A row in which no field has its default."""
     return ServerRequest(
         number, 5, key_of(5).session_key, Command.ABORT_SESSION, Trigger.OPERATOR, NOW_NS - 7,
-        due_ns, 100, 200, 2, 1, RequestState.SENT, 3002, 3, NOW_NS - 5, NOW_NS - 3, "pgw1;5;a", 4,
-        "pgw1.example", "dra.example", "a note", "mia", 9, bytes(range(16)), 77, 1,
+        due_ns, 100, 200, 2, 1, RequestState.SENT, 3002, 3, NOW_NS - 5, NOW_NS - 3, "pgw1;5;a",
+        2**64 - 1, "pgw1.example", "dra.example", "a note", "mia", 9, bytes(range(16)), 77, 1, 6,
     )
 
 
@@ -60,7 +60,7 @@ def test_every_field_is_kept(store: Store) -> None:
     _insert(store, row)
     assert _due(store) == [row]
     changed = copy(row)
-    changed.rating_group = changed.service_identifier = None
+    changed.rating_group = changed.service_identifier = changed.pool = None
     changed.attempts, changed.agreed, changed.state = 3, 2, RequestState.ANSWERED
     changed.result_code, changed.node, changed.sent_ns, changed.finished_ns = 2002, -1, 8, 9
     changed.session_id, changed.sub_session_id, changed.origin_host = "x", None, "pgw2.example"

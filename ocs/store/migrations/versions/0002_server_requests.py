@@ -36,6 +36,7 @@ def upgrade() -> None:
         sa.Column("due_ns", sa.BigInteger, nullable=False),
         sa.Column("rating_group", sa.BigInteger),
         sa.Column("service_identifier", sa.BigInteger),
+        sa.Column("pool", sa.BigInteger),
         sa.Column("attempts", sa.BigInteger, nullable=False),
         sa.Column("agreed", sa.BigInteger, nullable=False),
         sa.Column("state", sa.SmallInteger, nullable=False),
