@@ -124,7 +124,7 @@ def full_ps_information() -> bytes:
     return encode_grouped(PS_INFORMATION, members, TGPP)
 
 
-@pytest.mark.rule("T274", "B-033", "G-009")
+@pytest.mark.rule("T274", "B-033", "G-009", "G-171")
 def test_T274_everything_that_can_be_said_of_a_bearer(world, p1, a1):
     gy = Dialogue(p1, a1)
     answer = gy.initial(mscc(100, {}), service_information=full_ps_information())
@@ -138,7 +138,7 @@ def test_T274_everything_that_can_be_said_of_a_bearer(world, p1, a1):
     assert gy.terminate().code == 2001
 
 
-@pytest.mark.rule("T275", "G-009")
+@pytest.mark.rule("T275", "G-009", "G-171")
 @pytest.mark.parametrize(
     "member,held",
     [
@@ -161,7 +161,7 @@ def test_T275_a_visited_network(world, p1, a1, member, held):
     world.check_money(a1, spent, "0")
 
 
-@pytest.mark.rule("T277", "B-033", "G-009")
+@pytest.mark.rule("T277", "B-033", "G-009", "G-171")
 @pytest.mark.parametrize("member", [v(21, b"\x0a"), vm(21, b"\x0a"), v(21, b"10"), vm(21, b"10")])
 def test_T277_a_radio_access_with_and_without_the_flag(world, p1, a1, member):
     gy = Dialogue(p1, a1)
@@ -170,7 +170,7 @@ def test_T277_a_radio_access_with_and_without_the_flag(world, p1, a1, member):
     gy.terminate()
 
 
-@pytest.mark.rule("T278", "G-009")
+@pytest.mark.rule("T278", "G-009", "G-171")
 @pytest.mark.parametrize(
     "name,held",
     [("ims", "0.10"), ("IMS.mnc001.mcc001.gprs", "0.10"), ("internet", "0.50"), ("ims2", "0.50")],
@@ -182,7 +182,7 @@ def test_T278_an_access_point_name(world, p1, a1, name, held):
     gy.terminate()
 
 
-@pytest.mark.rule("T268", "G20", "G-009")
+@pytest.mark.rule("T268", "G20", "G-009", "G-126")
 def test_T268_a_change_of_radio_access(world, p1, a1):
     gy = Dialogue(p1, a1)
     gy.initial(mscc(100, {}), service_information=ps(vm(21, b"\x06")))
@@ -215,7 +215,7 @@ def test_what_is_left_out_of_an_update_stays_as_it_was(world, p1, a1):
 # --------------------------------------------------------------------------------------- calls
 
 
-@pytest.mark.rule("T280", "G07")
+@pytest.mark.rule("T280", "G07", "G-183")
 def test_T280_a_call_is_free_while_it_rings_and_paid_by_the_second(world, p1, a1):
     ro = Dialogue(p1, a1, IMS)
     called = encode_utf8(832, "tel:+491511234567", TGPP)
@@ -240,7 +240,7 @@ def test_T281_a_call_that_is_not_answered(world, p1, a1, used):
     assert world.ledger(a1) == []
 
 
-@pytest.mark.rule("T283")
+@pytest.mark.rule("T283", "G-181")
 def test_T283_several_who_call(world, p1, a1):
     ro = Dialogue(p1, a1, IMS)
     callers = ("sip:+15550001@ims.example", "tel:+15550001", "unknown")
@@ -249,7 +249,7 @@ def test_T283_several_who_call(world, p1, a1):
     assert ro.terminate(service_information=information).code == 2001
 
 
-@pytest.mark.rule("T284")
+@pytest.mark.rule("T284", "G-184")
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_T284_an_emergency_call_of_an_empty_account(world, p1, number):
     a3 = world.account("A3", plan="travel")
@@ -275,7 +275,7 @@ def test_T286_audio_and_video(world, p1, a1, names, held):
     ro.terminate()
 
 
-@pytest.mark.rule("G-009")
+@pytest.mark.rule("G-009", "G-182")
 @pytest.mark.parametrize(
     "number,network,spent",
     [(1, "001001", "10.00"), (1, "262001", "9.94"), (2, "262001", "9.88"), (0, "262001", "9.88")],
@@ -309,7 +309,7 @@ def message_to(*recipients: tuple[int, str]):
     return said(SMS_INFORMATION, *infos)
 
 
-@pytest.mark.rule("T287", "G-009")
+@pytest.mark.rule("T287", "G-009", "G-191")
 @pytest.mark.parametrize(
     "recipient,spent",
     [((1, "491511234567"), "9.89"), ((1, "+491511234567"), "9.89"), ((1, "15550002"), "9.93"),
@@ -322,7 +322,7 @@ def test_T287_the_recipient_of_a_message(world, p1, a1, recipient, spent):
     world.check_money(a1, spent, "0")
 
 
-@pytest.mark.rule("T289")
+@pytest.mark.rule("T289", "G-191")
 def test_T289_a_message_is_charged_as_it_is_asked(world, p1, a1):
     sms = Dialogue(p1, a1, SMS)
     two = message_to((1, "15550002"), (1, "15550003"))
@@ -331,7 +331,7 @@ def test_T289_a_message_is_charged_as_it_is_asked(world, p1, a1):
     world.check_money(a1, "9.93", "0")
 
 
-@pytest.mark.rule("G-009")
+@pytest.mark.rule("G-009", "G-191")
 def test_the_server_counts_messages_where_it_is_left_to_it(world, p1, a1):
     sms = Dialogue(p1, a1, SMS)
     two = message_to((1, "15550002"), (1, "15550003"))

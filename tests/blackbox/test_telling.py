@@ -238,7 +238,7 @@ def test_T167_failure_rules_of_the_server_and_of_a_profile(world, p1, a1):
 # -------------------------------------------------------------------- thresholds and metering
 
 
-@pytest.mark.rule("T257", "T260", "T269", "G-004")
+@pytest.mark.rule("T257", "T260", "T269", "G-004", "G-121", "G-122", "G-124", "G-125")
 def test_T257_T260_what_goes_with_a_volume(world, p1, a1):
     gy = Dialogue(p1, a1)
     said = service(gy.initial(mscc(900, {})))
@@ -253,7 +253,7 @@ def test_T257_T260_what_goes_with_a_volume(world, p1, a1):
     gy.terminate()
 
 
-@pytest.mark.rule("G-004", "G-125", "T260", "T269")
+@pytest.mark.rule("G-004", "G-125", "T260", "T269", "G-122")
 def test_T269_no_triggers_and_a_quota_that_is_never_idle(world, p1, a1):
     gy = Dialogue(p1, a1)
     answer = gy.initial(mscc(901, {}))
@@ -274,7 +274,7 @@ def test_what_is_not_set_is_not_sent(world, p1, a1):
     gy.terminate()
 
 
-@pytest.mark.rule("T259", "G-004")
+@pytest.mark.rule("T259", "G-004", "G-121")
 def test_T259_a_threshold_of_events(world, p1, a1):
     gy = Dialogue(p1, a1)
     said = service(gy.initial(mscc(904, {})))

@@ -142,6 +142,7 @@ MISTAKES = [
 ]
 
 
+@pytest.mark.rule("G-174")
 @pytest.mark.parametrize("old,new,line,column,words", MISTAKES)
 def test_mistake_is_named_at_its_place(old, new, line, column, words):
     assert old in BASE

@@ -151,6 +151,7 @@ def test_every_dimension_can_decide(said, expected):
     assert holding(built, said) == expected
 
 
+@pytest.mark.rule("G-174")
 def test_the_order_of_the_dimensions_decides_between_rules_that_hold():
     order = [
         ("role", {"role": "forwarding"}), ("visited", {"visited": "eu"}),
@@ -168,6 +169,7 @@ def test_the_order_of_the_dimensions_decides_between_rules_that_hold():
         assert holding(indexed(*rules), said, "spain") == order[first][0]
 
 
+@pytest.mark.rule("G-174")
 def test_of_two_rules_that_name_the_same_the_first_wins():
     first = rule("first", rat=["eutran", "nr"], apn="internet")
     second = rule("second", rat=["nr", "wlan"], apn=["internet", "mms"])
@@ -207,6 +209,7 @@ def test_terminating_calls_have_only_the_prices_that_say_so():
     assert not indexed(rule("base"), rule("eu", visited="eu"))[1].prices_terminating
 
 
+@pytest.mark.rule("M-002")
 def test_a_key_says_only_what_decides():
     built = indexed(
         rule("base"), rule("eu", visited="eu"), rule("eu.fast", visited="eu", rat=["nr", "eutran"])
@@ -286,6 +289,7 @@ RULES = st.lists(
 
 
 @given(RULES, st.lists(SAID, min_size=1, max_size=6), st.sampled_from(["", "spain", "france"]))
+@pytest.mark.rule("G-174")
 def test_a_key_alone_leads_to_the_best_rule(rules, requests, zone):
     built = indexed(
         rule("base"), *(rule(f"r{n}", *place, **when) for n, (*place, when) in enumerate(rules))

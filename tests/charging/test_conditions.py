@@ -189,7 +189,7 @@ def test_seconds_of_a_call_begin_anew_under_another_price():
     assert contexts(scenario) == [("call", ""), ("video", "media=video"), ("call", "")]
 
 
-@pytest.mark.rule("G-009")
+@pytest.mark.rule("G-009", "G-182")
 def test_a_terminating_call_costs_only_where_a_price_says_so():
     scenario = play(
         """
@@ -205,7 +205,7 @@ def test_a_terminating_call_costs_only_where_a_price_says_so():
     assert contexts(scenario) == [("in-abroad", "role=terminating roaming=yes")]
 
 
-@pytest.mark.rule("G-009")
+@pytest.mark.rule("G-009", "G-182")
 def test_a_terminating_call_that_crosses_the_border_is_paid_on_the_other_side_only():
     play(
         """
@@ -221,7 +221,7 @@ def test_a_terminating_call_that_crosses_the_border_is_paid_on_the_other_side_on
     )
 
 
-@pytest.mark.rule("G-009")
+@pytest.mark.rule("G-009", "G-182")
 def test_free_units_are_not_spent_on_terminating_calls_at_home():
     minutes = Bucket(0, 7, Unit.SECONDS, "minutes", available=600, services=("call",))
     scenario = Scenario(make_catalog(), unit=Unit.SECONDS, buckets=[minutes])
@@ -234,7 +234,7 @@ def test_free_units_are_not_spent_on_terminating_calls_at_home():
     assert {bucket.name: bucket.available for bucket in buckets}["minutes"] == 600
 
 
-@pytest.mark.rule("G-009")
+@pytest.mark.rule("G-009", "G-182")
 def test_a_forwarded_call_costs_what_it_goes_to():
     play(
         """
@@ -247,7 +247,7 @@ def test_a_forwarded_call_costs_what_it_goes_to():
     )
 
 
-@pytest.mark.rule("T284", "G-009")
+@pytest.mark.rule("T284", "G-009", "G-184")
 @pytest.mark.parametrize("role", [0, 1, 2])
 def test_an_emergency_call_is_never_charged_wherever_it_is_made(role):
     play(
@@ -269,7 +269,7 @@ def test_an_emergency_that_is_noticed_late_costs_nothing_from_the_beginning():
     )
 
 
-@pytest.mark.rule("T287", "G-009")
+@pytest.mark.rule("T287", "G-009", "G-191")
 def test_messages_are_priced_by_the_kind_of_their_recipient_and_where_it_is():
     play(
         """

@@ -35,7 +35,7 @@ def told(catalog: Catalog, *lines: str, unit=Unit.OCTETS, charging_id=-1) -> lis
     return found
 
 
-@pytest.mark.rule("G-004", "T257")
+@pytest.mark.rule("G-004", "T257", "G-121")
 @pytest.mark.parametrize(
     "percent,most,threshold",
     [(20, 0, 2_000_000), (20, 500_000, 500_000), (20, 9_000_000, 2_000_000), (0, 500_000, 0),
@@ -46,7 +46,7 @@ def test_a_threshold_is_a_share_of_the_grant_but_no_more_than_its_maximum(percen
     Scenario(catalog).play(f"I 0  100 rsu => 100 ok 10000000 thr={threshold} | R=0.50")
 
 
-@pytest.mark.rule("T260")
+@pytest.mark.rule("T260", "G-122")
 @pytest.mark.parametrize("seconds", [None, 0, 300])
 def test_a_quota_holding_time_is_said_as_it_is_set(seconds):
     scenario = Scenario(catalog_with(quota_holding_seconds=seconds))

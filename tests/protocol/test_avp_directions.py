@@ -86,7 +86,7 @@ def request(avp: bytes) -> bytes:
     return gateway_messages.ccr(head + avp)
 
 
-@pytest.mark.rule("B-033")
+@pytest.mark.rule("B-033", "G-115", "A-1", "A-2", "A-3", "A-4", "A-5", "A-6", "A-7")
 def test_no_avp_of_the_tables_is_unknown_in_a_request():
     unknown = [
         name
@@ -102,7 +102,7 @@ def test_no_avp_of_the_tables_is_unknown_in_a_request():
     assert unknown == []
 
 
-@pytest.mark.rule("B-033", "G-009")
+@pytest.mark.rule("B-033", "G-009", "A-5", "A-6", "A-7")
 @pytest.mark.parametrize("group", [PS, IMS, SMS])
 def test_no_avp_of_the_tables_is_unknown_in_service_information(group):
     unknown = [

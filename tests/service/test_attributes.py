@@ -148,6 +148,7 @@ def test_no_bearer_breaks_the_reading(members):
 # ------------------------------------------------------------------- beside a service's units
 
 
+@pytest.mark.rule("G-126", "G-129")
 def test_what_is_said_of_a_service_is_kept():
     service = MultipleServices(
         trigger_types=(4, 3),
