@@ -2,6 +2,8 @@
 
 model     the values
 calendar  which time band an instant falls in, and when the next one begins
-matching  which service and which price rule a request meets
+conditions  what prices may look at besides destination and time, and a request's label in each
+tariffs   which price of a list holds, and the keys that lead to it again
+matching  which service a request means; the price lists of a catalogue, made ready
 loader    a marked YAML document -> Catalog, or every Problem in it
 """

@@ -13,5 +13,8 @@ sizing       how many units an account can pay for, and the holds for them
 pools        quotas that are drawn on together
 together     time and volume of one request, granted and charged together
 dual_tariff  two quotas around a tariff switch
+circumstances  what a client has said that prices may look at
+metering     what a client is told about metering beside a grant
+advice       advice of charge for clients that ask
 lifecycle    what timers do: lost sessions, expired buckets
 """

@@ -367,6 +367,8 @@ def test_sample_catalogue_has_something_of_everything():
     assert {plan.final_unit.action for plan in catalog.plans.values()} == set(FinalUnitAction)
     assert {entry.unit for entry in allowances} == set(Unit)
     assert any(rule.zone and rule.band for entry in terms for rule in entry.rules)
+    assert any(plan.conditional for plan in catalog.plans.values())
+    assert any(entry.subscriber_clock and entry.quota for entry in terms)
 
 
 @pytest.mark.parametrize("path", [sample_catalogue_path(), black_box_catalogue_path()])
