@@ -115,6 +115,7 @@ def test_the_server_with_the_clients_connection_asks(world, second):
         assert asked_so_far(agent, gy.session_id) == asked_so_far(p1, gy.session_id) == 0
 
 
+@pytest.mark.rule("C-095")
 def test_a_client_of_both_servers_is_asked_once(world, second):
     with connected(world, world.server) as here, connected(world, second) as there:
         gy = poor_session(world, there)
@@ -142,7 +143,7 @@ def test_an_agent_of_the_other_server_is_the_way_when_there_is_no_other(world, s
         until_state(world, gy.session_id, "done")
 
 
-@pytest.mark.rule("T236")
+@pytest.mark.rule("C-095", "T236")
 def test_a_top_up_while_no_server_runs_is_told_once_afterwards(world):
     with connected(world, world.server) as p1:
         gy = poor_session(world, p1)
@@ -158,6 +159,7 @@ def test_a_top_up_while_no_server_runs_is_told_once_afterwards(world):
         assert asked_so_far(p1, gy.session_id) == 0
 
 
+@pytest.mark.rule("C-095")
 def test_a_server_killed_before_it_asked_asks_once_after_its_restart(world):
     """Killed with the commit behind it and the request before it: it was stopped meanwhile."""
     with connected(world, world.server) as p1:
@@ -177,6 +179,7 @@ def test_a_server_killed_before_it_asked_asks_once_after_its_restart(world):
         assert asked_so_far(p1, gy.session_id) == 0
 
 
+@pytest.mark.rule("C-095")
 def test_a_server_killed_before_the_answer_asks_a_second_time_and_no_more(world):
     with connected(world, world.server) as p1:
         gy = poor_session(world, p1)
@@ -196,6 +199,7 @@ def test_a_server_killed_before_the_answer_asks_a_second_time_and_no_more(world)
         assert asked_so_far(p1, gy.session_id) == 0
 
 
+@pytest.mark.rule("C-095")
 def test_another_server_goes_on_where_one_was_killed(world, second):
     with connected(world, world.server) as p1:
         gy = poor_session(world, p1)
@@ -211,6 +215,7 @@ def test_another_server_goes_on_where_one_was_killed(world, second):
         assert until_state(world, gy.session_id, "done")["attempts"] == 2
 
 
+@pytest.mark.rule("C-095")
 def test_kills_at_any_moment_lose_no_request(world, seed):
     """Each top-up is told once or twice, whenever the server dies."""
     chance = random.Random(seed)

@@ -34,7 +34,7 @@ def endings(harness):
     return SessionEndings(harness.store, harness.server.decider.context)
 
 
-@pytest.mark.rule("T241", "T242")
+@pytest.mark.rule("B-154", "S-13", "T241", "T242")
 def test_an_str_releases_everything_and_debits_nothing():
     harness = Harness()
     wire = harness.open()
@@ -51,7 +51,7 @@ def test_an_str_releases_everything_and_debits_nothing():
     assert ended.record.session_id == SESSION
 
 
-@pytest.mark.rule("T241")
+@pytest.mark.rule("B-154", "T241")
 def test_a_repeated_str_is_answered_alike_within_the_tombstone_time():
     harness = Harness()
     wire = harness.open()
@@ -70,7 +70,7 @@ def test_a_session_that_ended_otherwise_is_unknown_to_an_str():
     assert terminate(wire).result_code == 5002
 
 
-@pytest.mark.rule("T241", "C-008")
+@pytest.mark.rule("B-154", "C-008", "T241")
 @pytest.mark.parametrize("with_main", [True, False])
 def test_an_str_ends_the_sub_sessions_too(with_main):
     harness = Harness()

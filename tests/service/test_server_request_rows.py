@@ -71,7 +71,7 @@ def change_account(harness, **changes: object):
 # ------------------------------------------------------------------------------- spreading
 
 
-@pytest.mark.rule("D17", "C-048")
+@pytest.mark.rule("C-048", "C-090", "D17")
 def test_a_top_up_asks_the_sessions_that_would_end_and_no_others():
     harness = running()
     wire = harness.open()
@@ -86,6 +86,7 @@ def test_a_top_up_asks_the_sessions_that_would_end_and_no_others():
     assert states(harness) == [SENT]
 
 
+@pytest.mark.rule("C-090")
 def test_a_block_aborts_every_session():
     harness = running()
     wire = harness.open()
@@ -209,6 +210,7 @@ def test_a_session_that_moved_to_another_agent_is_asked_there():
     assert (row.origin_host, row.peer) == (P1, P1)
 
 
+@pytest.mark.rule("B-152")
 def test_any_agent_is_used_after_a_moment_of_grace():
     harness = running()
     wire = harness.open()
@@ -222,6 +224,7 @@ def test_any_agent_is_used_after_a_moment_of_grace():
     assert asked_once(agent)[1].destination_host == P1
 
 
+@pytest.mark.rule("B-155")
 def test_who_cannot_be_reached_is_looked_at_less_and_less_often():
     harness = running()
     wire = harness.open()
@@ -342,6 +345,7 @@ def test_a_server_without_a_way_leaves_it_to_one_with_an_agent():
     assert first.server.metrics.asked["re-auth", "put-off"] == 0
 
 
+@pytest.mark.rule("C-095")
 def test_two_servers_with_a_way_ask_once():
     first = running()
     second = second_server(first)
@@ -352,6 +356,7 @@ def test_two_servers_with_a_way_ask_once():
     assert sorted(len(asked(wire)) for wire in wires) == [0, 1]
 
 
+@pytest.mark.rule("C-095")
 def test_another_server_goes_on_with_what_a_dead_one_had_taken():
     first = running()
     second = second_server(first)

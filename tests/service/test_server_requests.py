@@ -4,9 +4,7 @@ import pytest
 
 from ocs.charging.server_requests import Command, RequestState
 from ocs.charging.session import SessionState
-from ocs.service.routes import Reach, Routes, Target
 from ocs.service.server_requests import AskLimits
-from protocol.base import CapabilitiesExchangeRequest
 from protocol.codec import FLAG_PROXIABLE, FLAG_REQUEST, FLAG_RETRANSMIT
 from protocol.session_commands import SessionCommand
 from tests.support.asking import (
@@ -117,7 +115,7 @@ def test_end_to_end_ids_differ_and_begin_with_the_time(harness, wire):
 # -------------------------------------------------------------------------- what is answered
 
 
-@pytest.mark.rule("R-2002", "T206")
+@pytest.mark.rule("C-092", "R-2002", "T206")
 def test_a_report_that_was_announced_is_waited_for(harness, wire):
     ask(harness)
     harness.pass_time(1)
@@ -131,6 +129,7 @@ def test_a_report_that_was_announced_is_waited_for(harness, wire):
     assert counts(harness) == {"sent": 1, "agreed": 1}
 
 
+@pytest.mark.rule("C-092")
 def test_a_report_that_was_announced_and_did_not_come_is_asked_for_once_more(harness, wire):
     ask(harness)
     harness.pass_time(1)
@@ -148,7 +147,7 @@ def test_a_report_that_was_announced_and_did_not_come_is_asked_for_once_more(har
     assert counts(harness) == {"sent": 2, "agreed": 2, "given-up": 1}
 
 
-@pytest.mark.rule("T229")
+@pytest.mark.rule("C-092", "T229")
 def test_a_client_that_is_reporting_already_is_not_asked_again(harness, wire):
     ask(harness)
     harness.pass_time(1)
@@ -158,7 +157,7 @@ def test_a_client_that_is_reporting_already_is_not_asked_again(harness, wire):
     assert asked(wire) == []
 
 
-@pytest.mark.rule("T230", "T238")
+@pytest.mark.rule("C-093", "S-12", "T230", "T238")
 @pytest.mark.parametrize("command", list(Command))
 def test_a_session_that_the_client_does_not_know_is_released(harness, wire, command, capsys):
     ask(harness, command=command)
@@ -173,7 +172,7 @@ def test_a_session_that_the_client_does_not_know_is_released(harness, wire, comm
     assert asked(wire) == []
 
 
-@pytest.mark.rule("B-155", "T232")
+@pytest.mark.rule("B-155", "C-093", "T232")
 @pytest.mark.parametrize("code", [3002, 3004, 4002])
 def test_a_client_that_cannot_be_reached_keeps_its_session_and_is_asked_again(
     harness, wire, code
@@ -191,6 +190,7 @@ def test_a_client_that_cannot_be_reached_keeps_its_session_and_is_asked_again(
     assert counts(harness) == {"sent": 2, "undelivered": 1}
 
 
+@pytest.mark.rule("C-093")
 def test_asking_in_vain_ends(harness):
     wire = harness.open()
     open_session(wire, long=True)
@@ -206,7 +206,7 @@ def test_asking_in_vain_ends(harness):
     assert row.server_request_id not in harness.server.server_requests._open
 
 
-@pytest.mark.rule("T239")
+@pytest.mark.rule("C-094", "T239")
 def test_a_refusal_is_final(harness, wire):
     ask(harness, command=ABORT)
     harness.pass_time(1)
@@ -217,6 +217,7 @@ def test_a_refusal_is_final(harness, wire):
     assert counts(harness, "abort") == {"sent": 1, "refused": 1, "given-up": 1}
 
 
+@pytest.mark.rule("C-094")
 def test_an_abort_that_was_agreed_to_is_over_with_the_session(harness, wire):
     ask(harness, command=ABORT)
     harness.pass_time(1)
@@ -268,6 +269,7 @@ def test_silence_is_asked_again_by_another_way_with_the_t_flag(harness, wire):
     assert counts(harness) == {"sent": 1, "sent-again": 1, "agreed": 1}
 
 
+@pytest.mark.rule("B-153")
 def test_the_first_way_is_still_listened_to(harness, wire):
     agent = harness.open(P2, **RELAY)
     ask(harness)
@@ -330,7 +332,7 @@ def test_the_clients_own_connection_goes_before_the_agent(harness):
     assert asked(agent) == []
 
 
-@pytest.mark.rule("B-126")
+@pytest.mark.rule("B-126", "B-153")
 def test_a_lost_connection_is_gone_round_with_the_t_flag(harness, wire):
     agent = harness.open(P2, **RELAY)
     ask(harness)
@@ -355,6 +357,7 @@ def test_a_client_that_comes_back_is_asked_then(harness, wire):
     assert counts(harness) == {"put-off": 2, "sent": 1}
 
 
+@pytest.mark.rule("B-155")
 def test_a_connection_lost_while_asking_is_asked_again_when_it_is_back(harness, wire):
     ask(harness)
     harness.pass_time(1)
@@ -413,6 +416,7 @@ def test_a_suspected_peer_without_another_way_is_waited_for(patient):
     assert states(patient) == [DONE]
 
 
+@pytest.mark.rule("B-155")
 def test_what_waits_goes_out_when_the_peer_is_trusted_again(patient):
     wire = patient.open()
     open_session(wire, long=True)
@@ -430,65 +434,3 @@ def test_a_peer_that_says_goodbye_is_sent_nothing_more(harness, wire):
     ask(harness)
     harness.pass_time(3)
     assert asked(wire) == []
-
-
-class Connection:
-    """An open connection that may be used, or may not."""
-
-    def __init__(self, can_send_requests=True) -> None:
-        self.can_send_requests = can_send_requests
-
-    def send_request(self, message: bytes) -> int:
-        raise AssertionError("nobody asked for that")
-
-    def forget_request(self, hop_by_hop: int) -> None:
-        raise AssertionError("nobody asked for that")
-
-
-def capabilities(host, application, realm="net.example"):
-    return CapabilitiesExchangeRequest(
-        host,
-        realm,
-        host_ip_addresses=("192.0.2.1",),
-        vendor_id=0,
-        product_name="",
-        auth_application_ids=(application,),
-    )
-
-
-def way(routes, target, tried=(), *, by_any_agent=True):
-    """The peer by which a request would go, None for none."""
-    route = routes.choose(target, tried, by_any_agent=by_any_agent)
-    return route and route.host
-
-
-@pytest.mark.rule("B-048")
-def test_only_who_speaks_credit_control_or_relays_is_a_way():
-    routes = Routes(5)
-    for host, application in (("a", 1), ("b", 4), ("c", 0xFFFFFFFF)):
-        routes.opened(Connection(), capabilities(host, application), is_agent=False)
-    assert routes.reach() == Reach({"b": 5, "c": 5}, ("c",))
-    assert way(routes, Target("a", "r", "a"), by_any_agent=False) is None
-    assert way(routes, Target("B", "r", "x"), by_any_agent=False) == "b"
-    assert way(routes, Target("a", "r", "a")) == "c"
-
-
-@pytest.mark.rule("B-152")
-def test_agents_of_the_clients_realm_go_before_others():
-    routes = Routes(5)
-    for host, realm in (("a", "elsewhere"), ("b", "net.example")):
-        routes.opened(Connection(), capabilities(host, 0xFFFFFFFF, realm), is_agent=True)
-    target = Target("x", "Net.example.", "y")
-    assert way(routes, target) == "b"
-    assert way(routes, target, {"b"}) == "a"
-    assert way(routes, target, {"a", "b"}) is None
-
-
-def test_a_way_that_may_not_be_used_now_is_none():
-    routes = Routes(5)
-    connection = Connection(can_send_requests=False)
-    routes.opened(connection, capabilities("a", 4), is_agent=False)
-    assert routes.reach() == Reach()
-    assert way(routes, Target("a", "r", "a")) is None
-    routes.closed(connection)
-    assert routes.host_of(connection) == ""
