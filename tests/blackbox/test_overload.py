@@ -39,7 +39,13 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     }
     directory = tmp_path_factory.mktemp("overload")
     metrics = {"enabled": True, "port": 0}
-    with World(directory, diameter=diameter, overload=overload, metrics=metrics) as world:
+    with World(
+        directory,
+        diameter=diameter,
+        overload=overload,
+        metrics=metrics,
+        charging={"answer_within_ms": 5000},
+    ) as world:
         yield world
         # Those of the test that locks the database, if that took long enough to be said.
         world.expected_errors = said(world, 0, "the store cannot be used")
