@@ -11,6 +11,7 @@ from ocs.errors import StoreUnavailableError
 from ocs.ledger.account import AccountStatus
 from ocs.service import server_request_rows as module
 from ocs.service.server_requests import AskLimits
+from protocol.credit_control import ServiceUnits
 from tests.support.asking import (
     P2,
     RELAY,
@@ -27,7 +28,7 @@ from tests.support.asking import (
     running,
     states,
 )
-from tests.support.service import P1, ccr, publish
+from tests.support.service import P1, ccr, mscc, publish
 
 PENDING, SENT, ANSWERED, DONE, GIVEN_UP = RequestState
 
@@ -456,10 +457,20 @@ def test_stopping_gives_back_what_is_on_its_way():
     assert harness.server.server_requests.in_flight == 0
 
 
+@pytest.mark.rule("D17")
 def test_what_a_transaction_of_this_server_asks_for_goes_out_at_once():
+    """A refund that another client asked for; not one second passes."""
     harness = running()
-    wire = harness.open()
+    wire, other = harness.open(), harness.open("pgw2.net.example")
     open_session(wire)
-    ask(harness)
-    harness.server.decider._on_asked()
-    assert len(asked(wire)) == 1
+    end_soon(harness)
+    message = mscc(1, requested=ServiceUnits(service_specific=1))
+    said: dict[str, Any] = {
+        "origin_host": "pgw2.net.example", "service_context_id": "12.32274@3gpp.org",
+    }  # fmt: skip
+    debit = other.ccr(ccr(4, 0, message, session="e1", requested_action=0, **said))
+    said["refund_information"] = debit.services[0].refund_information or debit.refund_information
+    refund = other.ccr(ccr(4, 0, session="e2", requested_action=1, **said))
+    assert refund.result_code == 2001
+    harness.loop.pump([0.03] * 3)
+    assert asked_once(wire)[1].session_id == SESSION

@@ -5,6 +5,7 @@ import pytest
 from ocs.charging.server_requests import Command, RequestState
 from ocs.charging.session import SessionState
 from ocs.service.server_requests import AskLimits
+from protocol.base import DeviceWatchdogAnswer
 from protocol.codec import FLAG_PROXIABLE, FLAG_REQUEST, FLAG_RETRANSMIT
 from protocol.session_commands import SessionCommand
 from tests.support.asking import (
@@ -427,6 +428,32 @@ def test_what_waits_goes_out_when_the_peer_is_trusted_again(patient):
     assert states(patient) == [PENDING]
     wire.send(DWR)
     assert len(asked(wire)) == 1
+
+
+@pytest.mark.rule("B-062", "B-155")
+def test_a_peer_that_had_died_is_asked_when_it_has_proved_itself(patient):
+    wire = patient.open()
+    open_session(wire, long=True)
+    patient.pass_time(100)
+    assert wire.transport.disconnecting
+    wire.protocol.connectionLost()
+    ask(patient)
+    again, at_once = come_back(patient, listen=False)
+    for _ in range(3):
+        assert at_once == []
+        at_once = prove(patient, again)
+    assert len(at_once) == 1
+
+
+def prove(harness, wire):
+    """Answer the next watchdog within its time; return what is asked then."""
+    for _ in range(40):
+        for header, _ in wire.received():
+            assert header.command_code == 280
+            wire.send(DeviceWatchdogAnswer(2001, P1, "net.example").write(header))
+            return asked(wire)
+        harness.pass_time(1)
+    raise AssertionError("no watchdog came")
 
 
 def test_a_peer_that_says_goodbye_is_sent_nothing_more(harness, wire):

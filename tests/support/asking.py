@@ -94,8 +94,10 @@ def asked(wire: Wire) -> list[tuple[Header, SessionRequest]]:
     ]
 
 
-def come_back(harness: Harness, host: str = P1) -> tuple[Wire, list[tuple[Header, SessionRequest]]]:
-    """Connect a gateway; return its wire, and what it is asked at once."""
+def come_back(
+    harness: Harness, host: str = P1, *, listen: bool = True
+) -> tuple[Wire, list[tuple[Header, SessionRequest]]]:
+    """Connect a gateway; return its wire, and what it is asked at once if that is listened to."""
     wire = Wire(harness)
     said = CapabilitiesExchangeRequest(
         host,
@@ -106,7 +108,12 @@ def come_back(harness: Harness, host: str = P1) -> tuple[Wire, list[tuple[Header
         auth_application_ids=(4,),
     )
     wire.send(said.write(1, 1))
-    return wire, asked(wire)
+    if listen:
+        return wire, asked(wire)
+    wire.buffer.feed(wire.transport.value())
+    wire.transport.clear()
+    assert wire.buffer.next_message() is not None
+    return wire, []
 
 
 def asked_once(wire: Wire) -> tuple[Header, SessionRequest]:
