@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import NamedTuple
 
 from ocs.catalog.conditions import MEDIA
 from ocs.charging.messages import RatingAttributes
 from protocol.credit_control import QosInformation
 from protocol.locations import (
-    Access,
+    Location,
     read_access_network,
     read_network_name,
     read_time_zone,
@@ -29,7 +30,8 @@ ATTRIBUTES_OCTETS_MAX = 4_096
 InformationReader = Callable[[bytes, Leniency], ServiceInformation]
 AttributeReader = Callable[[bytes], RatingAttributes]
 """Reads the payload of Service-Information; its results are shared and never changed."""
-_UNKNOWN = Access(-1, None)
+PLACES_REMEMBERED_MAX = 8_192
+"""Cells whose octets were read before."""
 
 
 def attribute_reader(
@@ -55,25 +57,31 @@ def attribute_reader(
 def _attributes(said: ServiceInformation, country: str) -> RatingAttributes:
     called = said.called_party or said.requested_party
     calling = said.calling_parties[0] if said.calling_parties else said.originator
-    access, text = _UNKNOWN, ""
-    if said.access_network_information:
-        access = read_access_network(said.access_network_information)
-        text = said.access_network_information.decode("ascii", "replace")
-    location = read_user_location(said.user_location) if said.user_location else None
-    location = location or access.location
-    network = _network(said.sgsn_mcc_mnc or "") or (location.network if location else "")
+    # What is remembered is cut short: nothing longer means anything, and memory stays bounded.
+    network = _network(said.sgsn_mcc_mnc[:16]) if said.sgsn_mcc_mnc else ""
+    rat_type = -1 if said.rat_type is None else said.rat_type
+    place = _place(said.user_location[:32]) if said.user_location else _NOWHERE
+    access = said.access_network_information
+    if access:
+        by_access, reached = _access(access[:256])
+        rat_type = by_access if said.rat_type is None else rat_type
+        place = place if place.text else reached
+    if not network:
+        network = place.network or (
+            read_network_name(said.visited_network) if said.visited_network else ""
+        )
     return RatingAttributes(
-        called_party=_party(called, country) if called else "",
-        calling_party=_party(calling, country) if calling else "",
-        role_of_node=-1 if said.role_of_node is None else said.role_of_node,
-        cause_code=said.cause_code,
-        apn=said.apn or "",
-        visited_network=network or read_network_name(said.visited_network or ""),
-        rat_type=access.rat_type if said.rat_type is None else said.rat_type,
-        recipients=tuple(_party(one, country) for one in said.recipients),
-        emergency=bool(said.emergency),
-        location=str(location) if location else "",
-        time_zone=_offset(read_time_zone(said.ms_time_zone or b"")),
+        _party(called, country) if called else "",
+        _party(calling, country) if calling else "",
+        -1 if said.role_of_node is None else said.role_of_node,
+        said.cause_code,
+        said.apn or "",
+        network,
+        rat_type,
+        tuple([_party(one, country) for one in said.recipients]) if said.recipients else (),
+        bool(said.emergency),
+        location=place.text,
+        time_zone=_offset(said.ms_time_zone[:4]) if said.ms_time_zone else "",
         charging_characteristics=said.charging_characteristics or "",
         rule_base=said.charging_rule_base_name or "",
         media=_media(said.media_names) if said.media_names else "",
@@ -81,7 +89,7 @@ def _attributes(said: ServiceInformation, country: str) -> RatingAttributes:
         messages=said.number_of_messages or 0,
         charging_id=-1 if said.charging_id is None else said.charging_id,
         call_id=said.ims_charging_identifier or "",
-        access_network=text,
+        access_network=access.decode("ascii", "replace") if access else "",
         routing_number=said.routing_number or "",
         rate_octets_per_second=octets_per_second(said.qos),
     )
@@ -92,13 +100,42 @@ def octets_per_second(qos: QosInformation | None) -> int:
     return 0 if qos is None else ((qos.apn_ambr_ul or 0) + (qos.apn_ambr_dl or 0)) // 8
 
 
+class _Place(NamedTuple):
+    """A location in its text, and its network."""
+
+    text: str
+    network: str
+
+
+_NOWHERE = _Place("", "")
+
+
+def _place_of(location: Location | None) -> _Place:
+    return _NOWHERE if location is None else _Place(str(location), location.network)
+
+
+@lru_cache(maxsize=PLACES_REMEMBERED_MAX)
+def _place(octets: bytes) -> _Place:
+    """Many subscribers are in one cell, so what it is called is remembered."""
+    return _place_of(read_user_location(octets))
+
+
+@lru_cache(maxsize=PLACES_REMEMBERED_MAX)
+def _access(octets: bytes) -> tuple[int, _Place]:
+    access = read_access_network(octets)
+    return access.rat_type, _place_of(access.location)
+
+
+@lru_cache(maxsize=1024)
 def _network(text: str) -> str:
     """MCC and MNC without what some put between them; "" where it is no network."""
     digits = text.replace("-", "")
     return digits if digits.isascii() and digits.isdecimal() and len(digits) in {5, 6} else ""
 
 
-def _offset(minutes: int | None) -> str:
+@lru_cache(maxsize=1024)
+def _offset(octets: bytes) -> str:
+    minutes = read_time_zone(octets)
     if minutes is None:
         return ""
     hours, rest = divmod(abs(minutes), 60)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ocs.provisioning import catalogs
+from ocs.provisioning import catalogs, why
 from protocol.codec import encode_avp, encode_grouped, encode_i32, encode_u32, encode_utf8
 from protocol.credit_control import ServiceUnits
 from protocol.dictionary import AvpType, lookup
@@ -351,3 +351,15 @@ def test_T290_a_subscription_id_inside_service_information(world, p1, a1):
     assert answer.code == 2001
     world.check_money(a1, "10.00", "0.50")
     gy.terminate()
+
+
+@pytest.mark.rule("G-009")
+def test_a_charge_under_conditions_can_be_explained(world, p1, a1):
+    gy = Dialogue(p1, a1)
+    gy.initial(mscc(100, {}), service_information=ps(vm(18, b"26201")))
+    gy.terminate(mscc(100, used={"total": 1_500_000}))
+    (line,) = world.ledger(a1)
+    told = why.explain(world.desk, world.catalogues, line["entry"])
+    assert told["matches"] and told["recomputed"] == "2.00"
+    assert any("visited abroad" in step for step in told["steps"])
+    assert told["request"]["plan"] == "travel"
