@@ -178,6 +178,7 @@ def session_view(session: Session) -> View:
                     for hold in quota.holds
                 ],
                 "restricted": quota.restricted,
+                "pool": quota.pool or None,
             }
             for quota in session.quotas
         ],

@@ -190,3 +190,15 @@ def fine_pool() -> Catalog:
             terms[code], rules=(replace(rule, price=replace(rule.price, increment=1)),)
         )
     return replace(CATALOG, plans={"basic": replace(plan, terms=terms)})
+
+
+@pytest.mark.rule("M-014", "C-071", "T218", "T221")
+def test_events_see_what_a_pool_holds() -> None:
+    play(OPENING + """
+        E 0 @e1 action=2 100 rsu=120000000 => 2001 enough=yes | B=10.00 R=4.00
+        E 0 @e2 action=2 100 rsu=121000000 => 2001 enough=no  | B=10.00 R=4.00
+        E 0 @e3 action=3 101 rsu=2000001   => 2001 cost=3     | B=10.00 R=4.00
+        E 0 @e4 action=0 101 rsu=6000000   => 101 ok 6000000  | B=4.00 R=4.00
+        E 0 @e5 action=0 101 rsu=1         => 4012            | B=4.00 R=4.00
+        T 1 profile=rfc 101 used=3000000; 102 used=2000000 => 101 ok; 102 ok | B=0 R=0
+    """)
