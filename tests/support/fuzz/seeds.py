@@ -10,6 +10,7 @@ from protocol.codec import (
     encode_grouped,
     encode_i32,
     encode_message,
+    encode_time,
     encode_u32,
     encode_u64,
     encode_utf8,
@@ -73,6 +74,30 @@ def _data_session() -> list[bytes]:
         ccr(UPDATE, 3, name, asked(100) + used(total, encode_i32(452, 0)) + used(total)),
         ccr(UPDATE, 4, name, asked(500) + used(encode_u32(420, 20)), asked(310)),
         ccr(TERMINATION, 5, name, encode_u32(432, 100) + used(total), more=encode_i32(295, 1)),
+    ]
+
+
+def _told_session() -> list[bytes]:
+    """What few clients say: triggers, envelopes, who is behind a service, all of a bearer."""
+    trigger = encode_grouped(1264, encode_i32(870, 4, TGPP) + encode_i32(870, 3, TGPP), TGPP)
+    start = encode_time(1269, DEFAULT_TIME_NS, TGPP)
+    envelope = encode_grouped(1266, start + encode_u64(421, 7), TGPP)
+    info = encode_grouped(1249, encode_utf8(863, "gold", TGPP) + encode_u32(1257, 4, TGPP), TGPP)
+    flows = encode_grouped(510, encode_u32(518, 1, TGPP) + encode_u32(509, 2, TGPP), TGPP)
+    behind = encode_grouped(1276, encode_avp(505, b"icid", TGPP) + flows, TGPP)
+    rare = trigger + envelope + info + behind + encode_avp(21, b"\x06", TGPP)
+    event = encode_time(1258, DEFAULT_TIME_NS, TGPP)
+    location = encode_avp(22, bytes.fromhex("8200f110000100f11000000001"), TGPP)
+    bearer = location + encode_avp(23, b"\x40\0", TGPP) + encode_avp(18, b"00101", TGPP)
+    bearer += encode_avp(2, b"\0\0\0\x07", TGPP) + encode_avp(21, b"6", TGPP)
+    bearer += encode_avp(13, b"0800", TGPP) + encode_utf8(1004, "gold", TGPP)
+    told = encode_grouped(873, encode_grouped(874, bearer, TGPP), TGPP) + encode_i32(2055, 1, TGPP)
+    name = "pgw1.net.example;1;told"
+    total = encode_u64(421, 2_500_000)
+    return [
+        ccr(INITIAL, 0, name, asked(100), more=told),
+        ccr(UPDATE, 1, name, asked(100) + used(total, event) + rare, more=told),
+        ccr(TERMINATION, 2, name, encode_u32(432, 100) + used(total), more=told),
     ]
 
 
@@ -204,6 +229,7 @@ def messages() -> dict[str, bytes]:
 def _sequences() -> dict[str, list[bytes]]:
     return {
         "data": _data_session(),
+        "told": _told_session(),
         "money": _money_session(),
         "legacy": _legacy_session(),
         "event": _events(),
