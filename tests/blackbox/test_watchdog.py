@@ -27,7 +27,7 @@ from tests.support.diameter_client import ConnectionEndedError, DiameterClient
 
 pytestmark = pytest.mark.xdist_group("watchdog")
 TW, JITTER, SLACK = 6.0, 2.0, 3.0
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 90.0
 
 
 class Listener(Peer):
@@ -120,6 +120,28 @@ def black_holed(world: World) -> dict[str, Any]:
         wait_two_seconds(world)
 
 
+def reopened(world: World) -> dict[str, Any]:
+    """B-062: deaf until the server gives up, then back: it has to answer three times."""
+    name = "pgw8.net.example"
+    with listen(world, name) as peer:
+        while not peer.is_ended():
+            pass
+    world.eventually(lambda: "PeerSuspect" in changes_of(world, name))
+    account = world.account()
+    with listen(world, name) as peer:
+        began = time.monotonic()
+        asked_at = []
+        for _ in range(3):
+            message = next_watchdog(peer)
+            asked_at.append(time.monotonic() - began)
+            trusted = "PeerRecovered" in changes_of(world, name)
+            code = Dialogue(peer, account).initial(mscc(100, {})).code
+            answer = DeviceWatchdogAnswer(2001, peer.origin_host, peer.origin_realm)
+            peer.send(answer.write(read_header(message)))
+        world.eventually(lambda: "PeerRecovered" in changes_of(world, name))
+        return {"asked_at": asked_at, "trusted_before": trusted, "code": code}
+
+
 def wait_two_seconds(world: World) -> None:
     """The pace of a client that connects again."""
     began = time.monotonic()
@@ -137,10 +159,10 @@ def changes_of(world: World, name: str) -> set[str]:
 @pytest.fixture(scope="module")
 def recordings(shared_world: World) -> Iterator[Callable[[Any], dict[str, Any]]]:
     """What came of each scenario; all of them run from the first time one is asked for."""
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(5) as pool:
         running: dict[Any, Future[dict[str, Any]]] = {
             scenario: pool.submit(scenario, shared_world)
-            for scenario in (idle, deaf, suspect, black_holed)
+            for scenario in (idle, deaf, suspect, black_holed, reopened)
         }
         yield lambda scenario: running[scenario].result(WAIT_SECONDS)
 
@@ -191,6 +213,18 @@ def test_T056_a_suspected_peer_is_served_and_trusted_again(world, recordings):
     found = recordings(suspect)
     assert found["code"] == 2001
     assert found["money"] == (9_950_000, 500_000)
+
+
+@pytest.mark.slow
+@pytest.mark.rule("B-062", "B-063")
+def test_a_peer_that_was_given_up_has_to_answer_three_times(world, recordings):
+    found = recordings(reopened)
+    first, second, third = found["asked_at"]
+    assert first <= SLACK, "at once"
+    for waited in (second - first, third - second):
+        assert TW - JITTER - 0.5 <= waited <= TW + JITTER + SLACK
+    assert not found["trusted_before"]
+    assert found["code"] == 2001, "served meanwhile"
 
 
 @pytest.mark.rule("T058")
