@@ -33,6 +33,8 @@ from ocs.store.interface import Store
 
 PAGE = 100
 """Rows read, or sessions looked at, in one piece of work."""
+WAKE_MAX = 1000
+"""Rows that one statement makes due for a peer that is back."""
 WRITES_MAX = 20
 """Transactions of one piece of work: charging waits behind it."""
 AGENT_GRACE_NS = 2 * NS_PER_SECOND
@@ -249,7 +251,8 @@ class ServerRequestRows:
 
     def wake(self, host: str) -> bool:
         """Make due what waits for a peer that is connected again; True while there is more."""
-        return self._store.wake_server_requests(host, self._clock.now_ns(), PAGE) >= PAGE
+        woken = self._store.wake_server_requests(host, self._clock.now_ns(), WAKE_MAX)
+        return woken >= WAKE_MAX
 
     @staticmethod
     def _note(request: ServerRequest, step: Step) -> None:
