@@ -27,6 +27,7 @@ from ocs.charging.messages import (
     ChargingReply,
     ChargingRequest,
     Outcome,
+    RatingAttributes,
     ReportingReason,
     RequestKind,
     ServiceRequest,
@@ -122,6 +123,8 @@ class AccountLife(RuleBasedStateMachine):
     ) -> ChargingReply:
         request = self.scenario.request(f"{kind} {number} @{client.name}")
         request.services, request.profile = services, CLIENTS[client.profile]
+        # Silent, in E-UTRAN, and in NR by turns: prices may look at it.
+        request.attributes = RatingAttributes(rat_type=(-1, 6, 10)[number % 3])
         reply = self.scenario.send(request)
         client.sent.append((request, reply))
         if request.kind in (RequestKind.INITIAL, RequestKind.UPDATE):

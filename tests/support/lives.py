@@ -7,7 +7,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ocs.amounts import Unit
-from ocs.catalog.model import BandSpan, Catalog, Price, PriceRule, QuotaPolicy, TimeBand
+from ocs.catalog.model import (
+    BandSpan,
+    Catalog,
+    Condition,
+    Price,
+    PriceRule,
+    QuotaPolicy,
+    TimeBand,
+)
 from ocs.charging.messages import Units
 from ocs.charging.profile import ClientProfile
 from tests.support import charging
@@ -89,6 +97,18 @@ def with_dearer_data(catalog: Catalog) -> Catalog:
     return replace(catalog, plans=plans)
 
 
+def with_conditions(catalog: Catalog) -> Catalog:
+    """Return the catalogue with volume and time dearer by one radio access."""
+    plans = {}
+    for code, plan in catalog.plans.items():
+        terms = dict(plan.terms)
+        for service, price in (("data", T_DATA_DEARER), ("lease", Price(240_000, per=60))):
+            fast = PriceRule(f"{service}-nr", price, when=(Condition("rat", ("nr",)),))
+            terms[service] = replace(terms[service], rules=(*terms[service].rules, fast))
+        plans[code] = replace(plan, terms=terms)
+    return replace(catalog, plans=plans)
+
+
 def units_of(group: int, amount: int) -> Units:
     """Return usage of a rating group in what it counts."""
     if group == FILM_GROUP:
@@ -97,5 +117,10 @@ def units_of(group: int, amount: int) -> Units:
 
 
 CATALOG = make_small_catalog(30)
-CATALOGS = (CATALOG, with_switch(make_small_catalog(900)))
+CATALOGS = (
+    CATALOG,
+    with_switch(make_small_catalog(900)),
+    with_conditions(CATALOG),
+    with_conditions(with_switch(make_small_catalog(900))),
+)
 LATER_CATALOGS = (*CATALOGS, with_dearer_data(make_small_catalog(30)))
