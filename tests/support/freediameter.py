@@ -1,7 +1,7 @@
 """A private freeDiameterd in the foreground, for interoperability tests.
 
-It has no listeners, and so needs neither ports nor certificates: without its access-list extension
-it talks to configured peers only, and those it calls itself.
+Unless told otherwise it has no listeners, and so needs neither ports nor certificates: without its
+access-list extension it talks to configured peers only, and those it calls itself.
 """
 
 import queue
@@ -44,7 +44,9 @@ class FreeDiameter:
         *peers: Called,
         tls: TlsFiles | None = None,
         sctp: bool = False,
+        listen_on: tuple[str, int] = (ADDRESS, 0),
     ) -> None:
+        self._listen_on = listen_on
         self._tls, self._sctp = tls, sctp
         self.program = program
         self.identity, self.realm, self.peers = identity, realm, peers
@@ -75,9 +77,9 @@ class FreeDiameter:
         lines = [
             f'Identity = "{self.identity}";',
             f'Realm = "{self.realm}";',
-            "Port = 0;",
+            f"Port = {self._listen_on[1]};",
             "SecPort = 0;",
-            f'ListenOn = "{ADDRESS}";',
+            f'ListenOn = "{self._listen_on[0]}";',
             "TcTimer = 1;",
         ]
         if not self._sctp:
@@ -127,6 +129,21 @@ class FreeDiameter:
             if match := OPENED.search(line):
                 self._opened.put(match["peer"])
         self._opened.put(None)
+
+
+def own_address() -> tuple[str, int]:
+    """Return an address of this machine that freeDiameter can listen on, and a free port there.
+
+    No loopback address is good enough for it; ("", 0) where the machine has no other.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route:
+        try:
+            route.connect((ADDRESS, 9))  # nothing is sent
+        except OSError:
+            return "", 0
+        host = route.getsockname()[0]
+    with socket.create_server((host, 0)) as free:
+        return str(host), int(free.getsockname()[1])
 
 
 def free_listener() -> socket.socket:
