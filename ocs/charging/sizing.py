@@ -42,6 +42,7 @@ class Size(msgspec.Struct):
     left_micro: int = 0
     """What the account could still pay after this grant."""
     payer: Payer | None = None
+    """Who says what more would cost; None where another increment can surely be paid."""
     after_units: int = 0
     """Units of a second quota, behind the tariff switch (C-063)."""
 
@@ -72,11 +73,23 @@ def size_priced(
         until_ns = event_ns + policy.validity_seconds * NS_PER_SECOND
         size.switch_ns = slot.end_ns if slot.end_ns < until_ns else 0
     budget = entries.available_micro(decision.state, money)
-    payer = size.payer = _payer(decision, part, index, slot.rule.price, size)
-    paid = reserved = 0
-    if budget >= 0:
-        most = budget if cap_micro is None or budget < cap_micro else cap_micro
-        paid, reserved = payer.most(most, wanted - size.units)
+    most = budget if cap_micro is None or budget < cap_micro else cap_micro
+    price, payable = slot.rule.price, wanted - size.units
+    paid = reserved = before = before_micro = 0
+    if service.unit is SECONDS or size.switch_ns or part.one_tariff:
+        payer = size.payer = _payer(decision, part, index, price, size)
+        if budget >= 0:
+            paid, reserved = payer.most(most, payable)
+    else:
+        # As a Payer would, which is made only where it is not sure that more can be paid.
+        context = find_context(quota, slot.rule.code, zone, slot.start_ns)
+        if context is not None:
+            before, before_micro = context.paid_units, context.charged_micro
+        if budget >= 0:
+            paid, reserved = pricing.fit_budget(price, before, before_micro, most, payable)
+        sure = (paid or before) and budget - reserved >= pricing.increment_cost_max_micro(price)
+        if not sure or decision.request.profile.final_validity_seconds:
+            size.payer = Payer(part, index, price, context)
     if reserved:
         hold_money(decision, part, reserved, size)
     size.wanted, size.paid, size.left_micro = wanted, paid, budget - reserved

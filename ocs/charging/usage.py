@@ -12,6 +12,7 @@ from ocs.charging.decision import NS_PER_SECOND, Decision, Part
 from ocs.charging.messages import INITIAL, ChargedLine, TariffSide
 from ocs.charging.session import ChargeContext
 from ocs.ledger import entries
+from ocs.rating import pricing
 
 
 def settle(decision: Decision, part: Part, already: int = 0) -> ChargedLine:
@@ -81,8 +82,11 @@ def _debit_possible(
 
 def _bound(decision: Decision, part: Part, units: int, already: int) -> int:
     """Return how much of the reported usage can be true, after ``already`` more of it (D05)."""
-    request, session, unit = decision.request, decision.session, part.service.unit
-    profile, since_ns = request.profile, part.quota.reported_ns
+    request, unit = decision.request, part.service.unit
+    profile = request.profile
+    if unit is OCTETS and units + already <= profile.usage_tolerance_octets:
+        return units  # at every rate, and in no time
+    session, since_ns = decision.session, part.quota.reported_ns
     if not since_ns and session is not None and request.kind != INITIAL:
         since_ns = session.started_ns
     if not profile.bound_usage or not since_ns:
@@ -169,7 +173,10 @@ def _debit_paid(
     price = index.rule(plan.code, service.code, rule).price
     context = find_context(quota, rule, zone, slot_ns) or ChargeContext(rule, slot_ns, zone)
     before = context.paid_units
-    cost = cost_in_context(index, part.terms, service.unit, price, zone, slot_ns, before + units)
+    if service.unit is SECONDS:
+        cost = cost_in_context(index, part.terms, SECONDS, price, zone, slot_ns, before + units)
+    else:
+        cost = pricing.cost_micro(price, before + units)
     if cost is None:
         _leave(decision, part, units, line, parking.NO_PRICE)
         return

@@ -147,6 +147,12 @@ def hold(journal: Journal, buckets: list[Bucket], amount: int) -> list[Hold]:
 
     The caller has checked that the amount is affordable.
     """
+    if len(buckets) == 1 and amount:
+        bucket = buckets[0]
+        bucket.available -= amount
+        bucket.held += amount
+        journal.mark_bucket(bucket)
+        return [Hold(bucket.bucket_id, amount)]
     holds: list[Hold] = []
     last = len(buckets) - 1
     for index, bucket in enumerate(buckets):
