@@ -155,6 +155,7 @@ class DiameterService:
             if objection is None:
                 entry = self._directory.entry_for(link.origin_host)
                 self._clients.update(link, entry)
+                self._server_requests.peer_updated(link.conn, is_agent=entry.relay)
             elif link.conn.is_open:
                 reason = objection.reason
                 _log.warning("peer may not stay", origin_host=link.origin_host, reason=reason)

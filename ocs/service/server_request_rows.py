@@ -26,6 +26,7 @@ from ocs.charging.server_requests import (
 )
 from ocs.charging.session import Session
 from ocs.clock import NS_PER_SECOND, Clock, IdSource
+from ocs.errors import StoreConflictError, StoreUnavailableError
 from ocs.service.endings import SessionEndings
 from ocs.service.masking import mask_session_id
 from ocs.service.routes import FULL, Reach, Target
@@ -45,6 +46,7 @@ ABSENT_MIN_NS = 15 * NS_PER_SECOND
 ABSENT_MAX_NS = 3600 * NS_PER_SECOND
 """How soon a row is looked at again whose client nobody can reach: twice as late every time."""
 NOBODY_THERE = "there is no connection to the client, nor to an agent"
+CANNOT_BE_HANDLED = "it cannot be handled; the server's log says why"
 
 _log = structlog.get_logger(__name__)
 
@@ -123,12 +125,19 @@ class ServerRequestRows:
             self._after = (request.due_ns, request.server_request_id)
             if request.server_request_id in in_flight:
                 continue
-            if not request.session_key:
-                self._spread(request, situation, found)
-            elif len(found.jobs) < room:
-                self._consider(request, situation, reach, found)
-            else:
+            if request.session_key and len(found.jobs) >= room:
                 found.full = True
+                continue
+            try:
+                if request.session_key:
+                    self._consider(request, situation, reach, found)
+                else:
+                    self._spread(request, situation, found)
+            except (StoreUnavailableError, StoreConflictError):
+                raise
+            except Exception:  # noqa: BLE001 -- logged; the others must not wait for it
+                self._abandon(request)
+                found.given_up.append(request.command)
         if len(page) == PAGE:
             found.more = True
         else:
@@ -229,7 +238,15 @@ class ServerRequestRows:
 
     def conclude(self, results: Collection[tuple[Job, int | None]]) -> list[Step]:
         """Write down what was answered: a Result-Code, 0 for no answer, None for never sent."""
-        return [self._conclude(job.request, code) for job, code in results]
+        steps = []
+        for job, code in results:
+            try:
+                steps.append(self._conclude(job.request, code))
+            except (StoreUnavailableError, StoreConflictError):
+                raise
+            except Exception:  # noqa: BLE001 -- logged; the others must not wait for it
+                steps.append(self._abandon(job.request))
+        return steps
 
     def _conclude(self, request: ServerRequest, result_code: int | None) -> Step:
         now_ns = self._clock.now_ns()
@@ -247,6 +264,19 @@ class ServerRequestRows:
         server_requests.apply(request, step, now_ns, result_code or 0)
         if self._store.update_server_request(request):
             self._note(request, step)
+        return step
+
+    def _abandon(self, request: ServerRequest) -> Step:
+        """Give up a row that cannot be handled, because of what is stored about its session."""
+        _log.exception(
+            "a request to a client cannot be handled; it is given up",
+            request_id=request.server_request_id,
+            account_id=request.account_id,
+            session_id=mask_session_id(request.session_id),
+        )
+        step = Step(Action.GIVE_UP, RequestState.GIVEN_UP, 0, CANNOT_BE_HANDLED)
+        server_requests.apply(request, step, self._clock.now_ns())
+        self._store.update_server_request(request)
         return step
 
     def wake(self, host: str) -> bool:

@@ -255,6 +255,10 @@ class ServerRequests:
         if conn.can_send_requests:
             self.peer_recovered(conn)
 
+    def peer_updated(self, conn: OpenConnection, *, is_agent: bool) -> None:
+        """An operator has changed what is known about a connected peer."""
+        self._routes.is_agent(conn, is_agent)
+
     def peer_recovered(self, conn: OpenConnection) -> None:
         """Requests may be sent to this peer: what waits for it goes out now."""
         host = self._routes.host_of(conn)

@@ -1,72 +1,36 @@
 """What is due to be asked of clients: spread over sessions, bounded, done by one server alone."""
 
-from typing import Any
 
 import pytest
 
 from ocs.charging.server_requests import RequestState, ServerRequest, Trigger
 from ocs.charging.session import SessionState
-from ocs.charging.working_set import RequestKey, WorkingSet
-from ocs.errors import StoreUnavailableError
 from ocs.ledger.account import AccountStatus
 from ocs.service import server_request_rows as module
 from ocs.service.server_requests import AskLimits
-from protocol.credit_control import ServiceUnits
+from ocs.store.interface import PeerEntry
 from tests.support.asking import (
     P2,
     RELAY,
-    SESSION,
     ask,
     ask_all,
     asked,
     asked_once,
+    change_account,
+    change_session,
     come_back,
+    end_soon,
     insert,
+    named,
     open_session,
     reply,
     rows,
     running,
     states,
 )
-from tests.support.service import P1, ccr, mscc, publish
+from tests.support.service import P1, ccr, publish
 
 PENDING, SENT, ANSWERED, DONE, GIVEN_UP = RequestState
-
-
-def named(number):
-    return f"pgw1.net.example;1;{number}"
-
-
-def change_session(harness, change, session=SESSION, account_id=1001):
-    """Change a stored session as the engine would."""
-    found = next(one for one in harness.store.sessions_of(account_id) if one.session_id == session)
-
-    def decide(working_set: WorkingSet) -> None:
-        change(working_set.sessions[found.key])
-        working_set.mark_session(found.key)
-
-    harness.store.transact([RequestKey(account_id, found.key, 2, 99)], decide)
-
-
-def end_soon(harness, session=SESSION):
-    """Let the client of a session have its last units."""
-
-    def change(found) -> None:
-        found.quotas[0].final = True
-
-    change_session(harness, change, session)
-
-
-def change_account(harness, **changes: object):
-    """Change the stored account as an operator's command would."""
-
-    def decide(working_set: WorkingSet) -> None:
-        account = working_set.accounts[1001].account
-        for name, value in changes.items():
-            setattr(account, name, value)
-        working_set.mark_account(account)
-
-    harness.store.transact([RequestKey(1001, bytes(16), 2, 99)], decide)
 
 
 # ------------------------------------------------------------------------------- spreading
@@ -226,6 +190,21 @@ def test_any_agent_is_used_after_a_moment_of_grace():
 
 
 @pytest.mark.rule("B-155")
+def test_a_peer_that_is_declared_an_agent_while_it_is_connected_is_one():
+    harness = running()
+    wire = harness.open()
+    open_session(wire)
+    wire.protocol.connectionLost()
+    peer = harness.open("pgw2.net.example")
+    ask(harness)
+    harness.pass_time(4)
+    assert asked(peer) == []
+    harness.server.directory._configured.pop("pgw2.net.example")
+    harness.server.diameter.peers_changed([PeerEntry("pgw2.net.example", relay=True)])
+    harness.pass_time(20)
+    assert len(asked(peer)) == 1
+
+
 def test_who_cannot_be_reached_is_looked_at_less_and_less_often():
     harness = running()
     wire = harness.open()
@@ -310,167 +289,3 @@ def test_one_piece_of_work_is_bounded():
     assert len(asked(wire)) == module.WRITES_MAX
     harness.loop.pump([0.03] * 3)
     assert len(asked(wire)) == 5
-
-
-# ---------------------------------------------------------------------- several servers
-
-
-def second_server(first):
-    """Another server on the same store."""
-    return running({"node": 2}, beside=first)
-
-
-def test_the_server_with_the_connection_asks():
-    first = running()
-    second = second_server(first)
-    wire = second.open()
-    open_session(wire)
-    agent = first.open(P2, **RELAY)
-    ask(first)
-    first.pass_time(2)
-    assert len(asked(wire)) == 1
-    assert asked(agent) == []
-    (row,) = rows(first)
-    assert row.node == 2
-
-
-def test_a_server_without_a_way_leaves_it_to_one_with_an_agent():
-    first = running()
-    second = second_server(first)
-    wire, agent = first.open(), second.open(P2, **RELAY)
-    open_session(wire)
-    wire.protocol.connectionLost()
-    ask(first)
-    first.pass_time(4)
-    assert len(asked(agent)) == 1
-    assert first.server.metrics.asked["re-auth", "put-off"] == 0
-
-
-@pytest.mark.rule("C-095")
-def test_two_servers_with_a_way_ask_once():
-    first = running()
-    second = second_server(first)
-    wires = [first.open(), second.open()]
-    open_session(wires[0])
-    ask(first)
-    first.pass_time(5)
-    assert sorted(len(asked(wire)) for wire in wires) == [0, 1]
-
-
-@pytest.mark.rule("C-095")
-def test_another_server_goes_on_with_what_a_dead_one_had_taken():
-    first = running()
-    second = second_server(first)
-    wire = first.open()
-    open_session(wire)
-    ask(first)
-    first.pass_time(1)
-    assert len(asked(wire)) == 1
-    # The first server is gone: its timers run no more, the client connects to the other one.
-    first.server.supervisor.stop()
-    first.server.server_requests.stop()
-    calls: Any = first.loop.getDelayedCalls()
-    for call in calls:
-        if getattr(call.func, "__self__", None) is first.server.server_requests:
-            call.cancel()
-    other, at_once = come_back(second)
-    assert at_once == []
-    second.pass_time(int(AskLimits().claim_seconds) + 3)
-    again = asked(other)
-    assert len(again) == 1
-    assert not again[0][0].is_retransmitted
-    (row,) = rows(second)
-    assert (row.node, row.attempts) == (2, 2)
-
-
-def test_an_answer_that_comes_when_another_server_has_taken_over_changes_nothing():
-    harness = running()
-    wire = harness.open()
-    open_session(wire)
-    ask(harness)
-    harness.pass_time(1)
-    one = asked_once(wire)
-    (row,) = rows(harness)
-    stored = harness.store.due_server_requests(row.due_ns, 1)[0]
-    assert harness.store.claim_server_request(stored, 2, row.due_ns + 10**12)
-    reply(wire, one, 5012)
-    assert states(harness) == [SENT]
-    assert harness.server.server_requests.in_flight == 0
-
-
-# ------------------------------------------------------------------------------ hard times
-
-
-class Outage:
-    """Makes one method of a store fail."""
-
-    def __init__(self, monkeypatch, store, name, error) -> None:
-        def fail(*_args: object, **_kwargs: object) -> None:
-            raise error
-
-        monkeypatch.setattr(store, name, fail)
-
-
-def test_an_answer_that_cannot_be_written_is_asked_for_again(monkeypatch, capsys):
-    harness = running()
-    wire = harness.open()
-    open_session(wire, long=True)
-    ask(harness)
-    harness.pass_time(1)
-    one = asked_once(wire)
-    with monkeypatch.context() as patch:
-        Outage(patch, harness.store, "update_server_request", StoreUnavailableError("gone"))
-        reply(wire, one, 2001)
-    assert "could not be written down" in capsys.readouterr().out
-    assert (states(harness), harness.server.server_requests.in_flight) == ([SENT], 0)
-    harness.pass_time(int(AskLimits().claim_seconds) + 1)
-    reply(wire, asked_once(wire), 2001)
-    assert states(harness) == [DONE]
-
-
-def test_a_store_that_cannot_be_read_is_asked_again_with_the_next_tick(monkeypatch):
-    harness = running()
-    wire = harness.open()
-    open_session(wire)
-    ask(harness)
-    with monkeypatch.context() as patch:
-        Outage(patch, harness.store, "due_server_requests", StoreUnavailableError("gone"))
-        harness.pass_time(3)
-        assert asked(wire) == []
-    harness.pass_time(1)
-    assert len(asked(wire)) == 1
-
-
-def test_stopping_gives_back_what_is_on_its_way():
-    harness = running()
-    wire = harness.open()
-    open_session(wire)
-    ask(harness)
-    harness.pass_time(1)
-    asked_once(wire)
-    harness.server.supervisor.stop()
-    harness.server.server_requests.stop()
-    ask(harness)
-    wire.protocol.connectionLost()
-    harness.pass_time(5)
-    assert states(harness) == [PENDING, PENDING]
-    assert harness.server.server_requests.in_flight == 0
-
-
-@pytest.mark.rule("D17")
-def test_what_a_transaction_of_this_server_asks_for_goes_out_at_once():
-    """A refund that another client asked for; not one second passes."""
-    harness = running()
-    wire, other = harness.open(), harness.open("pgw2.net.example")
-    open_session(wire)
-    end_soon(harness)
-    message = mscc(1, requested=ServiceUnits(service_specific=1))
-    said: dict[str, Any] = {
-        "origin_host": "pgw2.net.example", "service_context_id": "12.32274@3gpp.org",
-    }  # fmt: skip
-    debit = other.ccr(ccr(4, 0, message, session="e1", requested_action=0, **said))
-    said["refund_information"] = debit.services[0].refund_information or debit.refund_information
-    refund = other.ccr(ccr(4, 0, session="e2", requested_action=1, **said))
-    assert refund.result_code == 2001
-    harness.loop.pump([0.03] * 3)
-    assert asked_once(wire)[1].session_id == SESSION

@@ -11,6 +11,7 @@ from ocs.charging.server_requests import (
     for_session,
 )
 from ocs.charging.session import make_session_key
+from ocs.charging.working_set import RequestKey, WorkingSet
 from ocs.store.interface import PeerEntry
 from protocol.base import RELAY_APPLICATION, CapabilitiesExchangeRequest
 from protocol.codec import Header
@@ -133,3 +134,44 @@ def reply(wire: Wire, to: tuple[Header, SessionRequest], code=2002) -> None:
             error=3000 <= code < 4000,
         )
     )
+
+
+def named(number: int) -> str:
+    return f"pgw1.net.example;1;{number}"
+
+
+def change_session(harness, change, session=SESSION, account_id=1001):
+    """Change a stored session as the engine would."""
+    found = next(one for one in harness.store.sessions_of(account_id) if one.session_id == session)
+
+    def decide(working_set: WorkingSet) -> None:
+        change(working_set.sessions[found.key])
+        working_set.mark_session(found.key)
+
+    harness.store.transact([RequestKey(account_id, found.key, 2, 99)], decide)
+
+
+def end_soon(harness, session=SESSION):
+    """Let the client of a session have its last units."""
+
+    def change(found) -> None:
+        found.quotas[0].final = True
+
+    change_session(harness, change, session)
+
+
+def change_account(harness, **changes: object):
+    """Change the stored account as an operator's command would."""
+
+    def decide(working_set: WorkingSet) -> None:
+        account = working_set.accounts[1001].account
+        for name, value in changes.items():
+            setattr(account, name, value)
+        working_set.mark_account(account)
+
+    harness.store.transact([RequestKey(1001, bytes(16), 2, 99)], decide)
+
+
+def second_server(first):
+    """Another server on the same store."""
+    return running({"node": 2}, beside=first)
