@@ -53,6 +53,9 @@ class InputValve:
         self._transport = transport
         self._settle = settle
         self._messages_per_turn = connection.budget = limits.max_messages_per_turn
+        self._max_unanswered = limits.max_unanswered_requests
+        self._max_octets = limits.max_unanswered_octets
+        self._max_fruitless = limits.max_fruitless_messages_per_second
         self._gate = ReadingGate(limits, connection.now)
         self._turn: Any = None
         self._second: Any = None
@@ -66,6 +69,14 @@ class InputValve:
     def adjust(self) -> None:
         """Open or shut, by what the connection has in work and in store."""
         connection = self._connection
+        if (
+            self.is_open
+            and connection.budget > 0
+            and connection.unanswered <= self._max_unanswered
+            and connection.unanswered_octets <= self._max_octets
+            and connection.fruitless <= self._max_fruitless
+        ):
+            return  # as nearly always; the gate would say the same
         may_read = self._gate.is_open(connection)
         is_open = may_read and connection.budget > 0
         if is_open is not self.is_open:
