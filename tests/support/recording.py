@@ -36,10 +36,15 @@ def _newer_than_tshark(complaint: Complaint) -> bool:
     return any(f"Unknown AVP {code} " in complaint.text for code in range(653, 670))
 
 
+def _disarmed(complaint: Complaint) -> bool:
+    return complaint.inside_trigger and "Data is empty" in complaint.text
+
+
 ACCEPTED: dict[str, Callable[[Complaint], bool]] = {
     "Failed-AVP quotes what a client left out, or got wrong": _quoted,
     "Proxy-Info is repeated octet by octet, whatever an agent put into it": _repeated,
     "tshark 4.0 does not know the AVPs that RFC 8506 added to RFC 4006": _newer_than_tshark,
+    "an empty Trigger turns all triggers off (TS 32.299 7.2.235)": _disarmed,
 }
 """What tshark may complain about and why it is no fault of the server."""
 

@@ -8,6 +8,8 @@ from xml.etree import ElementTree as ET
 
 TIMEOUT_SECONDS = 120.0
 FAILED_AVP, PROXY_INFO = "diameter.Failed-AVP", "diameter.Proxy-Info"
+TRIGGER = "AVP: Trigger(1264)"
+"""How an AVP is shown that has no field of its own while it is empty."""
 WARNING = 0x600000
 """Severity from which on an expert information is a complaint; below are notes and chat."""
 
@@ -20,6 +22,8 @@ class Complaint(NamedTuple):
     """It is about an AVP that an answer quotes, not one that it says."""
     inside_proxy_info: bool = False
     """It is about octets that an answer has to repeat as they came."""
+    inside_trigger: bool = False
+    """It is about a Trigger, which may be empty (TS 32.299 7.2.235)."""
 
 
 class Frame(NamedTuple):
@@ -72,9 +76,12 @@ def _collect(node: ET.Element, frame: Frame, inside: frozenset[str]) -> None:
     frame.fields.setdefault(name, []).append(node.get("show", ""))
     if name == "_ws.malformed" or (name == "_ws.expert" and _severity(node) >= WARNING):
         text = node.get("showname", name)
-        frame.complaints.append(Complaint(text, FAILED_AVP in inside, PROXY_INFO in inside))
+        frame.complaints.append(
+            Complaint(text, FAILED_AVP in inside, PROXY_INFO in inside, TRIGGER in inside)
+        )
+    names = {name, TRIGGER} if node.get("showname", "").startswith(TRIGGER) else {name}
     for child in node:
-        _collect(child, frame, inside | {name})
+        _collect(child, frame, inside | names)
 
 
 def _severity(node: ET.Element) -> int:
