@@ -69,6 +69,9 @@ class Found:
     """Commands of rows that were given up."""
     put_off: list[int] = field(default_factory=list)
     """Commands of rows whose client nobody can reach."""
+    planned: list[tuple[ServerRequest, Callable[[], None]]] = field(default_factory=list)
+    """Rows as they are to be written, and what is true once they are."""
+    planned_jobs: int = 0
     writes: int = 0
     more: bool = False
     """There is more to be done at once."""
@@ -121,28 +124,38 @@ class ServerRequestRows:
         for request in page:
             if found.writes >= WRITES_MAX:
                 found.more = True
-                return found
+                break
             self._after = (request.due_ns, request.server_request_id)
             if request.server_request_id in in_flight:
                 continue
-            if request.session_key and len(found.jobs) >= room:
+            if request.session_key and found.planned_jobs >= room:
                 found.full = True
                 continue
-            try:
-                if request.session_key:
-                    self._consider(request, situation, reach, found)
-                else:
-                    self._spread(request, situation, found)
-            except (StoreUnavailableError, StoreConflictError):
-                raise
-            except Exception:  # noqa: BLE001 -- logged; the others must not wait for it
-                self._abandon(request)
-                found.given_up.append(request.command)
-        if len(page) == PAGE:
-            found.more = True
+            self._handle(request, situation, reach, found)
         else:
-            self._begin_anew(found)
+            if len(page) == PAGE:
+                found.more = True
+            else:
+                self._begin_anew(found)
+        written = self._store.update_server_requests([row for row, _ in found.planned])
+        for (_, done), was_written in zip(found.planned, written, strict=True):
+            if was_written:
+                done()
         return found
+
+    def _handle(
+        self, request: ServerRequest, situation: Situation, reach: Reach, found: Found
+    ) -> None:
+        try:
+            if request.session_key:
+                self._consider(request, situation, reach, found)
+            else:
+                self._spread(request, situation, found)
+        except (StoreUnavailableError, StoreConflictError):
+            raise
+        except Exception:  # noqa: BLE001 -- logged; the others must not wait for it
+            self._abandon(request)
+            found.given_up.append(request.command)
 
     def _begin_anew(self, found: Found) -> None:
         """Everything due was looked at: begin at the front, at once if rows were made meanwhile."""
@@ -192,13 +205,9 @@ class ServerRequestRows:
         step = server_requests.before_sending(
             request, session, situation._replace(account=account)
         )
-        found.writes += 1
         if step.action is not Action.SEND or session is None:
             server_requests.apply(request, step, now_ns)
-            if self._store.update_server_request(request):
-                self._note(request, step)
-                if step.action is Action.GIVE_UP:
-                    found.given_up.append(request.command)
+            self._plan(found, request, lambda: self._finished(request, step, found))
             return
         moved = _follow(request, session)
         if moved:
@@ -219,9 +228,11 @@ class ServerRequestRows:
         by_any_agent: bool,
     ) -> None:
         server_requests.mark_sent(request, now_ns)
-        if self._store.claim_server_request(request, self._node, now_ns + self._claim_ns):
-            target = Target(session.origin_host, session.origin_realm, session.peer)
-            found.jobs.append(Job(request, target, by_any_agent))
+        request.node, request.due_ns = self._node, now_ns + self._claim_ns
+        target = Target(session.origin_host, session.origin_realm, session.peer)
+        job = Job(request, target, by_any_agent)
+        found.planned_jobs += 1
+        self._plan(found, request, lambda: found.jobs.append(job))
 
     def _put_off(
         self, request: ServerRequest, now_ns: int, due_ns: int, found: Found
@@ -231,21 +242,38 @@ class ServerRequestRows:
             request.state = RequestState.PENDING
         request.due_ns = due_ns or now_ns + _patience_ns(request, now_ns)
         request.note = NOBODY_THERE
-        if self._store.update_server_request(request) and not due_ns:
-            found.put_off.append(request.command)
+        self._plan(
+            found, request, lambda: None if due_ns else found.put_off.append(request.command)
+        )
+
+    def _finished(self, request: ServerRequest, step: Step, found: Found) -> None:
+        self._note(request, step)
+        if step.action is Action.GIVE_UP:
+            found.given_up.append(request.command)
+
+    @staticmethod
+    def _plan(found: Found, request: ServerRequest, done: Callable[[], None]) -> None:
+        found.writes += 1
+        found.planned.append((request, done))
 
     # ---------------------------------------------------------------------- what came of it
 
     def conclude(self, results: Collection[tuple[Job, int | None]]) -> list[Step]:
         """Write down what was answered: a Result-Code, 0 for no answer, None for never sent."""
-        steps = []
+        steps: list[Step] = []
+        rows: list[ServerRequest] = []
         for job, code in results:
             try:
                 steps.append(self._conclude(job.request, code))
             except (StoreUnavailableError, StoreConflictError):
                 raise
             except Exception:  # noqa: BLE001 -- logged; the others must not wait for it
-                steps.append(self._abandon(job.request))
+                steps.append(self._give_up(job.request))
+            rows.append(job.request)
+        written = self._store.update_server_requests(rows)
+        for row, step, was_written in zip(rows, steps, written, strict=True):
+            if was_written:
+                self._note(row, step)
         return steps
 
     def _conclude(self, request: ServerRequest, result_code: int | None) -> Step:
@@ -262,11 +290,13 @@ class ServerRequestRows:
             else:
                 self._endings.lose(request.account_id, request.session_key)
         server_requests.apply(request, step, now_ns, result_code or 0)
-        if self._store.update_server_request(request):
-            self._note(request, step)
         return step
 
-    def _abandon(self, request: ServerRequest) -> Step:
+    def _abandon(self, request: ServerRequest) -> None:
+        self._give_up(request)
+        self._store.update_server_request(request)
+
+    def _give_up(self, request: ServerRequest) -> Step:
         """Give up a row that cannot be handled, because of what is stored about its session."""
         _log.exception(
             "a request to a client cannot be handled; it is given up",
@@ -276,7 +306,6 @@ class ServerRequestRows:
         )
         step = Step(Action.GIVE_UP, RequestState.GIVEN_UP, 0, CANNOT_BE_HANDLED)
         server_requests.apply(request, step, self._clock.now_ns())
-        self._store.update_server_request(request)
         return step
 
     def wake(self, host: str) -> bool:

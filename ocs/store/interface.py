@@ -158,12 +158,6 @@ class Store(Protocol):
         (WorkingSet.server_requests) and in ``update_server_request``.
         """
 
-    def claim_server_request(self, request: ServerRequest, node: int, until_ns: int) -> bool:
-        """Take a request for this server until an instant; False when another one was first.
-
-        Whatever else was changed in ``request`` is written with it.
-        """
-
     def update_server_request(
         self, request: ServerRequest, spread: Sequence[ServerRequest] = ()
     ) -> bool:
@@ -173,6 +167,9 @@ class Store(Protocol):
         somebody else has changed it since it was read. One that was spread over no session at
         all is removed when it is finished.
         """
+
+    def update_server_requests(self, requests: Sequence[ServerRequest]) -> list[bool]:
+        """The same for several requests in one transaction; tell of each whether it was written."""
 
     def server_request_target(
         self, account_id: int, session_key: bytes

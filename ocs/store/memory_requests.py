@@ -33,11 +33,6 @@ class MemoryServerRequests:
             wanted = [name for name in due if name > after][:limit]
             return [copy(self._server_requests[number]) for _, number in wanted]
 
-    def claim_server_request(self, request: ServerRequest, node: int, until_ns: int) -> bool:
-        """See interface.Store.claim_server_request."""
-        request.node, request.due_ns = node, until_ns
-        return self.update_server_request(request)
-
     def update_server_request(
         self, request: ServerRequest, spread: Sequence[ServerRequest] = ()
     ) -> bool:
@@ -52,6 +47,11 @@ class MemoryServerRequests:
             if request.state in FINISHED and not request.session_key and not request.spread:
                 del self._server_requests[request.server_request_id]
             return True
+
+    def update_server_requests(self, requests: Sequence[ServerRequest]) -> list[bool]:
+        """See interface.Store.update_server_requests."""
+        with self._lock:
+            return [self.update_server_request(request) for request in requests]
 
     def waiting_server_requests(
         self, names: Sequence[tuple[int, bytes]]

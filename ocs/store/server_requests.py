@@ -133,6 +133,15 @@ def write(
     return True
 
 
+def write_all(connection: Connection, requests: Sequence[ServerRequest]) -> list[bool]:
+    """Write changed requests; tell of each whether it won its race."""
+    written = [False] * len(requests)
+    # Always in the same order, so that two servers do not wait for each other.
+    for index in sorted(range(len(requests)), key=lambda i: requests[i].server_request_id):
+        written[index] = write(connection, requests[index], ())
+    return written
+
+
 def insert_all(connection: Connection, requests: Sequence[ServerRequest]) -> None:
     """Write new requests."""
     rows = [*map(msgspec.structs.asdict, requests)]

@@ -212,11 +212,6 @@ class SqlStore:
             lambda connection: server_requests.due(connection, now_ns, limit, after), ""
         )
 
-    def claim_server_request(self, request: ServerRequest, node: int, until_ns: int) -> bool:
-        """See interface.Store.claim_server_request."""
-        request.node, request.due_ns = node, until_ns
-        return self.update_server_request(request)
-
     def update_server_request(
         self, request: ServerRequest, spread: Sequence[ServerRequest] = ()
     ) -> bool:
@@ -226,6 +221,16 @@ class SqlStore:
             "request to a client",
         )
         request.version += written
+        return written
+
+    def update_server_requests(self, requests: Sequence[ServerRequest]) -> list[bool]:
+        """See interface.Store.update_server_requests."""
+        written = self._transactions.run(
+            lambda connection, _attempt: server_requests.write_all(connection, requests),
+            "requests to clients",
+        )
+        for request, was_written in zip(requests, written, strict=True):
+            request.version += was_written
         return written
 
     def server_request_target(

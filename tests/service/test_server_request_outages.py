@@ -105,7 +105,8 @@ def test_an_answer_that_comes_when_another_server_has_taken_over_changes_nothing
     one = asked_once(wire)
     (row,) = rows(harness)
     stored = harness.store.due_server_requests(row.due_ns, 1)[0]
-    assert harness.store.claim_server_request(stored, 2, row.due_ns + 10**12)
+    stored.node, stored.due_ns = 2, row.due_ns + 10**12
+    assert harness.store.update_server_request(stored)
     reply(wire, one, 5012)
     assert states(harness) == [SENT]
     assert harness.server.server_requests.in_flight == 0
@@ -132,7 +133,7 @@ def test_an_answer_that_cannot_be_written_is_asked_for_again(monkeypatch, capsys
     harness.pass_time(1)
     one = asked_once(wire)
     with monkeypatch.context() as patch:
-        Outage(patch, harness.store, "update_server_request", StoreUnavailableError("gone"))
+        Outage(patch, harness.store, "update_server_requests", StoreUnavailableError("gone"))
         reply(wire, one, 2001)
     assert "could not be written down" in capsys.readouterr().out
     assert (states(harness), harness.server.server_requests.in_flight) == ([SENT], 0)

@@ -42,6 +42,12 @@ def _insert(store: Store, *rows: ServerRequest) -> None:
     store.transact([], lambda working_set: working_set.server_requests.extend(rows))
 
 
+def _claim(store: Store, row: ServerRequest, node: int, until_ns: int) -> bool:
+    """Take a row for a server until an instant."""
+    row.node, row.due_ns = node, until_ns
+    return store.update_server_request(row)
+
+
 def _due(store: Store, now_ns: int = NOW_NS) -> list[ServerRequest]:
     return store.due_server_requests(now_ns, 100)
 
@@ -88,14 +94,26 @@ def test_one_server_takes_a_row_and_it_comes_back_when_the_claim_is_over(store: 
     [mine], [theirs] = _due(store), _due(store)
     mark_sent(mine, NOW_NS)
     until_ns = NOW_NS + 10 * NS_PER_SECOND
-    assert store.claim_server_request(mine, 1, until_ns)
-    assert not store.claim_server_request(theirs, 2, until_ns)
+    assert _claim(store, mine, 1, until_ns)
+    assert not _claim(store, theirs, 2, until_ns)
     assert not store.update_server_request(theirs)
     assert _due(store) == []
     [again] = _due(store, until_ns)
     assert (again.node, again.state, again.attempts) == (1, RequestState.SENT, 1)
-    assert store.claim_server_request(again, 2, until_ns + 1)
+    assert _claim(store, again, 2, until_ns + 1)
     assert not store.update_server_request(mine), "its claim was over"
+
+
+def test_several_rows_are_written_together_each_under_its_version(store: Store) -> None:
+    _insert(store, *(_whole(number) for number in (1, 2, 3)))
+    mine, theirs = _due(store), _due(store)
+    for row in (*mine, *theirs):
+        row.due_ns = NOW_NS + 5
+    assert store.update_server_requests([]) == []
+    assert store.update_server_requests([theirs[1]]) == [True]
+    assert store.update_server_requests(mine[::-1]) == [True, False, True]
+    assert [row.version for row in mine] == [2, 1, 2]
+    assert store.update_server_requests(mine) == [True, False, True]
 
 
 def test_two_servers_at_once_never_both_take_a_row(sql_url: str, open_store) -> None:
@@ -111,7 +129,7 @@ def test_two_servers_at_once_never_both_take_a_row(sql_url: str, open_store) -> 
         taken.extend(
             (row.server_request_id, node)
             for row in rows
-            if stores[node].claim_server_request(row, node, NOW_NS + 1)
+            if _claim(stores[node], row, node, NOW_NS + 1)
         )
 
     threads = [threading.Thread(target=take, args=(node,)) for node in (0, 1)]
