@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ocs.amounts import AMOUNT_MAX_MICRO, Unit, parse_amount
+from ocs.catalog.loader_models import MODELS, check_clocked, check_price
 from ocs.catalog.loader_pools import check_pooled
 from ocs.catalog.loader_prices import Offer, PriceListReader
 from ocs.catalog.loader_quota import read_quota
@@ -14,7 +15,6 @@ from ocs.catalog.loader_values import (
     amount_from_zero,
     at_least,
     check_code,
-    check_price,
     read_final_unit,
     seconds_up_to,
 )
@@ -98,8 +98,8 @@ def _read_terms(service: Service, node: Node, offer: Offer, codes: dict[str, Nod
     if not isinstance(node, Mapping):
         node.problem("a service is free, uncontrolled, or a group with price or prices")
         return ServiceTerms(service.code, ChargeMode.FREE)
-    ways = [way for way in ("charge", "price", "prices") if node.has(way)]
-    if len(ways) != 1:
+    ways = [way for way in ("charge", "prices", *MODELS) if node.has(way)]
+    if len(ways) != 1 and ways[:1] not in ([model] for model in MODELS):
         node.problem("give exactly one of price, prices and charge (free or uncontrolled)")
     quota_group = node.mapping("quota")
     quota = read_quota(quota_group, service.unit, service.quota) if node.has("quota") else None
@@ -113,6 +113,7 @@ def _read_terms(service: Service, node: Node, offer: Offer, codes: dict[str, Nod
     elif ways:
         price_list = PriceListReader(service, offer, codes)
         rules = price_list.read(node, ways[0])
+        check_clocked(rules, service.unit, price_list.places)
         for rule, place in zip(rules, price_list.places, strict=True):
             check_price(rule.price, service.unit, quota or service.quota, place)
             if service.pool:

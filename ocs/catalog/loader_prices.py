@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 
 from ocs.catalog.conditions import ROLE
 from ocs.catalog.loader_conditions import ConditionReader, Names, condition_code
-from ocs.catalog.loader_values import check_code, read_price
+from ocs.catalog.loader_models import PRICE_KEYS, read_price
+from ocs.catalog.loader_values import check_code
 from ocs.catalog.model import TERMINATING, Condition, Pool, PriceRule, Service
 from ocs.catalog.tariffs import best_rule, rank
 from ocs.marked import Mapping, Node, unknown_word
 
 MAX_RULES = 5_000
 MAX_RULE_CODE = 64
-_PRICE_KEYS = ("per", "increment", "minimum", "setup", "when")
+_PRICE_KEYS = (*PRICE_KEYS, "when")
 
 
 @dataclass(slots=True)
@@ -55,7 +56,7 @@ class PriceListReader:
 
     def read(self, group: Mapping, way: str) -> tuple[PriceRule, ...]:
         """Return the rules under ``prices``, or the single one that the group itself is."""
-        if way == "price":
+        if way != "prices":
             if group.has("when"):
                 group.keys["when"].problem("'when' belongs to one of several prices")
             rule = PriceRule(self._code(group, "", "", ()), read_price(group, self._service.unit))

@@ -1,4 +1,4 @@
-"""Values of a catalogue file: codes, quantities, prices, quota policies, final-unit policies.
+"""Values of a catalogue file: codes, quantities, amounts and rates, final-unit policies.
 
 Called by catalog.loader and loader_plans. Every reader notes its problems in the document and
 returns something usable, so that one reading finds every mistake.
@@ -13,14 +13,13 @@ from ocs.amounts import (
     AMOUNT_MAX_MICRO,
     MICRO,
     Unit,
-    format_quantity,
     parse_amount,
     parse_decimal,
     parse_quantity,
 )
 from ocs.catalog.filter_rules import parse_filter_rule
-from ocs.catalog.model import FinalUnitAction, FinalUnitPolicy, Price, QuotaPolicy
-from ocs.marked import Mapping, Node, Scalar, unknown_word
+from ocs.catalog.model import FinalUnitAction, FinalUnitPolicy
+from ocs.marked import Mapping, Scalar, unknown_word
 
 MAX_VALIDITY_SECONDS = 31 * 86400
 MAX_DECIMALS = 18
@@ -91,39 +90,6 @@ def parse_rate(text: str) -> tuple[int, int]:
     while digits * MICRO * divisor % scale:
         divisor *= 10
     return digits * MICRO * divisor // scale, divisor
-
-
-def read_price(group: Mapping, unit: Unit) -> Price:
-    """Return the price that ``price``, ``per``, ``increment``, ``minimum`` and ``setup`` give.
-
-    Events are counted one by one; for octets and seconds ``per`` and ``increment`` must be said.
-    """
-    counted = unit is Unit.EVENTS
-    rate_micro, divisor = group.parsed("price", parse_rate, (0, 1), required=True)
-    whole = at_least(1, unit)
-    if not counted and not group.has("increment"):
-        group.missing("increment", "say how usage is rounded up, such as 1 MB or 60 s")
-    if not counted and not group.has("per"):
-        group.missing("per", "say what the price is for, such as 1 MB or 1 min")
-    return Price(
-        rate_micro=rate_micro,
-        per=group.parsed("per", whole, 1) * divisor,
-        increment=group.parsed("increment", whole, 1),
-        minimum=group.parsed("minimum", at_least(0, unit), 0),
-        setup_micro=group.parsed("setup", amount_from_zero, 0),
-    )
-
-
-def check_price(price: Price, unit: Unit, quota: QuotaPolicy, place: Node) -> None:
-    """Note where a price and the quota policy it is granted under cannot work together."""
-    if price.increment > quota.slice:
-        place.problem(
-            f"the increment of {format_quantity(price.increment, unit)} is larger than the slice "
-            f"of {format_quantity(quota.slice, unit)}, so nothing could ever be granted"
-        )
-    largest = max(quota.maximum, price.minimum) + price.increment
-    if price.setup_micro + largest * price.rate_micro // price.per > AMOUNT_MAX_MICRO:
-        place.problem("the largest grant would cost more than the largest amount kept")
 
 
 def read_final_unit(group: Mapping, key: str, default: FinalUnitPolicy) -> FinalUnitPolicy:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from math import lcm
 
 from ocs.amounts import Unit
 
@@ -40,12 +41,43 @@ PRICED, FREE, UNCONTROLLED = ChargeMode
 
 
 @dataclass(frozen=True, slots=True)
+class Tier:
+    """The price of billed units up to ``up_to`` in all, that unit included; 0 = without end.
+
+    ``rate_micro / per`` as in Price, and ``flat_micro`` once for reaching the tier.
+    """
+
+    up_to: int
+    rate_micro: int
+    per: int = 1
+    flat_micro: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Tiers made ready to compute with: ``billed`` units in step ``i`` cost
+    ``(offsets[i] + billed * slopes[i]) / divisor`` micro units, exactly.
+    """
+
+    ends: tuple[int, ...]
+    """The last billed unit of every step but the last, which has no end."""
+    offsets: tuple[int, ...]
+    slopes: tuple[int, ...]
+    divisor: int
+    maximum_micro: int | None
+    lowest: int
+    """The least that is billed, 0 where that is one increment."""
+
+
+@dataclass(frozen=True, slots=True)
 class Price:
     """An exact rational price with its increments (M-001, M-002).
 
     ``rate_micro / per`` micro units of money per base unit of the service; usage is billed in
     whole ``increment`` units, at least ``minimum`` of them once anything is used, plus
-    ``setup_micro`` once.
+    ``setup_micro`` once. With ``tiers`` they say the rate instead, each that of the billed units
+    in it, or with ``volume`` the one reached that of all; rate and per then repeat the first's.
+    ``maximum_micro`` bounds the whole cost, setup included. K-001 to K-006.
     """
 
     rate_micro: int
@@ -53,6 +85,43 @@ class Price:
     increment: int = 1
     minimum: int = 0
     setup_micro: int = 0
+    tiers: tuple[Tier, ...] = ()
+    volume: bool = False
+    maximum_micro: int | None = None
+    twice_rate: int = field(init=False, compare=False, repr=False, default=0)
+    twice_per: int = field(init=False, compare=False, repr=False, default=0)
+    """Both doubled, for the rounding of what every request asks several times."""
+    steps: Steps | None = field(init=False, compare=False, repr=False, default=None)
+    """None for a plain price, which has one rate and no end."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "twice_rate", 2 * self.rate_micro)
+        object.__setattr__(self, "twice_per", 2 * self.per)
+        if self.tiers or self.maximum_micro is not None:
+            object.__setattr__(self, "steps", _steps(self))
+
+
+def _steps(price: Price) -> Steps:
+    tiers = price.tiers or (Tier(0, price.rate_micro, price.per),)
+    divisor = lcm(*(tier.per for tier in tiers))
+    offsets, slopes = [], []
+    start = reached = 0
+    for tier in tiers:
+        slope = tier.rate_micro * (divisor // tier.per)
+        flat = tier.flat_micro * divisor
+        # ``reached`` is what the units up to ``start`` cost, in graduated tiers only.
+        offsets.append(flat if price.volume else reached + flat - start * slope)
+        slopes.append(slope)
+        reached += flat + (tier.up_to - start) * slope
+        start = tier.up_to
+    return Steps(
+        ends=tuple(tier.up_to for tier in tiers[:-1]),
+        offsets=tuple(offsets),
+        slopes=tuple(slopes),
+        divisor=divisor,
+        maximum_micro=price.maximum_micro,
+        lowest=price.minimum if price.minimum >= price.increment else 0,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,9 @@ def exact_decimal(numerator: int, denominator: int) -> tuple[int, int] | None:
 def multiplier(pool: Pool, price: Price) -> tuple[int, int] | None:
     """Return how many pool units one unit costs as (digits, exponent); None when it is not exact.
 
-    A price of nothing has none: its usage would not draw on the pool.
+    A price of nothing has none: its usage would not draw on the pool. Neither has one with tiers
+    or a maximum, whose units are not all worth the same.
     """
-    if price.rate_micro <= 0:
+    if price.rate_micro <= 0 or price.steps is not None:
         return None
     return exact_decimal(price.rate_micro * pool.per, price.per * pool.rate_micro)

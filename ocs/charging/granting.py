@@ -49,9 +49,10 @@ def grant(decision: Decision, part: Part) -> Size:
     else:
         if pooled or profile.dual_tariff_quota:
             part.one_tariff = pooled or dual_tariff.is_possible(part)
+        two_quotas = part.one_tariff and not pooled
         size = size_priced(decision, part, policy, wanted + outstanding)
         useful = wanted if wanted < policy.minimum_useful else policy.minimum_useful
-        if part.one_tariff and size.switch_ns and not pooled:
+        if two_quotas and size.switch_ns:
             dual_tariff.add_second(decision, part, size, useful)
         judge(decision, part, size, size.holds)
         if size.units < outstanding + useful or size.units <= outstanding:

@@ -154,6 +154,10 @@ def _payer(
     next_rule: PriceRule | None = None
     if size.switch_ns and decision.request.profile.tariff_change and not part.one_tariff:
         next_rule = index.tariff_at(part.terms, quota.zone, size.switch_ns).rule
+        if price.steps is not None or (next_rule and next_rule.price.steps is not None):
+            # Split over two counts of tiers, usage may cost more than on either side alone: the
+            # quota ends at the switch.
+            part.one_tariff, next_rule = True, None
     context = find_context(quota, quota.rule, quota.zone, quota.slot_ns)
     return Payer(part, index, price, context, next_rule)
 
@@ -183,6 +187,10 @@ class Payer:
 
     def affordable(self, already: int, budget_micro: int, wanted: int) -> int:
         """Return the units after ``already`` new ones that the budget pays, at most ``wanted``."""
+        if already and self._price.volume:
+            # What the first units hold may be more than they cost in the end.
+            total = budget_micro + self.charge(already)
+            return max(0, self.affordable(0, total, already + wanted) - already)
         before = self._before + already
         if self._seconds:
             return timeline.affordable_seconds(
@@ -212,7 +220,12 @@ class Payer:
         )
 
     def charge(self, units: int) -> int:
-        """Return what so many more units can cost at most, in micro units."""
+        """Return what so many more units can cost at most, in micro units (M-004)."""
+        if self._price.volume:
+            # Volume prices of seconds have no time bands, and no quota runs over their switch.
+            return pricing.peak_charge_micro(
+                self._price, self._before, self._before_micro, units
+            )
         if self._seconds:
             after = cost_in_context(
                 self._index, self._part.terms, SECONDS, self._price, self._part.quota.zone,

@@ -52,9 +52,11 @@ def settle(decision: Decision, part: Part, already: int = 0) -> ChargedLine:
 def _by_side(decision: Decision, part: Part) -> tuple[int, int]:
     """Return the units reported as used (before, after) a tariff switch (C-061)."""
     # Only a quota that carried Tariff-Time-Change has an "after"; else all is before.
-    switches, unit = part.quota.tariff_change_ns != 0, part.service.unit
+    switches, unit, reports = part.quota.tariff_change_ns != 0, part.service.unit, part.asked.used
+    if len(reports) == 1 and not switches:
+        return units_of(reports[0].units, unit) or 0, 0
     before = after = 0
-    for report in part.asked.used:
+    for report in reports:
         units = units_of(report.units, unit) or 0
         if switches and (
             report.side == TariffSide.AFTER
@@ -73,7 +75,11 @@ def _debit_possible(
     decision: Decision, part: Part, units: int, already: int, line: ChargedLine, *, after: bool
 ) -> None:
     """Debit what can be true of the reported usage; the rest waits for a person (D05)."""
-    possible = _bound(decision, part, units, already)
+    tolerance = decision.request.profile.usage_tolerance_octets
+    if part.service.unit is OCTETS and units + already <= tolerance:
+        possible = units  # at every rate, and in no time
+    else:
+        possible = _bound(decision, part, units, already)
     if possible:
         _debit_units(decision, part, possible, line, after=after)
     if possible < units:
@@ -82,11 +88,8 @@ def _debit_possible(
 
 def _bound(decision: Decision, part: Part, units: int, already: int) -> int:
     """Return how much of the reported usage can be true, after ``already`` more of it (D05)."""
-    request, unit = decision.request, part.service.unit
-    profile = request.profile
-    if unit is OCTETS and units + already <= profile.usage_tolerance_octets:
-        return units  # at every rate, and in no time
-    session, since_ns = decision.session, part.quota.reported_ns
+    request, session, unit = decision.request, decision.session, part.service.unit
+    profile, since_ns = request.profile, part.quota.reported_ns
     if not since_ns and session is not None and request.kind != INITIAL:
         since_ns = session.started_ns
     if not profile.bound_usage or not since_ns:
@@ -166,7 +169,10 @@ def _debit_paid(
     index, plan, quota, service = decision.index, decision.plan, part.quota, part.service
     assert index is not None
     assert plan is not None
-    rule, zone, slot_ns = price_context(decision, part, after)
+    if after or service.unit is SECONDS:
+        rule, zone, slot_ns = price_context(decision, part, after)
+    else:
+        rule, zone, slot_ns = quota.rule, quota.zone, quota.slot_ns
     if not rule:
         _leave(decision, part, units, line, parking.NO_PRICE)
         return

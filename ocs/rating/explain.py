@@ -5,20 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ocs.amounts import Unit, format_amount
-from ocs.catalog.model import Price, PriceRule, TariffSlot
+from ocs.catalog.model import Price, PriceRule, TariffSlot, Tier
 from ocs.rating import pricing, timeline
 
 
 def price_text(price: Price, unit: Unit, currency: str) -> str:
     """Return one price in words, such as ``0.05 EUR per 1000000 octets``."""
-    words = f"{format_amount(price.rate_micro)} {currency} per {price.per} {unit.label}"
+    if price.tiers:
+        words = "; ".join(_tier_text(tier, unit, currency) for tier in price.tiers)
+        words = f"{'volume' if price.volume else 'stepped'}: {words}"
+    else:
+        words = _rate_text(price.rate_micro, price.per, unit, currency)
     if price.increment > 1:
         words += f", in steps of {price.increment}"
     if price.minimum:
         words += f", at least {price.minimum}"
     if price.setup_micro:
         words += f", setup {format_amount(price.setup_micro)} {currency}"
+    if price.maximum_micro is not None:
+        words += f", at most {format_amount(price.maximum_micro)} {currency}"
     return words
+
+
+def _rate_text(rate_micro: int, per: int, unit: Unit, currency: str) -> str:
+    return f"{format_amount(rate_micro)} {currency} per {per} {unit.label}"
+
+
+def _tier_text(tier: Tier, unit: Unit, currency: str) -> str:
+    words = _rate_text(tier.rate_micro, tier.per, unit, currency)
+    if tier.flat_micro:
+        words += f" and {format_amount(tier.flat_micro)} {currency} once"
+    return f"{words} up to {tier.up_to}" if tier.up_to else f"{words} beyond"
 
 
 def explain_units(
