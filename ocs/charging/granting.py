@@ -54,7 +54,8 @@ def grant(decision: Decision, part: Part) -> Size:
         useful = wanted if wanted < policy.minimum_useful else policy.minimum_useful
         if two_quotas and size.switch_ns:
             dual_tariff.add_second(decision, part, size, useful)
-        judge(decision, part, size, size.holds)
+        if size.payer is not None:
+            judge(decision, part, size, size.holds)
         if size.units < outstanding + useful or size.units <= outstanding:
             entries.release(decision.working_set, decision.state, size.holds)
             part.quota.holds = []
@@ -94,9 +95,9 @@ def write_grant(
     decision: Decision, part: Part, policy: QuotaPolicy, size: Size, requested: Units
 ) -> None:
     """Tell the client of a grant that is held, and note it in the quota."""
-    request, quota, reply = decision.request, part.quota, part.reply
+    request, quota, reply, unit = decision.request, part.quota, part.reply, part.service.unit
     new_units = size.units - part.kept
-    reply.granted = _in_asked_kinds(part.service.unit, new_units, requested)
+    granted = reply.granted = _in_asked_kinds(unit, new_units, requested)
     reply.quota_holding_seconds = policy.quota_holding_seconds
     if policy.metering is not None:
         reply.metering = told(decision, part, policy.metering)
@@ -107,7 +108,7 @@ def write_grant(
     elif size.short_of_others:
         validity = min(validity, policy.short_validity_seconds)
     else:
-        _write_threshold(reply, part.service.unit, policy, new_units)
+        _write_threshold(reply, unit, policy, new_units)
     if size.near_end:
         validity = min(validity, request.profile.final_validity_seconds)
     if size.bucket_expiry_ns:
@@ -121,10 +122,7 @@ def write_grant(
     quota.granted = size.units
     quota.granted_ns = request.received_ns
     quota.final = size.final
-    granted = reply.granted
-    quota.limited = (
-        granted.octets if part.service.unit is SECONDS else granted.seconds
-    ) is not None
+    quota.limited = (granted.octets if unit is SECONDS else granted.seconds) is not None
     if not quota.reported_ns:
         quota.reported_ns = request.received_ns
 

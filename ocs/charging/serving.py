@@ -49,12 +49,13 @@ def serve(decision: Decision, session: Session, *, may_grant: bool) -> list[Serv
     if decision.pooled and may_grant:
         pools.keep_rest(decision)
     granted: set[int] = set()
+    received_ns = decision.request.received_ns
     for part in parts:
         asked, quota = part.asked, part.quota
         if asked.used:
-            quota.reported_ns = decision.request.received_ns
+            quota.reported_ns = received_ns
             if part.beside is not None:
-                part.beside.quota.reported_ns = decision.request.received_ns
+                part.beside.quota.reported_ns = received_ns
         if asked.rate_octets_per_second > session.rate_octets_per_second:
             session.rate_octets_per_second = asked.rate_octets_per_second
         if may_grant:
