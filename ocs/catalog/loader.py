@@ -11,6 +11,7 @@ from ocs.amounts import Unit
 from ocs.catalog.calendar import DAY_MINUTES, week_of
 from ocs.catalog.conditions import HOME
 from ocs.catalog.loader_conditions import Names, read_locations, read_networks
+from ocs.catalog.loader_examples import ExampleReader
 from ocs.catalog.loader_plans import read_plans
 from ocs.catalog.loader_pools import check_partners, partners, pool_of, read_pools
 from ocs.catalog.loader_prices import Offer
@@ -58,6 +59,7 @@ def load_catalog(document: Document, source_name: str = "") -> Catalog:
         gap_band="" in week,
     )
     plans = read_plans(root, offer)
+    examples = ExampleReader(services, plans, names, time_zone).read(root)
     root.finish()
     _check_bands(root, offer)
     if plans:
@@ -75,6 +77,7 @@ def load_catalog(document: Document, source_name: str = "") -> Catalog:
         bands=bands,
         pools=pools,
         source=document.text,
+        examples=examples,
     )
 
 

@@ -361,6 +361,28 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """Usage and what it must cost, or the catalogue is not published."""
+
+    plan: str
+    service: str
+    used: int
+    """In the service's unit, after ``before``, used in the same session."""
+    costs_micro: int
+    before: int = 0
+    destination: str = ""
+    at_ns: int = 0
+    when: tuple[Condition, ...] = ()
+    """What is true of the usage, one label each."""
+    clock: str = ""
+    """Of the place where the subscriber is, such as ``+02:00``."""
+    price: str = ""
+    """Code of the price that must hold; empty leaves it open."""
+    line: int = field(default=0, compare=False)
+    column: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
     """Everything sold, whole and consistent. ``version`` 0 means not published."""
 
@@ -380,3 +402,4 @@ class Catalog:
     version: int = 0
     source: str = ""
     """The document's text as it was published."""
+    examples: tuple[Example, ...] = ()

@@ -20,7 +20,11 @@ def catalog() -> None:
 @catalog.ocs_command("check", example="ocs catalog check config/catalogues/mobile.yaml")
 @_FILE
 def check(run: Run, file: Path) -> None:
-    """Check a catalogue file; every mistake is listed as file:line:column. Changes nothing."""
+    """Check a catalogue file; every mistake is listed as file:line:column. Changes nothing.
+
+    When nothing else is wrong, its examples are computed; one that costs something else than it
+    says is a mistake.
+    """
     from ocs import yamldoc
     from ocs.provisioning import catalogs
 
@@ -88,6 +92,7 @@ def _show_catalog(target: Console, document: Document) -> None:
             ("Networks", document["networks"]),
             ("Locations", document["locations"]),
             ("Time bands", document["bands"]),
+            ("Examples", document["examples"] or None),
         ],
     )
     table(

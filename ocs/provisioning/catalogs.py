@@ -12,6 +12,7 @@ from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Catalog
 from ocs.charging.server_requests import Trigger, for_account
 from ocs.errors import NotFoundError, RefusedError
+from ocs.provisioning import examples
 from ocs.provisioning.desk import Desk
 from ocs.provisioning.views import catalogue_view
 from ocs.store.interface import PublishedCatalogue, Store
@@ -51,13 +52,28 @@ class Catalogues:
 
     def _compile(self, version: int) -> CatalogIndex:
         published = find_version(self._store, version)
-        catalog = check(published.source, f"catalogue version {version}")
+        catalog = load(published.source, f"catalogue version {version}")
         return CatalogIndex(replace(catalog, version=version, source=published.source))
 
 
-def check(text: str, source_name: str) -> Catalog:
-    """Return the catalogue in ``text``. Raises DocumentError with every mistake in it."""
+def load(text: str, source_name: str) -> Catalog:
+    """Return a catalogue that was checked before it was stored. Raises DocumentError.
+
+    Its examples are not computed again: what is published stays in force whatever becomes of them.
+    """
     return load_catalog(yamldoc.parse(text, source_name), source_name)
+
+
+def check(text: str, source_name: str) -> Catalog:
+    """Return the catalogue in ``text``. Raises DocumentError with every mistake in it, or, where
+    there is none, with every example that costs something else than it says.
+    """
+    document = yamldoc.parse(text, source_name)
+    catalog = load_catalog(document, source_name)
+    for example, message in examples.failures(CatalogIndex(catalog)):
+        document.note(message, example.line, example.column)
+    document.check()
+    return catalog
 
 
 def publish(desk: Desk, text: str, source_name: str) -> Publication:
@@ -123,6 +139,7 @@ def catalog_view(catalog: Catalog) -> dict[str, Any]:
         "networks": sorted(catalog.networks),
         "locations": sorted(catalog.locations),
         "bands": [band.name for band in catalog.bands],
+        "examples": len(catalog.examples),
     }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ocs.amounts import Unit, parse_quantity
-from ocs.catalog.conditions import CLOCK, DIMENSIONS, ROLE
+from ocs.catalog.conditions import CLOCK, DIMENSIONS, HOME, NO, ROLE, YES
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import TERMINATING, ChargeMode, Service, ServiceTerms, TariffSlot
 from ocs.charging.contexts import cost_in_context
@@ -50,6 +50,7 @@ def quote(index: CatalogIndex, question: Question) -> dict[str, Any]:
     before = _units(question.before, service.unit) if question.before else 0
     zone = _zone(index, service, question.destination)
     labels = _labels(question.when)
+    _add_roaming(index, labels)
     key = index.price_list(terms).key_of(zone, labels, labels.get(CLOCK, ""))
     view = {
         "catalogue": catalog.name,
@@ -139,6 +140,17 @@ def _labels(when: tuple[str, ...]) -> dict[str, str]:
     if CLOCK in labels and not re.fullmatch(r"[-+](?:0[0-9]|1[0-9]):[0-5][0-9]", labels[CLOCK]):
         raise UsageError(f"'{labels[CLOCK]}' is no clock such as +02:00")
     return labels
+
+
+def _add_roaming(index: CatalogIndex, labels: dict[str, str]) -> None:
+    """Say of a visited network whether it is foreign, as a request from there would."""
+    if "visited" not in labels or HOME not in index.catalog.networks:
+        return
+    roaming = NO if labels["visited"] == HOME else YES
+    if labels.setdefault("roaming", roaming) != roaming:
+        raise UsageError(
+            f"visited={labels['visited']} is {'roaming' if roaming == YES else 'not roaming'}"
+        )
 
 
 def _zone(index: CatalogIndex, service: Service, destination: str) -> str:

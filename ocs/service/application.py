@@ -74,7 +74,7 @@ class Application:
             store,
             clock,
             ids,
-            catalogs.check,
+            catalogs.load,
         )
         peers = peer_settings(settings, self.server.origin_state_id)
         limits = transport_limits(settings)

@@ -26,6 +26,7 @@ TITLES = {
     "gy": "Gy and Ro (TS 32.299 and the documents of its services)",
     "money": "Money, reservations and the ledger",
     "golden": "Worked examples",
+    "catalogue": "What a catalogue may say",
     "decisions": "Decisions where the standards leave a choice",
     "tests": "Black-box tests over a real socket",
 }
