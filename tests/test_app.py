@@ -18,6 +18,7 @@ from ocs import app
 from ocs.clock import FileClock, SystemClock
 from ocs.errors import UsageError
 from ocs.service import application
+from ocs.service.status import STATUS_CONNECTIONS_MAX
 from ocs.settings import parse_settings
 from ocs.settings_values import DiameterSettings, Listener, OverloadSettings, Settings
 from protocol.credit_control import MultipleServices
@@ -182,6 +183,13 @@ def get(address, path):
             return error.code, error.read().decode()
 
 
+def is_live(address):
+    try:
+        return get(address, "/live")[0] == 200
+    except OSError:
+        return False
+
+
 def test_metrics_liveness_and_readiness_are_on_a_port_of_their_own(tmp_path):
     process = OcsProcess(tmp_path, metrics={"enabled": True, "port": 0})
     process.create_database()
@@ -196,6 +204,13 @@ def test_metrics_liveness_and_readiness_are_on_a_port_of_their_own(tmp_path):
         assert "ocs_peers_open 1.0" in text
         assert re.search(r'ocs_request_seconds_count\{kind="initial"\} 1\.0', text)
         assert get(address, "/nothing")[0] == 404
+        host, _, port = address.rpartition(":")
+        idle = [socket.create_connection((host, int(port))) for _ in range(STATUS_CONNECTIONS_MAX)]
+        with socket.create_connection((host, int(port))) as one_more:
+            assert one_more.recv(1) == b""
+        for connection in idle:
+            connection.close()
+        until(lambda: is_live(address))
 
 
 def test_the_log_masks_the_subscriber(tmp_path):

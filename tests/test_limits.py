@@ -29,6 +29,7 @@ NO_LIMITS = {
     "ocs.service.mapping.EVENTS_MAX": "a range of values",
     "ocs.service.mapping.COUNT_MAX": "a range of values",
     "ocs.service.profiles.SHOWN_MAX": "a text of a recognised client",
+    "ocs.service.server_request_rows.WAKE_MAX": "the size of a step of our own work",
     "ocs.service.server_request_rows.WRITES_MAX": "the size of a step of our own work",
     "ocs.service.server_requests.RESULTS_MAX": "the size of a step of our own work",
 }

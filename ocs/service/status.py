@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twisted.protocols.policies import WrappingFactory
 from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from ocs.service.metrics import Metrics
+
+STATUS_CONNECTIONS_MAX = 50
 
 
 class _Page(Resource):
@@ -33,7 +36,18 @@ class _Page(Resource):
         return body
 
 
-def status_site(metrics: Metrics, not_ready_because: Callable[[], str]) -> Site:
+class _Bounded(WrappingFactory):
+    """Closes at once what comes beyond the limit."""
+
+    noisy = False
+
+    def buildProtocol(self, addr: Any) -> Any:  # noqa: N802 -- Twisted's name
+        """Return a connection of the site, or None."""
+        is_full = len(self.protocols) >= STATUS_CONNECTIONS_MAX
+        return None if is_full else super().buildProtocol(addr)
+
+
+def status_site(metrics: Metrics, not_ready_because: Callable[[], str]) -> WrappingFactory:
     """Return the site; ``not_ready_because`` gives an empty text when all is well."""
 
     def ready() -> tuple[int, bytes, bytes]:
@@ -53,4 +67,4 @@ def status_site(metrics: Metrics, not_ready_because: Callable[[], str]) -> Site:
     site.displayTracebacks = False
     # Requests are counted by whoever asks; an access log would be noise.
     site.noisy = False
-    return site
+    return _Bounded(site)  # type: ignore[no-untyped-call]

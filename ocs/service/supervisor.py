@@ -141,9 +141,17 @@ class Supervisor:
                     origin_host=origin_host,
                     origin_state_id=origin_state_id,
                 )
-                self._restarted.append(RestartedClient(origin_host, origin_state_id, seen_ns))
+                self._note_restart(RestartedClient(origin_host, origin_state_id, seen_ns))
 
         self._worker.submit(lambda: self._remember_client(origin_host, origin_state_id), compare)
+
+    def _note_restart(self, client: RestartedClient) -> None:
+        """Let a client wait once, however often it restarts meanwhile; the first is in work."""
+        for waiting in tuple(self._restarted)[1:]:
+            if waiting.origin_host == client.origin_host:
+                waiting.origin_state_id, waiting.seen_ns = client.origin_state_id, client.seen_ns
+                return
+        self._restarted.append(client)
 
     def _remember_client(self, origin_host: str, origin_state_id: int) -> int:
         known = self._store.client_state(origin_host, 0)

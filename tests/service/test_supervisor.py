@@ -102,6 +102,17 @@ def test_a_restarted_client_loses_its_old_sessions_and_keeps_the_new(capsys):
     assert "restarted" in capsys.readouterr().out
 
 
+def test_a_client_that_restarts_again_and_again_waits_once():
+    harness = Harness(options={"peers": tuple(PeerEntry(f"pgw{n}.net.example") for n in (1, 2))})
+    for state_id in range(100, 120):
+        for number in (1, 2):
+            wire = harness.open(f"pgw{number}.net.example", origin_state_id=state_id)
+            wire.protocol.connectionLost()
+    waiting = harness.server.supervisor._restarted
+    assert len(waiting) <= 3
+    assert waiting[-1].origin_state_id == 119
+
+
 def test_a_client_that_changes_its_state_all_the_time_costs_little():
     harness = Harness()
     wire = harness.open()
