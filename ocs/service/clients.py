@@ -16,7 +16,7 @@ import structlog
 from ocs.charging.profile import GENERIC, ClientProfile
 from ocs.clock import Clock
 from ocs.service.attributes import AttributeReader
-from ocs.service.peers import PeerDirectory
+from ocs.service.peers import HOST_MAX, PeerDirectory
 from ocs.service.profiles import (
     NO_REQUEST_YET,
     NOTHING_SPECIAL,
@@ -27,16 +27,20 @@ from ocs.service.profiles import (
     shown,
 )
 from ocs.store.interface import ClientNote, PeerEntry
+from protocol.answers import ResultCode
 from protocol.base import (
     RELAY_APPLICATION,
     CapabilitiesExchangeAnswer,
     CapabilitiesExchangeRequest,
 )
+from protocol.codec import encode_avp
 from protocol.credit_control import CreditControlRequest
+from protocol.errors import RemoteProtocolError
 from protocol.grammar import identity_key
 from protocol.members import Leniency
 from protocol.transport import DiameterProtocol
 
+_ORIGIN_HOST = 264
 CLIENTS_MAX = 1_000
 """Remembered of one connection; a relay with more of them has its oldest looked at again."""
 
@@ -59,14 +63,17 @@ class Link:
 
     __slots__ = (
         "clients", "conn", "entry", "leniency", "origin_host", "product_name", "relay",
-        "state_again_ns", "state_id",
+        "says_relay", "state_again_ns", "state_id",
     )
 
     def __init__(self, conn: DiameterProtocol, entry: PeerEntry, said: Said) -> None:
         self.conn = conn
         self.origin_host = entry.origin_host
         self.product_name = said.product_name or ""
-        self.relay = entry.relay or RELAY_APPLICATION in said.applications
+        self.says_relay = RELAY_APPLICATION in said.applications
+        """It calls itself an agent; an operator must have said so too, where peers are named."""
+        self.relay = False
+        """It may speak for others."""
         self.state_id = said.origin_state_id or 0
         """The Origin-State-Id that the peer said last; 0 = none yet."""
         self.state_again_ns = 0
@@ -106,6 +113,14 @@ class Clients:
         """Take over what an operator has changed; requests in work keep what they had."""
         link.entry = entry
         link.clients.clear()
+        unnamed = self._directory.known(link.origin_host) is None
+        link.relay = entry.relay or (unnamed and link.says_relay)
+        if link.says_relay and not link.relay:
+            _log.warning(
+                "peer calls itself a relay, but may speak for itself only; to let it speak for"
+                " others: ocs peer allow HOST --relay",
+                origin_host=link.origin_host,
+            )
         if not self._book.knows(entry.profile):
             _log.warning(
                 "peer has an unknown client profile; it is recognised by its signs instead",
@@ -123,8 +138,12 @@ class Clients:
         self._write_down(link, link.origin_host, choice)
 
     def meet(self, link: Link, ccr: CreditControlRequest, message: bytes) -> Client:
-        """Return what holds for a client whose first request on this link this is."""
+        """Return what holds for a client whose first request on this link this is.
+
+        Raises RemoteProtocolError when this peer may not speak for it.
+        """
         host = identity_key(ccr.origin_host)
+        check_sender(link, host)
         own = host == link.origin_host
         found = self._book.by_request(message, ccr.service_context_id)
         if found is None and own and not link.relay:
@@ -183,6 +202,21 @@ class Clients:
                 met_ns=self._clock.now_ns(),
             )
         )
+
+
+def check_sender(link: Link, origin_host: str) -> None:
+    """Refuse what a peer says in the name of another: only an agent may do that.
+
+    Raises RemoteProtocolError 5004 with the Origin-Host as its Failed-AVP.
+    """
+    if link.relay or identity_key(origin_host) == link.origin_host:
+        return
+    raise RemoteProtocolError(
+        ResultCode.INVALID_AVP_VALUE,
+        f"{link.origin_host[:HOST_MAX]} may not speak for other hosts; an operator can let it:"
+        " ocs peer allow HOST --relay",
+        encode_avp(_ORIGIN_HOST, origin_host.encode()),
+    )
 
 
 def count_profiles(links: Iterable[Link]) -> dict[str, int]:

@@ -19,7 +19,8 @@ from ocs.clock import NS_PER_SECOND, Clock
 from ocs.service.answers import AnswerDefaults, to_answer
 from ocs.service.attributes import attribute_reader
 from ocs.service.batcher import Batcher
-from ocs.service.clients import Clients, Link, count_profiles
+from ocs.service.clients import Clients, Link, check_sender, count_profiles
+from ocs.service.endings import Ending
 from ocs.service.mapping import Arrival, to_charging_request
 from ocs.service.peers import PeerDirectory
 from ocs.service.profiles import ProfileBook
@@ -100,7 +101,7 @@ class DiameterService:
         clock: Clock,
         observer: EdgeObserver,
         client_connected: Callable[[str, int], None],
-        terminate_session: Callable[[str, str, int, Callable[[Outcome], None]], None],
+        terminate_session: Callable[[str, Ending, Callable[[Outcome], None]], None],
         note_client: Callable[[ClientNote], None],
         server_requests: ServerRequests,
     ) -> None:
@@ -155,7 +156,7 @@ class DiameterService:
             if objection is None:
                 entry = self._directory.entry_for(link.origin_host)
                 self._clients.update(link, entry)
-                self._server_requests.peer_updated(link.conn, is_agent=entry.relay)
+                self._server_requests.peer_updated(link.conn, is_agent=link.relay)
             elif link.conn.is_open:
                 reason = objection.reason
                 _log.warning("peer may not stay", origin_host=link.origin_host, reason=reason)
@@ -269,9 +270,9 @@ class DiameterService:
         state_id = ccr.origin_state_id
         if state_id and state_id != link.state_id and not link.relay:
             self._note_state(link, ccr.origin_host, state_id)
-        client = link.clients.get(ccr.origin_host) or self._clients.meet(link, ccr, message)
-        profile = client.profile
         try:
+            client = link.clients.get(ccr.origin_host) or self._clients.meet(link, ccr, message)
+            profile = client.profile
             request = to_charging_request(
                 ccr,
                 Arrival(
@@ -312,6 +313,7 @@ class DiameterService:
             return
         try:
             asked = read_session_request(message, header, link.leniency, self._edge.limits)
+            check_sender(link, asked.origin_host)
         except RemoteProtocolError as error:
             self._refuse(link, header, message, error, "unreadable")
             return
@@ -345,7 +347,8 @@ class DiameterService:
             )
 
         cause = -1 if asked.termination_cause is None else asked.termination_cause
-        self._terminate_session(link.origin_host, asked.session_id, cause, terminated)
+        ending = Ending(asked.session_id, asked.origin_host, cause)
+        self._terminate_session(link.origin_host, ending, terminated)
 
     # ----------------------------------------------------------------------------- answers
 

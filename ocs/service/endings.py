@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from ocs.charging.decision import DecisionContext
 from ocs.charging.lifecycle import release_session
@@ -15,6 +16,7 @@ from ocs.charging.messages import Outcome, RequestKind
 from ocs.charging.session import SessionState, make_session_key
 from ocs.charging.working_set import RequestKey, WorkingSet
 from ocs.store.interface import DueSession, Store
+from protocol.grammar import identity_key
 
 BY_STR = "terminated by the client (STR)"
 UNKNOWN_TO_CLIENT = "the client does not know the session any more"
@@ -24,6 +26,14 @@ FAMILY_MAX = 10_000
 """Sub-sessions of one Session-Id that are looked at."""
 
 
+class Ending(NamedTuple):
+    """What an STR says: which session its client ends, and why (Termination-Cause, -1 = none)."""
+
+    session_id: str
+    origin_host: str
+    cause: int
+
+
 class SessionEndings:
     """Ends sessions on the word of their client; ``make_context`` is BatchDecider.context."""
 
@@ -31,22 +41,27 @@ class SessionEndings:
         self._store = store
         self._make_context = make_context
 
-    def terminate(self, session_id: str, cause: int) -> Outcome:
+    def terminate(self, ending: Ending) -> Outcome:
         """End a session and all its sub-sessions: SUCCESS or UNKNOWN_SESSION.
 
-        A repeated STR gets the same answer for the tombstone time. Raises StoreUnavailableError.
+        A session of another client is unknown to this one. A repeated STR gets the same answer for
+        the tombstone time. Raises StoreUnavailableError.
         """
+        client = identity_key(ending.origin_host)
 
         def end(working_set: WorkingSet, key: bytes, context: DecisionContext) -> bool:
             session = working_set.sessions[key]
+            if identity_key(session.origin_host) != client:
+                return False
             ended_so_before = (
                 session.close_reason == BY_STR and session.deadline_ns > context.now_ns
             )
             return ended_so_before or release_session(
-                working_set, key, context, SessionState.CLOSED, BY_STR, termination_cause=cause
+                working_set, key, context, SessionState.CLOSED, BY_STR,
+                termination_cause=ending.cause,
             )
 
-        known = self._each_of(session_id, end, "session termination")
+        known = self._each_of(ending.session_id, end, "session termination")
         return Outcome.SUCCESS if known else Outcome.UNKNOWN_SESSION
 
     def lose(self, account_id: int, session_key: bytes) -> bool:

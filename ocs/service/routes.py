@@ -42,17 +42,14 @@ class Target(NamedTuple):
 class Route:
     """One way: an open connection and how many requests of ours are on it."""
 
-    __slots__ = ("conn", "host", "in_flight", "is_agent", "realm", "relays")
+    __slots__ = ("conn", "host", "in_flight", "is_agent", "realm")
 
-    def __init__(
-        self, conn: OpenConnection, host: str, realm: str, *, is_agent: bool, relays: bool
-    ) -> None:
+    def __init__(self, conn: OpenConnection, host: str, realm: str, *, is_agent: bool) -> None:
         self.conn = conn
         self.host = host
         self.realm = realm
-        self.relays = relays
-        """It says itself that it relays every application."""
-        self.is_agent = is_agent or relays
+        self.is_agent = is_agent
+        """It may speak for others, so others can be reached by it."""
         self.in_flight = 0
 
 
@@ -95,13 +92,13 @@ class Routes:
         if not relays and CREDIT_CONTROL_APPLICATION not in said.applications:
             return
         host, realm = identity_key(said.origin_host), identity_key(said.origin_realm)
-        self._routes[conn] = Route(conn, host, realm, is_agent=is_agent, relays=relays)
+        self._routes[conn] = Route(conn, host, realm, is_agent=is_agent)
 
     def is_agent(self, conn: OpenConnection, is_agent: bool) -> None:
         """An operator has said whether a connected peer is an agent."""
         route = self._routes.get(conn)
         if route is not None:
-            route.is_agent = is_agent or route.relays
+            route.is_agent = is_agent
 
     def closed(self, conn: OpenConnection) -> None:
         """A connection is gone."""

@@ -14,6 +14,7 @@ import structlog
 from ocs.charging.messages import Outcome
 from ocs.clock import Clock
 from ocs.errors import StoreUnavailableError
+from ocs.service.endings import Ending
 from ocs.service.fairness import FairLanes
 from ocs.service.worker import Worker
 
@@ -27,8 +28,7 @@ class Termination:
 
     peer: str
     deadline_ns: int
-    session_id: str
-    cause: int
+    ending: Ending
     done: Done
 
     @property
@@ -44,7 +44,7 @@ class Terminations:
         self,
         worker: Worker,
         clock: Clock,
-        terminate: Callable[[str, int], Outcome],
+        terminate: Callable[[Ending], Outcome],
         refused: Callable[[str, int], None],
         *,
         waiting_max: int,
@@ -64,10 +64,10 @@ class Terminations:
         """How many wait for their turn."""
         return self._lanes.size
 
-    def submit(self, peer: str, session_id: str, cause: int, done: Done) -> None:
+    def submit(self, peer: str, ending: Ending, done: Done) -> None:
         """End a session; ``done`` is called with the outcome, perhaps before this returns."""
         deadline_ns = self._clock.monotonic_ns() + self._within_ns
-        new = Termination(peer, deadline_ns, session_id, cause, done)
+        new = Termination(peer, deadline_ns, ending, done)
         victim = self._lanes.add_within(new, self._waiting_max)
         if victim is not None:
             self._refuse(victim, "queue-full")
@@ -83,7 +83,7 @@ class Terminations:
             (one,) = batch
             self._busy = True
             self._worker.submit(
-                lambda: self._terminate(one.session_id, one.cause),
+                lambda: self._terminate(one.ending),
                 lambda outcome, error: self._finished(one, outcome, error),
             )
 

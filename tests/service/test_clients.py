@@ -93,13 +93,6 @@ def test_the_profile_of_a_relay_holds_for_all_behind_it_that_have_no_entry():
     assert notes(stage)[SMF, RELAY].profile == "kamailio"
 
 
-def test_a_peer_that_relays_without_being_called_a_relay_is_one():
-    stage = harness(PeerEntry(RELAY))
-    wire = stage.open(RELAY, product_name="freeDiameter", **RELAYING)
-    ask(wire, shapes.open5gs_initial(f"{SMF};1;1;abcdef"))
-    assert notes(stage)[SMF, RELAY].profile == "open5gs"
-
-
 @pytest.mark.rule("P-001")
 def test_a_client_is_looked_at_once(monkeypatch):
     stage = harness(PeerEntry(SMF))
@@ -245,3 +238,34 @@ def test_what_came_while_a_note_was_written_is_written_next(store):
     (only,) = store.clients()
     assert only.profile == "magma"
     assert not worker.held
+
+
+@pytest.mark.rule("B-156")
+@pytest.mark.parametrize("said", [{}, RELAYING], ids=["client", "calls itself a relay"])
+def test_a_peer_that_no_operator_called_an_agent_speaks_for_itself_only(said, capsys):
+    stage = harness(PeerEntry(FEG))
+    wire = stage.open(FEG, **said)
+    foreign = ask(wire, shapes.open5gs_initial(f"{SMF};1;1;abcdef"), "1")
+    assert foreign.result_code == 5004
+    assert not stage.store.sessions_of(1001)
+    assert "may not speak for other hosts" in capsys.readouterr().out
+    own = ask(wire, shapes.magma_initial(shapes.magma_session_id(), rating_groups=(100,)), "2")
+    assert own.result_code == 2001
+
+
+@pytest.mark.rule("B-156")
+def test_an_agent_that_may_speak_for_others_no_more_is_refused_at_once():
+    stage = harness()
+    agent = PeerEntry(RELAY, relay=True)
+    stage.server.diameter.peers_changed([agent])
+    wire = stage.open(RELAY, **RELAYING)
+    assert ask(wire, shapes.open5gs_initial(f"{SMF};1;1;abcdef"), "1").result_code == 2001
+    stage.server.diameter.peers_changed([PeerEntry(RELAY)])
+    assert ask(wire, shapes.open5gs_initial(f"{SMF};1;1;abcdef"), "2").result_code == 5004
+
+
+@pytest.mark.rule("B-156")
+def test_in_a_laboratory_a_peer_that_nobody_named_is_the_agent_it_says_it_is():
+    stage = harness(peer_rules=PeerRules(accept_unknown=True))
+    wire = stage.open(RELAY, **RELAYING)
+    assert ask(wire, shapes.open5gs_initial(f"{SMF};1;1;abcdef")).result_code == 2001

@@ -4,7 +4,14 @@ import pytest
 
 from ocs.charging.messages import Outcome, RequestKind
 from ocs.charging.session import SessionState, make_session_key
-from ocs.service.endings import BY_STR, FAMILY_MAX, STEP, UNKNOWN_TO_CLIENT, SessionEndings
+from ocs.service.endings import (
+    BY_STR,
+    FAMILY_MAX,
+    STEP,
+    UNKNOWN_TO_CLIENT,
+    Ending,
+    SessionEndings,
+)
 from protocol.credit_control import RequestType
 from protocol.session_commands import (
     SessionCommand,
@@ -135,4 +142,16 @@ def test_a_session_is_lost_with_its_sub_sessions():
 
 
 def test_nobodys_session_is_unknown():
-    assert endings(Harness()).terminate("nobody", 1) == Outcome.UNKNOWN_SESSION
+    ending = Ending("nobody", "pgw1.net.example", 1)
+    assert endings(Harness()).terminate(ending) == Outcome.UNKNOWN_SESSION
+
+
+@pytest.mark.rule("B-156")
+def test_a_session_is_not_ended_by_another_client_than_its_own():
+    harness = Harness()
+    harness.open().ccr(ccr(INITIAL, 0, mscc()))
+    stranger = Ending(SESSION, "pgw2.net.example", 1)
+    assert endings(harness).terminate(stranger) == Outcome.UNKNOWN_SESSION
+    assert set(states(harness).values()) == {SessionState.OPEN}
+    own = Ending(SESSION, "PGW1.net.example", 1)
+    assert endings(harness).terminate(own) == Outcome.SUCCESS

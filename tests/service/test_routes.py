@@ -40,7 +40,7 @@ def way(routes, target, tried=(), *, by_any_agent=True):
 def test_only_who_speaks_credit_control_or_relays_is_a_way():
     routes = Routes(5)
     for host, application in (("a", 1), ("b", 4), ("c", 0xFFFFFFFF)):
-        routes.opened(Connection(), capabilities(host, application), is_agent=False)
+        routes.opened(Connection(), capabilities(host, application), is_agent=host == "c")
     assert routes.reach() == Reach({"b": 5, "c": 5}, ("c",))
     assert way(routes, Target("a", "r", "a"), by_any_agent=False) is None
     assert way(routes, Target("B", "r", "x"), by_any_agent=False) == "b"

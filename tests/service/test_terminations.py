@@ -7,6 +7,7 @@ import pytest
 from ocs.charging.messages import Outcome
 from ocs.clock import NS_PER_SECOND, ManualClock
 from ocs.errors import StoreUnavailableError
+from ocs.service.endings import Ending
 from ocs.service.terminations import Terminations
 from tests.support.service import HeldWorker
 
@@ -31,15 +32,15 @@ class Bench:
             within_ns=2 * NS_PER_SECOND,
         )
 
-    def end(self, session_id: str, _cause: int) -> Outcome:
-        self.ended.append(session_id)
+    def end(self, ending: Ending) -> Outcome:
+        self.ended.append(ending.session_id)
         if self.error is not None:
             raise self.error
         return Outcome.SUCCESS
 
     def submit(self, peer: str, *sessions: str) -> None:
         for session in sessions:
-            self.queue.submit(peer, session, 1, self.note(session))
+            self.queue.submit(peer, Ending(session, peer, 1), self.note(session))
 
     def note(self, session: str) -> Any:
         def done(outcome: Outcome) -> None:
