@@ -225,6 +225,8 @@ class SqlStore:
 
     def update_server_requests(self, requests: Sequence[ServerRequest]) -> list[bool]:
         """See interface.Store.update_server_requests."""
+        if not requests:
+            return []
         written = self._transactions.run(
             lambda connection, _attempt: server_requests.write_all(connection, requests),
             "requests to clients",
