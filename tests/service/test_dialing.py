@@ -1,6 +1,7 @@
 """Calling peers over real sockets, with the pauses made short by moving the server's clock."""
 
 import queue
+import ssl
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +14,11 @@ from protocol.base import DisconnectCause
 from protocol.opening import wins_election
 from protocol.peer import DisconnectRequested, PeerSettings
 from protocol.peer_settings import EndToEndIds
+from protocol.tls import load
 from protocol.transport import DiameterFactory, listen
 from protocol.transport_limits import TransportLimits
 from tests.support.called_peer import CalledPeer
+from tests.support.certificates import Authority
 from tests.support.diameter_client import ConnectionEndedError, DiameterClient
 from tests.support.hand_driven import HandDriven
 from tests.support.peer_recorder import Recorder
@@ -359,6 +362,48 @@ def test_a_peer_list_that_changes_begins_and_ends_calls(stage):
     for peer in (first, second):
         with pytest.raises(ConnectionEndedError):
             peer.open[0].receive()  # which answers the goodbye
+
+
+def secure(server: Server, peer: CalledPeer, directory, *names: str) -> None:
+    """Give the server a certificate, and the peer one for these names; both check the other's."""
+    authority = Authority(directory)
+    credentials = load(authority.files(authority.issue(OURS.origin_host)))
+    parts = replace(server.dialing._parts, client_context=lambda: credentials.context)
+    server.dialing = Dialing(parts, Pauses(TC, 10 * TC))
+    shown = authority.issue(*names)
+    peer.security = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    peer.security.load_cert_chain(shown.certificate_file, shown.key_file)
+    peer.security.load_verify_locations(authority.trusted_file)
+    peer.security.verify_mode = ssl.CERT_REQUIRED
+
+
+@pytest.mark.rule("B-002")
+def test_a_peer_that_requires_tls_is_called_with_our_certificate_and_shows_its_own(
+    stage, tmp_path
+):
+    server, peer = stage.pair(require_tls=True)
+    secure(server, peer, tmp_path, GREATER)
+    server.start()
+    called = peer.called()
+    assert isinstance(called.socket, ssl.SSLSocket)
+    shown = called.socket.getpeercert()
+    assert shown is not None
+    assert ("DNS", OURS.origin_host) in shown["subjectAltName"]
+    called.accept()
+    server.told("up")
+
+
+@pytest.mark.rule("B-002", "T016")
+def test_a_called_peer_with_the_certificate_of_another_is_no_peer(stage, tmp_path, capsys):
+    server, peer = stage.pair(require_tls=True)
+    secure(server, peer, tmp_path, "other.net.example")
+    server.start()
+    called = peer.called()
+    called.accept()
+    assert called.is_closed_by_server()
+    server.settle()
+    assert not server.directory.is_open(GREATER)
+    assert "the certificate is not that of zzz.net.example" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("always_secured", [False, True])

@@ -1,6 +1,7 @@
 """A peer that is called: listens on a loopback port and answers what the server begins."""
 
 import socket
+import ssl
 from typing import Any
 
 from protocol.base import (
@@ -17,6 +18,8 @@ class CalledPeer:
 
     def __init__(self, host: str) -> None:
         self.host = host
+        self.security: ssl.SSLContext | None = None
+        """Speak TLS, with this."""
         self.open: list[Called] = []
         self.port = 0
         self.listen()
@@ -36,7 +39,10 @@ class CalledPeer:
 
     def called(self) -> "Called":
         """Accept a call and read its CER."""
-        self.open.append(Called(self.listener.accept()[0], self.host))
+        accepted, _ = self.listener.accept()
+        if self.security is not None:
+            accepted = self.security.wrap_socket(accepted, server_side=True)
+        self.open.append(Called(accepted, self.host))
         return self.open[-1]
 
     def is_called(self) -> bool:
