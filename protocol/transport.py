@@ -433,7 +433,7 @@ class DiameterFactory(twisted_protocol.Factory):
 
 
 def listen(
-    reactor: Any, factory: DiameterFactory, interface: str, port: int, backlog: int = 128
+    reactor: Any, factory: DiameterFactory, interface: str, port: int, backlog: int = 512
 ) -> IListeningPort:
     """Listen on an IPv4 or IPv6 address; port 0 takes a free one. Raises CannotListenError.
 
