@@ -74,6 +74,14 @@ def _read_profile(entry: Mapping, name: str, like: Profile, *, keeps_signs: bool
         signs=_read_signs(entry, like.signs if keeps_signs else Signs()),
         wire=_read_wire(entry.mapping("wire"), like.wire),
     )
+    charging = profile.charging
+    trusting = charging.refund_without_reference_micro or not charging.bound_usage
+    if trusting and profile.signs != Signs():
+        # Whoever shows the signs would get what only known peers may be given.
+        entry.title.problem(
+            "a profile that refunds without reference or believes any usage must be named by a"
+            " peer entry: give it a name of its own and no signs"
+        )
     entry.finish()
     return profile
 

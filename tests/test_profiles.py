@@ -172,6 +172,8 @@ MISTAKES = [
     ("{name: a, signs: {order: [Session-No]}}", "Session-No", "no AVP called 'Session-No'"),
     ("{name: a, signs: {origin_hosts: [smf*]}}", "signs", "nothing to recognise"),
     ("{name: a, signs: {contexts: ['*']}}", "'*'", "no pattern"),
+    ("{name: a, bound_usage: false, signs: {contexts: ['a@*']}}", "{name", "must be named by"),
+    ("{name: open5gs, refund_without_reference: 5.00}", "{name", "must be named by"),
 ]
 
 

@@ -41,6 +41,8 @@ from protocol.members import Leniency
 from protocol.transport import DiameterProtocol
 
 _ORIGIN_HOST = 264
+LOOKS_MAX = 8
+"""Requests of a client that are looked at for signs of its family before it counts as generic."""
 CLIENTS_MAX = 1_000
 """Remembered of one connection; a relay with more of them has its oldest looked at again."""
 
@@ -62,7 +64,7 @@ class Link:
     """One open connection with what is known about the peer at its other end."""
 
     __slots__ = (
-        "clients", "conn", "entry", "leniency", "origin_host", "product_name", "relay",
+        "clients", "conn", "entry", "leniency", "looks", "origin_host", "product_name", "relay",
         "says_relay", "state_again_ns", "state_id",
     )
 
@@ -80,6 +82,8 @@ class Link:
         """From when on another one is looked at, by the monotonic clock."""
         self.clients: dict[str, Client] = {}
         """By Origin-Host as it stands in requests."""
+        self.looks: dict[str, int] = {}
+        """How often the requests of a client had no sign, while more of them are looked at."""
         self.entry: PeerEntry
         self.leniency: Leniency
         """For reading what comes, before it is known who says it."""
@@ -113,6 +117,7 @@ class Clients:
         """Take over what an operator has changed; requests in work keep what they had."""
         link.entry = entry
         link.clients.clear()
+        link.looks.clear()
         unnamed = self._directory.known(link.origin_host) is None
         link.relay = entry.relay or (unnamed and link.says_relay)
         if link.says_relay and not link.relay:
@@ -152,9 +157,17 @@ class Clients:
             self._configured(link, host), found or Recognised(GENERIC.name, NOTHING_SPECIAL)
         )
         client = Client(choice.charging, self._reader(choice.leniency), choice)
-        if len(link.clients) >= CLIENTS_MAX:
-            del link.clients[next(iter(link.clients))]
-        link.clients[ccr.origin_host] = client
+        looks = link.looks.pop(ccr.origin_host, 0)
+        may_show_signs = found is None and not self._book.names(choice.configured)
+        if may_show_signs and looks < LOOKS_MAX and len(link.looks) < CLIENTS_MAX:
+            # One odd request must not decide for all that follow.
+            link.looks[ccr.origin_host] = looks + 1
+            if looks:
+                return client
+        else:
+            if len(link.clients) >= CLIENTS_MAX:
+                del link.clients[next(iter(link.clients))]
+            link.clients[ccr.origin_host] = client
         if own and not link.relay:
             link.leniency = choice.leniency
         self._tell(link, host, choice)

@@ -5,8 +5,11 @@ Enough is left to recognise a number one already knows: the first and the last d
 
 from __future__ import annotations
 
+import re
+
 _HEAD = 5
 _TAIL = 2
+_NUMBER = re.compile(r"[0-9]{11,}|(?<=\+)[0-9]{5,}")
 
 
 class _Masking:
@@ -44,13 +47,10 @@ def _mask_name(name: str) -> str:
 
 
 def mask_session_id(session_id: str) -> str:
-    """Hide the runs of many digits that some clients put into a Session-Id (an IMSI, a number)."""
+    """Hide the numbers that some clients put into a Session-Id: an IMSI, a number with its +.
+
+    The two 32-bit numbers that belong there have ten digits at most (RFC 6733 8.8).
+    """
     if not _masking.enabled:
         return session_id
-    parts = session_id.split(";")
-    return ";".join(
-        part[: len(part) - len(digits)] + _mask_name(digits)
-        if len(digits := part[len(part.rstrip("0123456789")) :]) >= 11
-        else part
-        for part in parts
-    )
+    return _NUMBER.sub(lambda found: _mask_name(found[0]), session_id)

@@ -195,7 +195,7 @@ class PeerDirectory:
             )
         certificate = caller.certificate
         if certificate is None:
-            if not entry.require_tls:
+            if not entry.require_tls and not entry.tls_names:
                 return None
             return Objection(
                 f"{host} must connect with TLS",

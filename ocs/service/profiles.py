@@ -93,6 +93,10 @@ class ProfileBook:
         """Tell whether a peer entry may name this profile."""
         return name == AUTO or name in self._profiles
 
+    def names(self, configured: str) -> bool:
+        """Tell whether an operator's word is one profile, and not to look for signs."""
+        return configured in self._profiles
+
     def leniency(self, name: str) -> Leniency:
         """Return what is accepted on the wire from clients of a profile; the same object always,
         because known layouts are told apart by it.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any, TextIO, cast
 
 import structlog
@@ -19,6 +20,8 @@ from ocs.clock import SystemClock
 from ocs.service.quiet import LINES_PER_MINUTE, LineLimit
 
 FORMATS = ("console", "json")
+LINE_VALUE_MAX = 1_000
+"""Characters of one text in a line of the log."""
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 _TWISTED_LEVELS = {
@@ -61,6 +64,7 @@ def configure_logging(
     limit = _state.limit = LineLimit(lines_per_minute, SystemClock().monotonic_ns)
     processors: list[Processor] = [
         limit,
+        _in_one_line,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -85,6 +89,19 @@ def configure_logging(
         cache_logger_on_first_use=False,
     )
     _adopt_standard_library(LEVELS[level])
+
+
+def _in_one_line(
+    _logger: Any, _method: str, event_dict: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Let no text from outside make a line of its own, colour the terminal or fill the disk."""
+    for key, value in event_dict.items():
+        if isinstance(value, str) and (len(value) > LINE_VALUE_MAX or not value.isprintable()):
+            cut = value[:LINE_VALUE_MAX]
+            event_dict[key] = "".join(
+                one if one.isprintable() else one.encode("unicode_escape").decode() for one in cut
+            )
+    return event_dict
 
 
 def adopt_twisted() -> None:

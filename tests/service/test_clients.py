@@ -13,7 +13,16 @@ from ocs.store.interface import ClientNote, PeerEntry
 from ocs.store.memory import MemoryStore
 from protocol.credit_control_reader import read_cca
 from tests.support import gateway_messages as shapes
-from tests.support.service import NOON_NS, P1, Harness, HeldWorker, InlineWorker, StillLoop
+from tests.support.service import (
+    NOON_NS,
+    P1,
+    Harness,
+    HeldWorker,
+    InlineWorker,
+    StillLoop,
+    ccr,
+    mscc,
+)
 
 SMF, FEG, RELAY = "smf.net.example", "feg.net.example", "dra1.net.example"
 RELAYING = {"auth_application_ids": (0xFFFFFFFF,)}
@@ -269,3 +278,28 @@ def test_in_a_laboratory_a_peer_that_nobody_named_is_the_agent_it_says_it_is():
     stage = harness(peer_rules=PeerRules(accept_unknown=True))
     wire = stage.open(RELAY, **RELAYING)
     assert ask(wire, shapes.open5gs_initial(f"{SMF};1;1;abcdef")).result_code == 2001
+
+
+@pytest.mark.rule("P-002")
+def test_one_request_without_signs_does_not_decide_for_those_that_follow(capsys):
+    stage = harness(PeerEntry(SMF))
+    wire = stage.open(SMF)
+    plain = ccr(1, 0, mscc(), origin_host=SMF, session="plain;1;1")
+    assert wire.ccr(plain).result_code == 2001
+    assert notes(stage)[SMF, SMF].profile == "generic"
+    ask(wire, shapes.open5gs_initial(f"{SMF};1;1;abcdef"))
+    assert notes(stage)[SMF, SMF].profile == "open5gs"
+    assert capsys.readouterr().out.count("client recognised") == 2
+
+
+@pytest.mark.rule("P-002")
+def test_a_client_without_signs_is_looked_at_a_few_times_only(monkeypatch):
+    stage = harness(PeerEntry(P1))
+    wire = stage.open(P1)
+    looked: list[bytes] = []
+    book = stage.server.diameter._edge.profiles
+    monkeypatch.setattr(book, "by_request", lambda message, _context: looked.append(message))
+    for number in range(2 * clients.LOOKS_MAX):
+        wire.ccr(ccr(1, 0, mscc(), session=f"plain;1;{number}"))
+    assert len(looked) == clients.LOOKS_MAX + 1
+    assert notes(stage)[P1, P1].profile == "generic"

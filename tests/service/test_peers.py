@@ -87,7 +87,7 @@ def test_an_unknown_peer_may_be_left_without_an_answer():
 def test_unknown_peers_may_be_accepted_with_a_warning_that_names_the_command(capsys):
     harness = Harness(options={"peer_rules": PeerRules(accept_unknown=True)})
     wire = harness.open("new.example")
-    assert wire.ccr(ccr(1, 0, mscc())).result_code == 2001
+    assert wire.ccr(ccr(1, 0, mscc(), origin_host="new.example")).result_code == 2001
     assert "ocs peer allow new.example" in capsys.readouterr().out
 
 
@@ -104,7 +104,7 @@ def test_a_peer_allowed_while_the_server_runs_connects_at_once_and_a_removed_one
     harness.store.allow_peer(PeerEntry("new.example", profile="magma"), action(harness))
     harness.pass_time(2)
     wire = harness.open("new.example")
-    assert wire.ccr(ccr(1, 0, mscc())).result_code == 2001
+    assert wire.ccr(ccr(1, 0, mscc(), origin_host="new.example")).result_code == 2001
     harness.store.remove_peer("new.example", action(harness))
     harness.pass_time(2)
     ((header, goodbye),) = wire.received()

@@ -120,6 +120,23 @@ def test_a_session_id_hides_the_subscriber_it_carries():
         "fe.example;1;2;IMSI00101********01"
     )
     assert mask_session_id("pgw1.net.example;1;s1") == "pgw1.net.example;1;s1"
+    high_and_low = "pgw1.net.example;4294967295;4294967295"
+    assert mask_session_id(high_and_low) == high_and_low
+    assert mask_session_id("a;1;imsi262011234567890@x") == "a;1;imsi26201********90@x"
+    assert mask_session_id("a;1;sip:+4915112345678@ims") == "a;1;sip:+49151******78@ims"
+
+
+@pytest.mark.parametrize("form", telemetry.FORMATS)
+def test_what_a_stranger_writes_stays_one_line_of_bounded_length(form):
+    out = io.StringIO()
+    telemetry.configure_logging("info", form, out)
+    forged = "x@3gpp.org\n2026-01-01T00:00:00Z [error    ] forged \x1b[31m"
+    structlog.get_logger().warning(f"refused: {forged}", said=forged, long="y" * 1_000_000)
+    text = out.getvalue()
+    assert text.count("\n") == 1
+    assert "\x1b[31m" not in text
+    assert len(text) < 5 * telemetry.LINE_VALUE_MAX
+    assert "forged" in text
 
 
 def test_masking_can_be_switched_off():
