@@ -38,8 +38,8 @@ PACKAGING := setup.cfg pyproject.toml
 .DEFAULT_GOAL := help
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
-		while IFS=$$'\t' read -r target text; do printf '  make %-11s %s\n' "$$target" "$$text"; done
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
+		while IFS=$$'\t' read -r target text; do printf '  make %-14s %s\n' "$$target" "$$text"; done
 
 demo: $(RUN_READY) ## Show calls, data sessions and SMS being charged, for about 20 seconds
 	@echo "== demo: a charging server, simulated gateways and a dozen subscribers"
