@@ -8,8 +8,9 @@ import re
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ocs.amounts import Unit
-from ocs.catalog.calendar import DAY_MINUTES, week_of
+from ocs.catalog.calendar import bands_that_hold
 from ocs.catalog.conditions import HOME
+from ocs.catalog.loader_bands import read_bands
 from ocs.catalog.loader_conditions import Names, read_locations, read_networks
 from ocs.catalog.loader_examples import ExampleReader
 from ocs.catalog.loader_plans import read_plans
@@ -18,20 +19,17 @@ from ocs.catalog.loader_prices import Offer
 from ocs.catalog.loader_quota import read_quota
 from ocs.catalog.loader_values import check_code
 from ocs.catalog.matching import normalise_context
-from ocs.catalog.model import BandSpan, Catalog, Pool, QuotaPolicy, Service, TimeBand
+from ocs.catalog.model import Catalog, Pool, QuotaPolicy, Service
 from ocs.currencies import NUMERIC_BY_CODE
-from ocs.marked import Document, Mapping, Node, Scalar, unknown_word
+from ocs.marked import Document, Mapping, Node
 
 MAX_PREFIXES = 200_000
 MAX_SERVICES = 1_000
-MAX_BANDS = 50
 MAX_NUMBER = (1 << 32) - 1
 """Rating-Group and Service-Identifier are Unsigned32 (RFC 8506 8.28, 8.29)."""
 
 _UNITS = {unit.label: unit for unit in (Unit.OCTETS, Unit.SECONDS, Unit.EVENTS)}
-_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _PREFIX = re.compile(r"\+?([0-9]{1,15})")
-_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])|24:00")
 _CONTEXT = re.compile(r"[^\s@]+@[^\s@]+")
 
 
@@ -46,11 +44,11 @@ def load_catalog(document: Document, source_name: str = "") -> Catalog:
     name = root.text("name")
     currency = root.choice("currency", {code: code for code in NUMERIC_BY_CODE})
     time_zone = root.parsed("time_zone", _time_zone, "UTC")
-    bands = _read_bands(root)
+    bands = read_bands(root)
     names = Names(_read_zones(root), read_networks(root), read_locations(root))
     pools = read_pools(root)
     services = _read_services(root, pools)
-    week = set(week_of(bands))
+    week = bands_that_hold(bands)
     offer = Offer(
         services=services,
         names=names,
@@ -87,51 +85,6 @@ def _time_zone(text: str) -> str:
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ValueError(f"'{text}' is no time zone such as Europe/Madrid") from error
     return text
-
-
-def _read_bands(root: Mapping) -> tuple[TimeBand, ...]:
-    bands: list[TimeBand] = []
-    group = root.mapping("time_bands")
-    for key, _ in group.members():
-        name = check_code(key, "time band")
-        if len(bands) >= MAX_BANDS:
-            key.problem(f"there are more than {MAX_BANDS} time bands")
-            break
-        spans = tuple(_read_span(span) for span in group.mappings(key.text))
-        if not group.sequence(key.text):
-            key.problem(f"time band '{name}' has no times")
-        bands.append(TimeBand(name, spans))
-    return tuple(bands)
-
-
-def _read_span(group: Mapping) -> BandSpan:
-    weekdays = {day for scalar in group.scalars("days") for day in _weekdays(scalar)}
-    start = group.parsed("from", _minute, 0)
-    end = group.parsed("to", _minute, DAY_MINUTES)
-    if start == DAY_MINUTES:
-        group.problem("'from' is the end of the day; write 00:00 and the next day")
-    elif start == end:
-        group.problem("'from' and 'to' are the same; write 00:00 and 24:00 for whole days")
-    group.finish()
-    return BandSpan(frozenset(weekdays or range(7)), start, end)
-
-
-def _weekdays(scalar: Scalar) -> list[int]:
-    """Return the weekdays of a name such as ``sat`` or of a range such as ``mon-fri``."""
-    first, dash, last = scalar.text.lower().partition("-")
-    for word in (first, last) if dash else (first,):
-        if word not in _WEEKDAYS:
-            scalar.problem(unknown_word(word, "no weekday", set(_WEEKDAYS)))
-            return []
-    start, end = _WEEKDAYS.index(first), _WEEKDAYS.index(last if dash else first)
-    return [(start + offset) % 7 for offset in range((end - start) % 7 + 1)]
-
-
-def _minute(text: str) -> int:
-    match = _TIME.fullmatch(text)
-    if match is None:
-        raise ValueError(f"'{text}' is no time of day from 00:00 to 24:00")
-    return DAY_MINUTES if match[1] is None else int(match[1]) * 60 + int(match[2])
 
 
 def _read_zones(root: Mapping) -> dict[str, tuple[str, ...]]:

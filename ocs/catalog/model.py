@@ -155,7 +155,7 @@ class PriceRule:
 
 @dataclass(frozen=True, slots=True)
 class BandSpan:
-    """Part of a week: weekdays (0 = Monday) and local minutes of the day, end exclusive.
+    """Part of some days: weekdays (0 = Monday) or dates, and local minutes, end exclusive.
 
     A span with ``end_minute <= start_minute`` runs over midnight into the next day.
     """
@@ -163,11 +163,13 @@ class BandSpan:
     weekdays: frozenset[int]
     start_minute: int
     end_minute: int
+    dates: frozenset[int] = frozenset()
+    """Single days, counted from 1 January 1970, besides the weekdays."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimeBand:
-    """A named set of weekly spans; the first band of the catalogue that covers an instant wins."""
+    """A named set of spans; the first band of the catalogue that covers an instant wins."""
 
     name: str
     spans: tuple[BandSpan, ...]
@@ -306,8 +308,8 @@ class Allowance:
 class TariffSlot:
     """The price rule in force at an instant, and from when to when it is (ns UTC, end exclusive).
 
-    ``rule`` None: the plan has no price there. ``end_ns`` 0: it never changes, then ``start_ns``
-    is 0 too.
+    ``rule`` None: the plan has no price there. ``end_ns`` 0: it holds for ever from then on;
+    ``start_ns`` 0: it always did before.
     """
 
     rule: PriceRule | None

@@ -41,13 +41,12 @@ class Tariff:
         """Take positions in ``rules`` over time; the last of the rules, -1, is None."""
         self._timeline = timeline
         self._rules = rules
-        # Never replaced when the rule never changes.
         self._last = self._look_up(0)
 
     def at(self, instant_ns: int) -> TariffSlot:
         """Return the rule in force at an instant, and its whole slot."""
         last = self._last
-        if last.start_ns <= instant_ns < last.end_ns or not last.end_ns:
+        if last.start_ns <= instant_ns and (not last.end_ns or instant_ns < last.end_ns):
             return last
         self._last = slot = self._look_up(instant_ns)
         return slot

@@ -42,7 +42,7 @@ def attributes(text):
 
 
 def test_every_catalogue_comes_with_costs():
-    assert len(EXAMPLES) == 4
+    assert len(EXAMPLES) == 5
     assert all(table for _, table in EXAMPLES)
 
 
