@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from ocs.catalog.calendar import Calendar
 from ocs.catalog.conditions import Circumstances, Places
+from ocs.catalog.meaning import meaning_of
 from ocs.catalog.model import Catalog, PriceRule, Service, ServiceTerms, TariffSlot
 from ocs.catalog.tariffs import PriceList, price_list
 from ocs.errors import NotFoundError
@@ -57,6 +58,7 @@ class CatalogIndex:
             for terms in plan.terms.values()
             for rule in terms.rules
         }
+        self._meanings: dict[tuple[str, str], tuple[object, ...] | None] = {}
 
     def knows_context(self, context: str) -> bool:
         """Whether any service is offered under this Service-Context-Id, in any spelling."""
@@ -109,6 +111,15 @@ class CatalogIndex:
         if known is None or known.terms is not terms:
             return price_list(terms, self._bands, self.calendar, self.places)
         return known
+
+    def meaning(self, plan_code: str, service_code: str) -> tuple[object, ...] | None:
+        """Return everything that the price of a service in a plan depends on, to be compared with
+        that of another catalogue or plan; None where the plan does not include the service.
+        """
+        key = plan_code, service_code
+        if key not in self._meanings:
+            self._meanings[key] = meaning_of(self.catalog, *key)
+        return self._meanings[key]
 
     def rule(self, plan_code: str, service_code: str, rule_code: str) -> PriceRule:
         """Return the rule that a stored charge names. Raises NotFoundError."""

@@ -1,7 +1,7 @@
 """How an open session comes to a new plan or a newer catalogue: with a report that leaves nothing
 outstanding under the old one.
 
-Usage is always charged as it was granted. When everything the client had is reported, what it is
+Usage is always charged as it was granted. When the client has nothing left of it, what it is
 granted next is priced by the account's plan of today in the catalogue of today. Called by serving
 between the debits and the grants of an update (RFC 8506 5.5: the report that a Re-Auth asks for).
 """
@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ocs.catalog.matching import CatalogIndex
-from ocs.catalog.model import Catalog, Service, ServiceTerms
+from ocs.catalog.model import Service, ServiceTerms
 from ocs.charging import circumstances
 from ocs.charging.decision import Decision, Part
 from ocs.charging.messages import Outcome, ServiceRequest
 from ocs.charging.session import QuotaState, Session
 
 FindQuota = Callable[[Decision, Session, ServiceRequest, Service, ServiceTerms], QuotaState | None]
+Join = Callable[[Decision, Session, Part], None]
 
 
 def is_outdated(decision: Decision, session: Session) -> bool:
@@ -29,15 +30,14 @@ def is_outdated(decision: Decision, session: Session) -> bool:
 
 
 def adopt(
-    decision: Decision, session: Session, parts: list[Part], find_quota: FindQuota
+    decision: Decision, session: Session, parts: list[Part], find_quota: FindQuota, join: Join
 ) -> list[Part]:
     """Charge the session by the plan and catalogue of today from here on, if it can be done now.
 
     Returns the parts that can be granted something; of the others the reply says why not. All
     usage of the request has been debited.
     """
-    reported = {id(part.quota) for part in parts}
-    if any(quota.granted or quota.holds for quota in session.quotas if id(quota) not in reported):
+    if _is_outstanding(session, parts):
         return parts
     version = max(session.catalogue_version, decision.context.current_version)
     index = decision.context.catalogues.get(version)
@@ -51,29 +51,31 @@ def adopt(
     decision.index, decision.plan = index, plan
     if plan.conditional:
         session.said = circumstances.remembered(session.said, decision.request.attributes)
-    return [part for part in parts if _renew(decision, session, part, find_quota)]
+    renewed = [part for part in parts if _renew(decision, session, part, find_quota)]
+    for part in renewed:
+        join(decision, session, part)
+    return renewed
+
+
+def _is_outstanding(session: Session, parts: list[Part]) -> bool:
+    """Tell whether the client can still use something that it was granted.
+
+    A part of the request that neither reports nor asks says nothing about its quota, and units
+    that add up stay at the client when the rest is reported.
+    """
+    return any(quota.granted or quota.holds for quota in session.quotas) or any(
+        part.kept or (part.beside is not None and part.beside.kept) for part in parts
+    )
 
 
 def same_terms(
     old: CatalogIndex | None, old_plan: str, new: CatalogIndex, new_plan: str, service: str
 ) -> bool:
-    """Tell whether a service means and costs the same in two plans of two catalogues."""
+    """Tell whether a service costs the same in two plans of two catalogues."""
     if old is None:
         return False
-    before, after = _terms(old.catalog, old_plan, service), _terms(new.catalog, new_plan, service)
-    return before is not None and before == after
-
-
-def _terms(catalog: Catalog, plan_code: str, service: str) -> tuple[object, ...] | None:
-    """Return everything a price depends on; None where the plan does not include the service."""
-    plan = catalog.plans.get(plan_code)
-    terms = plan.terms.get(service) if plan else None
-    if plan is None or terms is None:
-        return None
-    return (
-        catalog.services[service], terms, plan.final_unit, catalog.zones, catalog.bands,
-        catalog.time_zone, catalog.networks, catalog.locations,
-    )
+    before = old.meaning(old_plan, service)
+    return before is not None and before == new.meaning(new_plan, service)
 
 
 def _start_afresh(quota: QuotaState) -> None:

@@ -43,9 +43,7 @@ def serve(decision: Decision, session: Session, *, may_grant: bool) -> list[Serv
         if part.beside is not None:
             _settle(decision, part.beside, reported)
     if may_grant and adoption.is_outdated(decision, session):
-        parts = adoption.adopt(decision, session, parts, _find_quota)
-        for part in parts:
-            _join(decision, session, part)
+        parts = adoption.adopt(decision, session, parts, _find_quota, _join)
     if decision.pooled and may_grant:
         pools.keep_rest(decision)
     granted: set[int] = set()

@@ -15,7 +15,7 @@ import structlog
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Catalog
 from ocs.charging.adoption import same_terms
-from ocs.charging.session import Session
+from ocs.charging.session import QuotaState, Session
 from ocs.errors import IntegrityError
 from ocs.store.interface import PublishedCatalogue, Store
 
@@ -87,6 +87,7 @@ class CatalogueCache(dict[int, CatalogIndex]):
         old, new = self[session.catalogue_version], self[version]
         return all(
             same_terms(old, session.plan, new, session.plan, quota.service)
+            and _meant(old, session, quota) == _meant(new, session, quota)
             for quota in session.quotas
         )
 
@@ -94,3 +95,11 @@ class CatalogueCache(dict[int, CatalogIndex]):
         name = f"catalogue version {published.version}"
         catalog = self._compile(published.source, name)
         return CatalogIndex(replace(catalog, version=published.version, source=published.source))
+
+
+def _meant(index: CatalogIndex, session: Session, quota: QuotaState) -> tuple[str, str]:
+    """Return the services that requests for a quota mean: the one, and the one together with it."""
+    service = index.match_service(
+        session.service_context, quota.rating_group, quota.service_identifiers
+    )
+    return (service.code, service.together_with) if service is not None else ("", "")

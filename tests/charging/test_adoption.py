@@ -1,11 +1,21 @@
 """Open sessions come to a new plan or catalogue with a report, and usage keeps its old price."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from ocs.amounts import Unit
-from ocs.catalog.model import Catalog, Plan, Price, PriceRule
+from ocs.catalog.model import (
+    BandSpan,
+    Catalog,
+    FinalUnitAction,
+    FinalUnitPolicy,
+    Plan,
+    Price,
+    PriceRule,
+    TimeBand,
+)
 from ocs.charging.session import Session
 from tests.support.charging import Scenario
 from tests.support.tariffs import make_catalog
@@ -139,15 +149,72 @@ def test_an_older_catalogue_never_comes_back() -> None:
     assert _session(scenario).catalogue_version == 2
 
 
-@pytest.mark.rule("C-091")
-def test_units_that_are_added_up_come_along_to_the_new_price() -> None:
+@pytest.mark.rule("C-091", "P-021")
+def test_units_that_are_added_up_keep_their_price() -> None:
+    """The new price begins with a report after which the client has nothing left."""
     scenario = Scenario(CATALOG)
     scenario.play("I 0 profile=magma 100 rsu => 100 ok 10000000 | R=0.50")
     scenario.publish(_with_price(CATALOG, "data", DEARER))
     scenario.play("""
-        U 1 profile=magma 100 used=4000000 rsu => 100 ok 10000000 | B=9.80 R=1.60
-        T 2 profile=magma 100 used=16000000    => 2001            | B=8.20 R=0
+        U 1 profile=magma 100 used=2000000 rsu  => 100 ok 10000000 | B=9.90 R=0.90
+        U 2 profile=magma 100 used=18000000 rsu => 100 ok 10000000 | B=9.00 R=1.00
+        T 3 profile=magma 100 used=10000000     => 2001            | B=8.00 R=0
     """)
+
+
+@pytest.mark.rule("C-091")
+@pytest.mark.parametrize("more", ["", " ; 200 used=0 rsu"])
+def test_a_part_that_says_nothing_keeps_what_it_was_granted_at_its_price(more: str) -> None:
+    scenario = Scenario(CATALOG)
+    scenario.play("I 0  100 rsu => 100 ok 10000000 | R=0.50")
+    scenario.publish(_with_price(CATALOG, "data", DEARER))
+    scenario.play(f"U 1  100{more} => 2001 | B=10.00")
+    assert _session(scenario).catalogue_version == 1
+    scenario.play("T 2  100 used=10000000 => 2001 | B=9.50 R=0")
+
+
+NIGHT = TimeBand("night", (BandSpan(frozenset({0}), 0, 360),))
+
+
+def _with_validity(catalog: Catalog) -> Catalog:
+    service = catalog.services["call-setup"]
+    shorter = replace(service, quota=replace(service.quota, validity_seconds=77))
+    return replace(catalog, services={**catalog.services, "call-setup": shorter})
+
+
+def _with_redirect(catalog: Catalog) -> Catalog:
+    basic = catalog.plans["basic"]
+    final = FinalUnitPolicy(FinalUnitAction.REDIRECT, redirect_address="http://pay.example/")
+    return replace(catalog, plans={**catalog.plans, "basic": replace(basic, final_unit=final)})
+
+
+@pytest.mark.rule("C-091")
+@pytest.mark.parametrize(
+    "changed",
+    [
+        _with_validity,
+        _with_redirect,
+        lambda catalog: replace(catalog, time_zone="Asia/Tokyo"),
+        lambda catalog: replace(catalog, zones={**catalog.zones, "moon": ("999",)}),
+        lambda catalog: replace(catalog, bands=(*catalog.bands, NIGHT)),
+        lambda catalog: replace(catalog, networks={"eu": ("208",)}),
+        lambda catalog: replace(catalog, locations={"stadium": ("26201/1",)}),
+    ],
+)
+def test_what_is_no_price_does_not_begin_a_count_anew(
+    changed: Callable[[Catalog], Catalog]
+) -> None:
+    """A setup fee is not taken again because of another validity time, portal or zone."""
+    scenario = Scenario(CATALOG, unit=Unit.SECONDS)
+    scenario.play("I 0 context=32260@3gpp.org 12 rsu=60 => 12 ok 60 | R=0.13")
+    scenario.publish(changed(CATALOG))
+    scenario.play("""
+        wait 60
+        U 1 context=32260@3gpp.org 12 used=60 rsu=60 => 12 ok 60 | B=9.87
+        wait 60
+        T 2 context=32260@3gpp.org 12 used=60        => 2001     | B=9.77 R=0
+    """)
+    assert _session(scenario).catalogue_version == 2
 
 
 @pytest.mark.rule("T239", "D22")

@@ -234,3 +234,21 @@ def test_a_refund_puts_back_both() -> None:
     token = scenario.reply.refund_reference
     scenario.play(f"E 0 @r action=1 refund={token} 100 rsu => 2001 cost=-0.11 | B=1.00 R=0")
     assert sorted(bucket.available for bucket in scenario.load()[1]) == [30, 1_000_000]
+
+
+@pytest.mark.rule("C-091", "P-021", "G-001")
+def test_time_that_is_kept_keeps_its_price_and_its_hold_in_a_new_catalogue() -> None:
+    """The octets are used up; of the seconds that were granted with them 540 are left."""
+    scenario = play(f"I 0 profile=magma 100 rsu={BOTH} => 100 ok {BOTH} | B=10.00 R=1.70")
+    basic = CATALOG.plans["basic"]
+    rules = (PriceRule("data-time", replace(T_SEC, rate_micro=2 * T_SEC.rate_micro)),)
+    terms = replace(basic.terms["data-time"], rules=rules)
+    dearer = replace(basic, terms={**basic.terms, "data-time": terms})
+    scenario.publish(replace(CATALOG, plans={**CATALOG.plans, "basic": dearer}))
+    scenario.play(f"""
+        wait 20
+        U 1 profile=magma 100 used=octets:10000000+seconds:60 rsu={BOTH} => 100 ok {BOTH} \
+| B=9.38 R=2.78
+        wait 20
+        T 2 profile=magma 100 used=octets:10000000+seconds:40 => 2001 | B=8.80 R=0
+    """)
