@@ -1,7 +1,7 @@
 """`ocs catalog`: check, publish and look at catalogues."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -9,6 +9,11 @@ from rich.console import Console
 from ocs.cli.command import Group, Run
 from ocs.cli.output import Document, facts, table
 
+if TYPE_CHECKING:
+    from ocs.catalog.model import Catalog
+
+_SHOWN = 10
+"""Members of a list that are named before only their number is said."""
 _FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 
 
@@ -75,6 +80,56 @@ def show(run: Run, version: int | None, source: bool) -> None:
     if source:
         view["source"] = published.source
     run.out.show(view, _show_source if source else _show_catalog)
+
+
+@catalog.ocs_command(
+    "diff",
+    example="ocs catalog diff current config/catalogues/mobile.yaml\n"
+    "ocs catalog diff 3 4 --exit-code",
+)
+@click.argument("old", metavar="OLD")
+@click.argument("new", metavar="NEW")
+@click.option("--exit-code", is_flag=True, help="End with exit code 1 when they differ.")
+def diff(run: Run, old: str, new: str, exit_code: bool) -> int:
+    """Show what differs in meaning between two catalogues: files, versions, or `current`.
+
+    The order and spelling of a file make no difference.
+    """
+    from ocs.provisioning import catalog_diff
+
+    before, after = _named_catalog(run, old), _named_catalog(run, new)
+    changes = catalog_diff.differences(before, after)
+    view = {"old": old, "new": new, "changes": catalog_diff.changes_view(changes)}
+    run.out.show(view, _show_changes)
+    return 1 if changes and exit_code else 0
+
+
+def _named_catalog(run: Run, name: str) -> "Catalog":
+    """Return a published version, the one in force, or the catalogue in a file."""
+    from ocs import yamldoc
+    from ocs.provisioning import catalogs
+
+    if name == "current":
+        return run.catalogues.current().catalog
+    if name.isdecimal():
+        return run.catalogues.version(int(name)).catalog
+    return catalogs.load(yamldoc.read_text(Path(name)), name)
+
+
+def _show_changes(target: Console, document: Document) -> None:
+    for change in document["changes"]:
+        line = f"{change['change']}: {' / '.join(change['path'])}"
+        if change["change"] in {"changed", "reordered"} and (change["before"] or change["after"]):
+            line += f": {change['before'] or 'none'} -> {change['after'] or 'none'}"
+        elif change["before"] or change["after"]:
+            line += f" ({change['before'] or change['after']})"
+        for sign, members in (("+", change["added"]), ("-", change["removed"])):
+            if members:
+                more = f" and {len(members) - _SHOWN} more" if len(members) > _SHOWN else ""
+                line += f" {sign} {', '.join(members[:_SHOWN])}{more}"
+        target.print(line, soft_wrap=True)
+    if not document["changes"]:
+        target.print("no difference")
 
 
 def _show_catalog(target: Console, document: Document) -> None:

@@ -126,6 +126,7 @@ CALLS: dict[str, list[str]] = {
     "db restore": ["{tmp}/spare.db", "--database", "sqlite:///{tmp}/restored.db"],
     "catalog check": ["{catalogue}"],
     "catalog publish": ["{catalogue}"],
+    "catalog diff": ["current", "{mobile}"],
     "catalog list": [],
     "catalog show": ["1"],
     "price": ["data", "7.3 MB", "--plan", "basic"],
@@ -173,7 +174,10 @@ def call(cli, name, stocked, tmp_path):
         assert cli("session", "reauth", "pgw1;1;2").code == 0
     if name == "db restore":
         assert cli("db", "backup", f"{tmp_path}/spare.db").code == 0
-    names = {**stocked, "tmp": str(tmp_path), "catalogue": str(CATALOGUE)}
+    mobile = CATALOGUE.with_name("mobile.yaml")
+    names = {
+        **stocked, "tmp": str(tmp_path), "catalogue": str(CATALOGUE), "mobile": str(mobile),
+    }  # fmt: skip
     arguments = [one.format(**names) for one in CALLS[name]]
     ran = cli(*name.split(), "--json", *arguments)
     assert ran.code == 0, ran.err
