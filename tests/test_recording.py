@@ -56,9 +56,11 @@ def test_a_wrong_message_of_the_server_fails_the_run(needs_tshark, run, processe
 @pytest.mark.interop
 def test_what_a_server_has_to_repeat_is_not_its_fault(needs_tshark, run):
     newer = "encode_avp(669, encode_avp(665, b''))"
-    result = run(f"encode_grouped(279, WRONG), encode_grouped(284, WRONG), {newer}")
+    no_triggers, no_text = "encode_avp(1264, b'', 10415)", r"encode_avp(263, b'a\0b')"
+    quoted = "encode_grouped(279, WRONG), encode_grouped(284, WRONG)"
+    result = run(f"{quoted}, {newer}, {no_triggers}, {no_text}")
     assert result.ret == pytest.ExitCode.OK
-    result.stdout.fnmatch_lines(["tshark: 3 messages*0 of them doubtful"])
+    result.stdout.fnmatch_lines(["tshark: 5 messages*0 of them doubtful"])
 
 
 def test_without_tshark_it_is_said_that_nothing_was_looked_at(run, monkeypatch):

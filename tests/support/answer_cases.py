@@ -103,7 +103,7 @@ case(
     257,
     2001,
     capabilities(),
-    Auth_Application_Id=4,
+    Auth_Application_Id=[4, 4],
     Supported_Vendor_Id=10415,
     Origin_Host=OCS_HOST,
     Origin_Realm=OCS_REALM,

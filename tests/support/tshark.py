@@ -1,15 +1,16 @@
 """What tshark makes of a capture: the fields of each Diameter message, and its complaints."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 TIMEOUT_SECONDS = 120.0
-FAILED_AVP, PROXY_INFO = "diameter.Failed-AVP", "diameter.Proxy-Info"
-TRIGGER = "AVP: Trigger(1264)"
-"""How an AVP is shown that has no field of its own while it is empty."""
+FAILED_AVP = "diameter.Failed-AVP"
+SHOWN_AVP = re.compile(r"AVP: ([\w-]+)\(")
+"""How an AVP is shown, also one that has no field of its own while it is empty."""
 WARNING = 0x600000
 """Severity from which on an expert information is a complaint; below are notes and chat."""
 
@@ -18,12 +19,13 @@ class Complaint(NamedTuple):
     """Something tshark does not like."""
 
     text: str
-    inside_failed_avp: bool
-    """It is about an AVP that an answer quotes, not one that it says."""
-    inside_proxy_info: bool = False
-    """It is about octets that an answer has to repeat as they came."""
-    inside_trigger: bool = False
-    """It is about a Trigger, which may be empty (TS 32.299 7.2.235)."""
+    inside: frozenset[str]
+    """The AVPs that it is about or that are around it, as `diameter.Failed-AVP`."""
+
+    @property
+    def inside_failed_avp(self) -> bool:
+        """Whether it is about an AVP that an answer quotes, not one that it says."""
+        return FAILED_AVP in self.inside
 
 
 class Frame(NamedTuple):
@@ -72,14 +74,12 @@ def _run(tshark: Path, capture: Path, port: int, *options: str) -> bytes:
 
 
 def _collect(node: ET.Element, frame: Frame, inside: frozenset[str]) -> None:
-    name = node.get("name", "")
+    name, text = node.get("name", ""), node.get("showname", "")
     frame.fields.setdefault(name, []).append(node.get("show", ""))
     if name == "_ws.malformed" or (name == "_ws.expert" and _severity(node) >= WARNING):
-        text = node.get("showname", name)
-        frame.complaints.append(
-            Complaint(text, FAILED_AVP in inside, PROXY_INFO in inside, TRIGGER in inside)
-        )
-    names = {name, TRIGGER} if node.get("showname", "").startswith(TRIGGER) else {name}
+        frame.complaints.append(Complaint(text or name, inside))
+    avp = SHOWN_AVP.match(text)
+    names = {name, f"diameter.{avp[1]}"} if avp else {name}
     for child in node:
         _collect(child, frame, inside | names)
 
