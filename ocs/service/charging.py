@@ -13,7 +13,14 @@ import structlog
 from ocs.charging import parking
 from ocs.charging.decision import DecisionContext, DecisionPolicy
 from ocs.charging.engine import decide, keys_of
-from ocs.charging.messages import ChargingReply, ChargingRequest, Outcome, RequestKind
+from ocs.charging.messages import (
+    INITIAL,
+    SUCCESS,
+    ChargingReply,
+    ChargingRequest,
+    Outcome,
+    RequestKind,
+)
 from ocs.charging.working_set import ReviewItem, WorkingSet
 from ocs.clock import Clock
 from ocs.errors import StoreConflictError, StoreUnavailableError, UnknownCommitError
@@ -159,7 +166,7 @@ class BatchDecider:
                 followed = True
                 keys = [key for request in requests for key in keys_of(request)]
         for request, reply in zip(requests, replies, strict=True):
-            if request.kind == RequestKind.INITIAL and reply.outcome == Outcome.SUCCESS:
+            if request.kind == INITIAL and reply.outcome == SUCCESS:
                 self._lookup.remember_session(request.session_key, request.account_id)
         for item in reviews:
             self.parked[item.kind] += 1

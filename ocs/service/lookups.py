@@ -14,7 +14,14 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from ocs.charging.messages import ChargingRequest, Identity, RequestKind
+from ocs.charging.messages import (
+    EVENT,
+    INITIAL,
+    TERMINATION,
+    UPDATE,
+    ChargingRequest,
+    Identity,
+)
 from ocs.charging.session import make_event_key
 from ocs.ledger.account import Identifier
 from ocs.service.masking import mask, mask_session_id
@@ -96,14 +103,14 @@ class AccountLookup:
         events: list[ChargingRequest] = []
         for request in requests:
             kind = request.kind
-            if kind in {RequestKind.UPDATE, RequestKind.TERMINATION} or (
+            if kind in (UPDATE, TERMINATION) or (
                 # The subscriber may have moved to another account since the first copy.
-                kind == RequestKind.INITIAL and request.retransmitted
+                kind == INITIAL and request.retransmitted
             ):
                 request.account_id = self._sessions.get(request.session_key) or 0
                 if not request.account_id:
                     by_session.append(request)
-            elif kind == RequestKind.EVENT:
+            elif kind == EVENT:
                 events.append(request)
             else:
                 by_identity.append(request)
@@ -220,9 +227,9 @@ class AccountLookup:
 
 def _directory_key(request: ChargingRequest) -> bytes:
     """Return what the directory may know the first copy of a request by; empty for others."""
-    if request.kind == RequestKind.INITIAL:
+    if request.kind == INITIAL:
         return request.session_key
-    if request.kind == RequestKind.EVENT:
+    if request.kind == EVENT:
         return make_event_key(request.session_key, request.number, request.content_hash)
     return b""
 
@@ -235,12 +242,12 @@ def _follow_initial(requests: Sequence[ChargingRequest]) -> None:
     """
     begun: dict[bytes, ChargingRequest] = {}
     for request in requests:
-        if request.kind == RequestKind.INITIAL:
+        if request.kind == INITIAL:
             if request.account_id:
                 begun.setdefault(request.session_key, request)
             continue
         initial = begun.get(request.session_key)
-        if initial is not None and request.kind != RequestKind.EVENT:
+        if initial is not None and request.kind != EVENT:
             request.account_id = initial.account_id
             request.subscriber_id = initial.subscriber_id
             request.anomaly = ""

@@ -233,9 +233,6 @@ def _service(given: MultipleServices, event: bool) -> ServiceRequest:
         used: tuple[UsedUnits, ...] = (_used(reports[0], given, problems),)
     else:
         used = tuple([_used(report, given, problems) for report in reports])
-    rate = 0
-    if given.qos is not None:
-        rate = octets_per_second(given.qos)
     request = ServiceRequest(
         given.rating_group,
         given.service_identifiers,
@@ -243,7 +240,7 @@ def _service(given: MultipleServices, event: bool) -> ServiceRequest:
         used,
         -1 if given.reporting_reason is None else given.reporting_reason,
         False,
-        rate,
+        0 if given.qos is None else octets_per_second(given.qos),
         problems[0] if problems else "",
     )
     if given.extras or given.trigger_types or (reports and reports[0].event_times_ns):

@@ -18,6 +18,7 @@ from ocs.errors import IntegrityError
 from ocs.ledger.account import Bucket
 
 FORMAT = b"\x01"
+_TIMER = int(RequestKind.TIMER)
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_session = msgspec.msgpack.Decoder(Session).decode
@@ -93,7 +94,7 @@ def rearm_timers(
 
     One that turned out not to be due is marked as changed, else it would stay in the due list.
     """
-    timed = {key.session_key for key in keys if key.kind == RequestKind.TIMER}
+    timed = {key.session_key for key in keys if key.kind == _TIMER}
     for session_key in timed:
         row = loaded.get(session_key)
         if row is not None and row.due_ns != working_set.sessions[session_key].deadline_ns:
