@@ -19,12 +19,11 @@ PAGE = ROOT / "docs" / "limits.md"
 SECTIONS = ("diameter", "charging", "server_requests", "overload", "logging")
 LIMITING = re.compile(r"^max_|_seconds$|_ms$|_per_second$")
 CONSTANT = re.compile(r"(?:MAX_[A-Z_]+|[A-Z][A-Z_]*_MAX)")
-BOUNDED = ("protocol", "ocs.service", "ocs.charging")
+BOUNDED = ("protocol", "ocs.service", "ocs.charging.session", "ocs.charging.server_requests")
 """Where a constant named like a limit bounds what somebody outside can cause."""
 NO_LIMITS = {
     "protocol.codec.MAX_LENGTH": "what the format can say",
     "protocol.tls.SUBJECT_MAX": "a text of our own certificate",
-    "ocs.charging.advice.PARTS_MAX": "what the catalogue can hold",
     "ocs.service.mapping.UNITS_MAX": "a range of values",
     "ocs.service.mapping.EVENTS_MAX": "a range of values",
     "ocs.service.mapping.COUNT_MAX": "a range of values",
