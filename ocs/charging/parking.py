@@ -42,6 +42,8 @@ def park_impossible(decision: Decision, part: Part, units: int, after: bool) -> 
 def park_unpriced(decision: Decision, part: Part, units: int, reason: str = NO_PRICE) -> None:
     """Keep usage of a service that is sold, but has no price that can be charged."""
     _flag(decision)
+    if units > INT64_MAX:
+        reason += f" ({units} {part.service.unit.label})"
     _review(decision, UNRATED, reason, part.service, units)
 
 

@@ -14,6 +14,13 @@ from ocs.charging.session import ChargeContext
 from ocs.ledger import entries
 from ocs.rating import pricing
 
+COUNTED_MAX = 1 << 62
+"""Units of one quota that are counted in all, so that the count can be stored."""
+SECONDS_COUNTED_MAX = 1 << 32
+"""The same of seconds, as much as one report can say: they are instants on the clock too."""
+_OWED_UNASKED_MICRO = 10**9
+"""A debit up to this size, a thousand currency units, is too little to ask what can be owed."""
+
 
 def settle(decision: Decision, part: Part, already: int = 0) -> ChargedLine:
     """Release what the quota holds and debit what was used, in full (M-006, M-008).
@@ -74,14 +81,24 @@ def _by_side(decision: Decision, part: Part) -> tuple[int, int]:
 def _debit_possible(
     decision: Decision, part: Part, units: int, already: int, line: ChargedLine, *, after: bool
 ) -> None:
-    """Debit what can be true of the reported usage; the rest waits for a person (D05)."""
+    """Debit what can be true of the reported usage and can be counted; the rest waits for a
+    person (D05, D26).
+    """
     tolerance = decision.request.profile.usage_tolerance_octets
     if part.service.unit is OCTETS and units + already <= tolerance:
-        possible = units  # at every rate, and in no time
-    else:
-        possible = _bound(decision, part, units, already)
-    if possible:
-        _debit_units(decision, part, possible, line, after=after)
+        # At every rate, and in no time; and too little to matter to what can be counted.
+        _debit_units(decision, part, units, line, after=after)
+        return
+    possible = counted = _bound(decision, part, units, already)
+    most = SECONDS_COUNTED_MAX if part.service.unit is SECONDS else COUNTED_MAX
+    room = most - part.quota.used_units - line.used
+    if counted > room:
+        counted = max(0, room)
+        parking.park_unpriced(
+            decision, part, possible - counted, "more was used than can be counted in a session"
+        )
+    if counted:
+        _debit_units(decision, part, counted, line, after=after)
     if possible < units:
         parking.park_impossible(decision, part, units - possible, after)
 
@@ -190,6 +207,9 @@ def _debit_paid(
     if amount > AMOUNT_MAX_MICRO:
         _leave(decision, part, units, line, "it costs more than the largest amount kept")
         return
+    if amount > _OWED_UNASKED_MICRO and not _can_owe(decision, amount):
+        _leave(decision, part, units, line, "it costs more than the account can be in debt")
+        return
     if not before:
         quota.contexts.append(context)
     context.paid_units = before + units
@@ -212,11 +232,15 @@ def _take_reported_money(
     decision: Decision, part: Part, amount_micro: int, line: ChargedLine
 ) -> None:
     """Debit an amount that the client has rated itself, unless it would leave what can be kept."""
-    main = entries.main_bucket(decision.state)
-    if main.available - amount_micro < -INT64_MAX // 2:
+    if not _can_owe(decision, amount_micro):
         parking.park_money(decision, part, amount_micro)
         return
     _take_money(decision, part, amount_micro, line)
+
+
+def _can_owe(decision: Decision, amount_micro: int) -> bool:
+    """Tell whether the account can be debited so much more and still be stored."""
+    return entries.main_bucket(decision.state).available - amount_micro >= -INT64_MAX // 2
 
 
 def _take_money(

@@ -145,12 +145,17 @@ def test_a_service_without_a_price_here_and_now() -> None:
     assert [quota.used_units for quota in session.quotas] == [0, 1]
 
 
+def _at(price: Price) -> Catalog:
+    """The catalogue with another price of data."""
+    plan = CATALOG.plans["basic"]
+    rules = (PriceRule("data", price),)
+    terms = {**plan.terms, "data": replace(plan.terms["data"], rules=rules)}
+    return replace(CATALOG, plans={"basic": replace(plan, terms=terms)})
+
+
 @pytest.mark.rule("D26", "M-001")
 def test_usage_that_would_cost_more_than_can_be_kept() -> None:
-    plan = CATALOG.plans["basic"]
-    dear = PriceRule("data", Price(AMOUNT_MAX_MICRO, per=1_000_000))
-    terms = {**plan.terms, "data": replace(plan.terms["data"], rules=(dear,))}
-    catalog = replace(CATALOG, plans={"basic": replace(plan, terms=terms)})
+    catalog = _at(Price(AMOUNT_MAX_MICRO, per=1_000_000))
     scenario = play("""
         I 0                      => 2001           | B=10.00 R=0
         U 1  100 used=1000001    => 100 ok         | B=10.00 R=0 P=1
@@ -170,3 +175,66 @@ def test_reported_money_never_leaves_what_can_be_kept() -> None:
     assert -INT64_MAX // 2 <= balance < -INT64_MAX // 2 + AMOUNT_MAX_MICRO
     items = scenario.store.reviews()
     assert len(items) == 59 - (10_000_000 - balance) // AMOUNT_MAX_MICRO
+
+
+MOST = 1 << 62
+"""Units that a session counts."""
+
+
+@pytest.mark.rule("D26")
+@pytest.mark.parametrize("group", [310, 100])
+def test_more_than_a_session_can_count_is_parked_in_one_report(group: int) -> None:
+    """Two thousand times as much as one counter may say, of what is free or nearly so."""
+    scenario = play(f"I 0  {group} rsu => {group} ok 10000000", _at(Price(1, per=1 << 50)))
+    reports = tuple(UsedUnits(Units(octets=1 << 53)) for _ in range(2_050))
+    request = scenario.request("U 1")
+    request.services = (ServiceRequest(group, (), None, reports),)
+    scenario.send(request)
+    scenario.check()
+    (quota,) = scenario.load()[2][0].quotas
+    assert quota.used_units == MOST
+    (item,) = scenario.store.reviews()
+    assert (item.kind, item.units) == ("unrated-usage", INT64_MAX)
+    assert f"({2_050 * (1 << 53) - MOST} octets)" in item.reason
+    assert scenario.store.stored_records(ACCOUNT)[-1].record.charged[0].used == MOST
+    charged = [line.units_after for line in scenario.store.movements(ACCOUNT) if line.service]
+    assert charged == ([MOST] if group == 100 else [])
+
+
+@pytest.mark.rule("D26")
+def test_more_than_a_session_can_count_is_parked_report_by_report() -> None:
+    much = 1 << 40
+    scenario = play(f"""
+        I 0  310 rsu                                 => 310 ok 10000000
+        U 1  310 used={MOST - much}                  => 310 ok          | P=0
+        U 2  310 used={much + 7} ; 310 used={much}   => 310 ok ; 310 ok | P=2
+        T 3  310 used={much + 1}                     => 310 ok          | P=3
+    """)
+    assert [one.units for one in scenario.store.reviews()] == [7, much, much + 1]
+
+
+@pytest.mark.rule("D26", "M-011")
+def test_more_seconds_than_a_clock_can_show_are_parked() -> None:
+    """A first report of a call with several counters, each as large as it can be."""
+    scenario, most = Scenario(CATALOG), (1 << 32) - 1
+    request = scenario.request("I 0")
+    reports = tuple(UsedUnits(Units(seconds=most)) for _ in range(3))
+    request.services = (ServiceRequest(500, (), Units(), reports),)
+    scenario.send(request)
+    scenario.check()
+    assert [one.units for one in scenario.store.reviews()] == [3 * most - (1 << 32)]
+    assert scenario.money() == (10_000_000 - (1 << 32) * 2_000, 0)
+
+
+@pytest.mark.rule("D26", "M-001")
+def test_usage_never_leaves_what_can_be_owed() -> None:
+    """Each report costs less than the largest amount, all together more than can be stored."""
+    scenario = play("I 0 => 2001", _at(Price(9 * 10**16, per=1_000_000)))
+    for number in range(1, 120):
+        scenario.send(scenario.request(f"U {number} 100 used=1000000"))
+    scenario.check()
+    balance, _ = scenario.money()
+    assert -INT64_MAX // 2 <= balance < -INT64_MAX // 2 + 9 * 10**16
+    items = scenario.store.reviews()
+    assert len(items) == 119 - (10_000_000 - balance) // (9 * 10**16)
+    assert "in debt" in items[0].reason
