@@ -299,9 +299,14 @@ class Document:
         self._problems: list[Problem] = []
         self._unlisted = 0
 
-    def note(self, message: str, line: int, column: int, path: str = "") -> None:
-        """Keep a mistake; equal ones are kept once, and too many are only counted."""
-        problem = Problem(message, self.source, line, column, path)
+    def note(
+        self, message: str, line: int, column: int, path: str = "", *, source: str = ""
+    ) -> None:
+        """Keep a mistake; equal ones are kept once, and too many are only counted.
+
+        ``source`` is the file it is in, where that is not the document itself.
+        """
+        problem = Problem(message, source or self.source, line, column, path)
         if problem in self._problems[-8:]:
             return
         if len(self._problems) < MAX_PROBLEMS:
@@ -313,7 +318,9 @@ class Document:
         """Raise DocumentError with every mistake, in the order of the text, if there is any."""
         if not self._problems:
             return
-        problems = sorted(self._problems, key=lambda problem: (problem.line, problem.column))
+        problems = sorted(
+            self._problems, key=lambda one: (one.source != self.source, one.line, one.column)
+        )
         if self._unlisted:
             problems.append(Problem(f"and {self._unlisted} more mistakes", self.source))
         raise DocumentError(tuple(problems))

@@ -20,16 +20,15 @@ from ocs.catalog.loader_quota import read_quota
 from ocs.catalog.loader_values import check_code
 from ocs.catalog.matching import normalise_context
 from ocs.catalog.model import Catalog, Pool, QuotaPolicy, Service
+from ocs.catalog.number_plans import DestinationReader
 from ocs.currencies import NUMERIC_BY_CODE
 from ocs.marked import Document, Mapping, Node
 
-MAX_PREFIXES = 200_000
 MAX_SERVICES = 1_000
 MAX_NUMBER = (1 << 32) - 1
 """Rating-Group and Service-Identifier are Unsigned32 (RFC 8506 8.28, 8.29)."""
 
 _UNITS = {unit.label: unit for unit in (Unit.OCTETS, Unit.SECONDS, Unit.EVENTS)}
-_PREFIX = re.compile(r"\+?([0-9]{1,15})")
 _CONTEXT = re.compile(r"[^\s@]+@[^\s@]+")
 
 
@@ -45,7 +44,7 @@ def load_catalog(document: Document, source_name: str = "") -> Catalog:
     currency = root.choice("currency", {code: code for code in NUMERIC_BY_CODE})
     time_zone = root.parsed("time_zone", _time_zone, "UTC")
     bands = read_bands(root)
-    names = Names(_read_zones(root), read_networks(root), read_locations(root))
+    names = Names(DestinationReader(root).read(), read_networks(root), read_locations(root))
     pools = read_pools(root)
     services = _read_services(root, pools)
     week = bands_that_hold(bands)
@@ -85,31 +84,6 @@ def _time_zone(text: str) -> str:
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ValueError(f"'{text}' is no time zone such as Europe/Madrid") from error
     return text
-
-
-def _read_zones(root: Mapping) -> dict[str, tuple[str, ...]]:
-    group = root.mapping("destinations")
-    zones: dict[str, tuple[str, ...]] = {}
-    lines: dict[str, int] = {}
-    for key, _ in group.members():
-        name = check_code(key, "destination")
-        prefixes = []
-        for scalar in group.scalars(key.text):
-            match = _PREFIX.fullmatch(scalar.text)
-            if match is None:
-                scalar.problem(f"{scalar.describe()} is no prefix of 1 to 15 digits such as 34600")
-            elif (line := lines.get(match[1])) is not None:
-                scalar.problem(f"the prefix {match[1]} is given twice; the first is in line {line}")
-            elif len(lines) >= MAX_PREFIXES:
-                scalar.problem(f"there are more than {MAX_PREFIXES} prefixes")
-                return zones
-            else:
-                lines[match[1]] = scalar.line
-                prefixes.append(match[1])
-        if not group.sequence(key.text):
-            key.problem(f"destination '{name}' has no prefixes")
-        zones[name] = tuple(prefixes)
-    return zones
 
 
 def _read_services(root: Mapping, pools: dict[str, Pool]) -> dict[str, Service]:

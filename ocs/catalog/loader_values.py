@@ -19,7 +19,7 @@ from ocs.amounts import (
 )
 from ocs.catalog.filter_rules import parse_filter_rule
 from ocs.catalog.model import FinalUnitAction, FinalUnitPolicy
-from ocs.marked import Mapping, Scalar, unknown_word
+from ocs.marked import Mapping, Scalar, shortened, unknown_word
 
 MAX_VALIDITY_SECONDS = 31 * 86400
 MAX_DECIMALS = 18
@@ -36,12 +36,19 @@ _ADDRESS_TYPES = {"ipv4": 0, "ipv6": 1, "url": 2, "sip": 3}
 
 def check_code(key: Scalar, what: str) -> str:
     """Return the code that a key gives; codes are stored and typed on command lines."""
-    if not _CODE.fullmatch(key.text):
-        key.problem(
-            f"{key.describe()} cannot be the code of a {what}: small letters, digits, - and _, "
-            "at most 40"
-        )
+    if problem := code_problem(key.text, what):
+        key.problem(problem)
     return key.text
+
+
+def code_problem(text: str, what: str) -> str:
+    """Return why a text cannot be the code of something, or nothing."""
+    if _CODE.fullmatch(text):
+        return ""
+    return (
+        f"'{shortened(text)}' cannot be the code of a {what}: small letters, digits, - and _, "
+        "at most 40"
+    )
 
 
 def at_least(minimum: int, unit: Unit) -> Callable[[str], int]:

@@ -30,10 +30,9 @@ def check(run: Run, file: Path) -> None:
     When nothing else is wrong, its examples are computed; one that costs something else than it
     says is a mistake.
     """
-    from ocs import yamldoc
     from ocs.provisioning import catalogs
 
-    found = catalogs.check(yamldoc.read_text(file), str(file))
+    found = catalogs.check(catalogs.read(file), str(file))
     run.out.show({"file": str(file), **catalogs.catalog_view(found)}, _show_catalog)
 
 
@@ -49,10 +48,9 @@ def publish(run: Run, file: Path) -> None:
     Clients of sessions that cost something else in it are asked to report, a hundred a second
     unless the settings say otherwise.
     """
-    from ocs import yamldoc
     from ocs.provisioning import catalogs
 
-    publication = catalogs.publish(run.desk, yamldoc.read_text(file), str(file))
+    publication = catalogs.publish(run.desk, catalogs.read(file), str(file))
     view = catalogs.publication_view(run.desk.store, publication)
     run.out.show(view, _show_publication)
 
@@ -106,14 +104,13 @@ def diff(run: Run, old: str, new: str, exit_code: bool) -> int:
 
 def _named_catalog(run: Run, name: str) -> "Catalog":
     """Return a published version, the one in force, or the catalogue in a file."""
-    from ocs import yamldoc
     from ocs.provisioning import catalogs
 
     if name == "current":
         return run.catalogues.current().catalog
     if name.isdecimal():
         return run.catalogues.version(int(name)).catalog
-    return catalogs.load(yamldoc.read_text(Path(name)), name)
+    return catalogs.load(catalogs.read(Path(name)), name)
 
 
 def _show_changes(target: Console, document: Document) -> None:

@@ -35,7 +35,6 @@ def price(
     at: str, before: str, catalogue: Path | None,
 ) -> None:  # fmt: skip
     """Show what QUANTITY of SERVICE would cost and why. Nothing is charged or stored."""
-    from ocs import yamldoc
     from ocs.catalog.matching import CatalogIndex
     from ocs.clock import SystemClock
     from ocs.provisioning import catalogs, prices
@@ -44,7 +43,7 @@ def price(
     if catalogue is None:
         index = run.catalogues.current()
     else:
-        index = CatalogIndex(catalogs.check(yamldoc.read_text(catalogue), str(catalogue)))
+        index = CatalogIndex(catalogs.check(catalogs.read(catalogue), str(catalogue)))
     question = prices.Question(
         service, plan, quantity, before, destination,
         parse_instant(at, SystemClock().now_ns()), when,

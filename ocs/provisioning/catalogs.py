@@ -4,9 +4,11 @@ A catalogue is published whole, as the text that was checked; a mistake anywhere
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ocs import yamldoc
+from ocs.catalog import number_plans
 from ocs.catalog.loader import load_catalog
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Catalog
@@ -54,6 +56,24 @@ class Catalogues:
         published = find_version(self._store, version)
         catalog = load(published.source, f"catalogue version {version}")
         return CatalogIndex(replace(catalog, version=version, source=published.source))
+
+
+def read(path: Path) -> str:
+    """Return a catalogue file with the number plans it names, as one text. Raises DocumentError.
+
+    A text that holds its number plans already, as a published one does, needs no other file.
+    """
+    text = yamldoc.read_text(path)
+    held = number_plans.attached(text)
+    missing = [
+        name
+        for name in number_plans.named_files(yamldoc.parse(text, str(path)))
+        if name.text not in held and (path.parent / name.text).is_file()
+    ]
+    if held or not missing:
+        return text
+    files = {name.text: yamldoc.read_text(path.parent / name.text) for name in missing}
+    return number_plans.attach(text, files)
 
 
 def load(text: str, source_name: str) -> Catalog:

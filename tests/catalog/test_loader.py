@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from config import black_box_catalogue_path, sample_catalogue_path
 from ocs import yamldoc
 from ocs.amounts import Unit
-from ocs.catalog import loader, loader_prices
+from ocs.catalog import loader, loader_prices, number_plans
 from ocs.catalog.loader import load_catalog
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import (
@@ -387,7 +387,7 @@ def test_every_service_and_plan_of_a_sample_can_be_indexed_and_priced(path):
 @pytest.mark.parametrize(
     "module,limit,words",
     [
-        (loader, "MAX_PREFIXES", "more than 1 prefixes"),
+        (number_plans, "MAX_PREFIXES", "more than 1 prefixes"),
         (loader, "MAX_SERVICES", "more than 1 services"),
         (loader_prices, "MAX_RULES", "more than 1 prices"),
     ],
