@@ -1,5 +1,7 @@
 """The schema: made by migrations exactly as schema.py says, and only the right one is used."""
 
+from hashlib import blake2b
+
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -13,11 +15,12 @@ from ocs.charging.session import make_session_key
 from ocs.charging.working_set import RequestKey, WorkingSet
 from ocs.errors import StoreUnavailableError, StoreUnusableError, UsageError
 from ocs.store import dialects, migrations, schema
-from ocs.store.interface import PeerEntry
+from ocs.store.interface import PeerEntry, Store
 from tests.support.ledger_rows import (
     add_account,
     add_session,
     charge,
+    debit,
     key_of,
     make_session,
     read_session,
@@ -114,6 +117,40 @@ def test_peers_of_an_older_database_stay_and_are_not_called(empty_url: str, open
     ]
 
 
+def _old_key(name: str, sub_session_id: int) -> bytes:
+    """The key of a sub-session in a database of the first version."""
+    return blake2b(f"{name}\x00{sub_session_id}".encode(), digest_size=16).digest()
+
+
+def _answer_in_sub_session(store: Store, key: RequestKey) -> None:
+    """Charge for a request of sub-session 7."""
+
+    def decide(working_set: WorkingSet) -> None:
+        debit(working_set, key, 5)
+        working_set.records[-1].record.sub_session_id = 7
+
+    store.transact([key], decide)
+
+
+def _name_anew(url: str, old_by_new: dict[bytes, bytes], keyed: tuple[str, ...]) -> None:
+    """Give rows the keys they had in a database of the first version, and upgrade these."""
+    engine = _engine(url)
+    with engine.begin() as connection:
+        for table in keyed:
+            for new, old in old_by_new.items():
+                statement = text(f"UPDATE {table} SET session_key = :old WHERE session_key = :new")
+                assert connection.execute(statement, {"old": old, "new": new}).rowcount == 1
+        context = MigrationContext.configure(connection)
+        script = ScriptDirectory.from_config(migrations._config()).get_revision("0002").module
+        with Operations.context(context):
+            script.name_sub_sessions()
+        for table in keyed:
+            for old in old_by_new.values():
+                statement = text(f"SELECT count(*) FROM {table} WHERE session_key = :key")
+                assert connection.execute(statement, {"key": old}).scalar_one() == 0
+    engine.dispose()
+
+
 def test_sub_sessions_of_an_older_database_are_found_beside_their_session(
     sql_url: str, open_store
 ) -> None:
@@ -121,7 +158,7 @@ def test_sub_sessions_of_an_older_database_are_found_beside_their_session(
     add_account(store, 5)
     add_session(store, 5)
     name = session_id(5)
-    new, old = make_session_key(name, 7), bytes(range(16))
+    new, old = make_session_key(name, 7), _old_key(name, 7)
 
     def open_sub_session(working_set: WorkingSet) -> None:
         session = make_session(5)
@@ -129,21 +166,8 @@ def test_sub_sessions_of_an_older_database_are_found_beside_their_session(
         working_set.add_session(new, session)
 
     store.transact([key_of(5)], open_sub_session)
-    charge(store, RequestKey(5, new, RequestKind.UPDATE, 1))
-    keyed = ("session", "session_directory", "request")
-    engine = _engine(sql_url)
-    with engine.begin() as connection:
-        for table in keyed:
-            statement = text(f"UPDATE {table} SET session_key = :old WHERE session_key = :new")
-            assert connection.execute(statement, {"old": old, "new": new}).rowcount == 1
-        context = MigrationContext.configure(connection)
-        script = ScriptDirectory.from_config(migrations._config()).get_revision("0002").module
-        with Operations.context(context):
-            script.name_sub_sessions()
-        for table in keyed:
-            statement = text(f"SELECT count(*) FROM {table} WHERE session_key = :key")
-            assert connection.execute(statement, {"key": old}).scalar_one() == 0
-    engine.dispose()
+    _answer_in_sub_session(store, RequestKey(5, new, RequestKind.UPDATE, 1))
+    _name_anew(sql_url, {new: old}, ("session", "session_directory", "request"))
     assert store.find_sessions([new]) == {new: 5}
     assert {item.session_key for item in store.sessions_named(new, 9)} == {
         new, make_session_key(name, None),
@@ -151,6 +175,23 @@ def test_sub_sessions_of_an_older_database_are_found_beside_their_session(
     session = read_session(store, RequestKey(5, new, RequestKind.UPDATE, 2))
     assert session is not None
     assert session.sub_session_id == 7
+
+
+@pytest.mark.parametrize("kind", [RequestKind.EVENT, RequestKind.TERMINATION])
+def test_what_an_older_database_has_answered_in_a_sub_session_is_not_charged_again(
+    sql_url: str, open_store, kind: RequestKind
+) -> None:
+    """No session is stored: it was an event, or the session is gone."""
+    store = open_store(sql_url)
+    add_account(store, 5)
+    name = session_id(5)
+    key = RequestKey(5, make_session_key(name, 7), kind, 3)
+    other = key_of(5, 3, kind)
+    _answer_in_sub_session(store, key)
+    charge(store, other)
+    _name_anew(sql_url, {key.session_key: _old_key(name, 7)}, ("request",))
+    assert not charge(store, key)
+    assert not charge(store, other), "a request outside any sub-session keeps its key"
 
 
 def test_a_database_without_tables_is_refused_with_the_command_that_makes_them(

@@ -18,7 +18,7 @@ depends_on = None
 UPDATED: dict[str, Any] = {"postgresql_with": {"fillfactor": 70}}
 
 
-SESSION = sa.table("session", sa.column("session_key"), sa.column("body"))
+WITH_NAMES = ("session", "request")
 KEYED = ("session", "session_directory", "request")
 
 
@@ -81,22 +81,48 @@ def upgrade() -> None:
     name_sub_sessions()
 
 
+class Named(msgspec.Struct, array_like=True):
+    """How the blobs of a session and of a request begin, behind one octet of format."""
+
+    session_id: str
+    sub_session_id: int | None
+
+    def old_key(self) -> bytes:
+        """Return the key that shows nothing of the Session-Id alone."""
+        return blake2b(self._text(), digest_size=16).digest()
+
+    def new_key(self) -> bytes:
+        """Return the key that begins like that of the main session."""
+        main = blake2b(self.session_id.encode(), digest_size=16).digest()
+        return main[:8] + blake2b(self._text(), digest_size=8).digest()
+
+    def _text(self) -> bytes:
+        return f"{self.session_id}\x00{self.sub_session_id}".encode()
+
+
 def name_sub_sessions() -> None:
-    """Give sub-sessions keys that begin like that of their main session."""
+    """Give sub-sessions keys that begin like that of their main session.
+
+    All answered requests are looked at, not only those of stored sessions: events and what is left
+    of sessions that are gone must be known when they are repeated.
+    """
     connection = op.get_bind()
-    decode = msgspec.msgpack.Decoder(list[Any]).decode
-    renamed: list[tuple[bytes, bytes]] = []
-    for key, body in connection.execute(sa.select(SESSION.c.session_key, SESSION.c.body)):
-        # A blob is one octet of format, then the fields: Session-Id, CC-Sub-Session-Id, ...
-        session_id, sub_session_id = decode(memoryview(body)[1:])[:2]
-        if sub_session_id is None:
-            continue
-        main = blake2b(session_id.encode(), digest_size=16).digest()
-        rest = blake2b(f"{session_id}\x00{sub_session_id}".encode(), digest_size=8).digest()
-        renamed.append((bytes(key), main[:8] + rest))
+    decode = msgspec.msgpack.Decoder(Named).decode
+    renamed: dict[tuple[int, bytes], bytes] = {}
+    for name in WITH_NAMES:
+        table = sa.table(
+            name, sa.column("account_id"), sa.column("session_key"), sa.column("body")
+        )
+        rows = connection.execute(sa.select(table), execution_options={"yield_per": 1000})
+        for account_id, key, body in rows:
+            named = decode(memoryview(body)[1:])
+            if named.sub_session_id is not None and bytes(key) == named.old_key():
+                renamed[account_id, bytes(key)] = named.new_key()
     for name in KEYED:
-        table = sa.table(name, sa.column("session_key"))
-        for old, new in renamed:
+        table = sa.table(name, sa.column("account_id"), sa.column("session_key"))
+        for (account_id, old), new in renamed.items():
             connection.execute(
-                sa.update(table).where(table.c.session_key == old).values(session_key=new)
+                sa.update(table)
+                .where(table.c.account_id == account_id, table.c.session_key == old)
+                .values(session_key=new)
             )
