@@ -125,7 +125,7 @@ def test_every_module_and_data_file_is_in_the_wheel(contents: set[str]) -> None:
     wanted = {module.place for module in modules(*PRODUCT)} | {
         path.relative_to(ROOT).as_posix()
         for path in files()
-        if path.suffix in {".yaml", ".csv", ".mako"}
+        if path.suffix in {".yaml", ".csv", ".json", ".mako"}
         and path.relative_to(ROOT).parts[0] in {"config", "ocs"}
     }
     assert sorted(wanted - contents) == []

@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 
 from ocs.cli.command import Group, Run
-from ocs.cli.output import Document, facts, table
+from ocs.cli.output import Document, facts, print_json, table
 
 if TYPE_CHECKING:
     from ocs.catalog.model import Catalog
@@ -100,6 +100,14 @@ def diff(run: Run, old: str, new: str, exit_code: bool) -> int:
     view = {"old": old, "new": new, "changes": catalog_diff.changes_view(changes)}
     run.out.show(view, _show_changes)
     return 1 if changes and exit_code else 0
+
+
+@catalog.ocs_command("schema", example="ocs catalog schema")
+def schema(run: Run) -> None:  # noqa: ARG001 - every command has a Run
+    """Print the JSON Schema of catalogue files, with which editors complete and check them."""
+    from ocs.catalog.schema import catalogue_schema
+
+    print_json(catalogue_schema())
 
 
 def _named_catalog(run: Run, name: str) -> "Catalog":

@@ -259,10 +259,7 @@ def _condition(one: Condition) -> str:
 def _span(span: BandSpan) -> str:
     daily = len(span.weekdays) == len(_DAYS)
     words = ["daily" if daily else ",".join(_DAYS[day] for day in sorted(span.weekdays))]
-    for one in fields(span):
-        days = getattr(span, one.name)
-        if isinstance(days, frozenset) and one.name != "weekdays" and days:
-            words += [(_EPOCH + timedelta(days=day)).isoformat() for day in sorted(days)]
+    words += [(_EPOCH + timedelta(days=day)).isoformat() for day in sorted(span.dates)]
     start, end = span.start_minute, span.end_minute
     words.append(f"{start // 60:02}:{start % 60:02}-{end // 60:02}:{end % 60:02}")
     return " ".join(word for word in words if word)

@@ -128,6 +128,7 @@ CALLS: dict[str, list[str]] = {
     "catalog publish": ["{catalogue}"],
     "catalog diff": ["current", "{mobile}"],
     "catalog list": [],
+    "catalog schema": [],
     "catalog show": ["1"],
     "price": ["data", "7.3 MB", "--plan", "basic"],
     "subscriber add": ["+4915199999999", "--plan", "basic", "--balance", "5"],
