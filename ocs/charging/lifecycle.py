@@ -90,7 +90,7 @@ def expire_bucket(
     """Move what is left in an expired bucket to the expiry side; return how much it was.
 
     Grants that draw on it are valid until then at most, so their clients report by themselves;
-    those that do not are asked to.
+    those that do not are asked to, once, be the bucket held in part or to its last unit.
     """
     state = working_set.accounts.get(account_id)
     if state is None:
@@ -98,7 +98,13 @@ def expire_bucket(
     for bucket in state.buckets:
         if bucket.bucket_id != bucket_id:
             continue
-        if not bucket.expires_ns or bucket.expires_ns > context.now_ns or bucket.available <= 0:
+        if not bucket.expires_ns or bucket.expires_ns > context.now_ns:
+            return 0
+        if bucket.held and not bucket.asked:
+            bucket.asked = True
+            working_set.mark_bucket(bucket)
+            working_set.ask_sessions(account_id, Trigger.BUCKET_EXPIRY, context.now_ns)
+        if bucket.available <= 0:
             return 0
         key = RequestKey(
             account_id, make_session_key(f"expiry\x00{bucket_id}", None), RequestKind.TIMER,
@@ -106,8 +112,6 @@ def expire_bucket(
         )
         request_id = _record(working_set, context, key, f"bucket '{bucket.name}' expired")
         posting = entries.Posting(request_id, bucket.expires_ns, context.now_ns)
-        if bucket.held:
-            working_set.ask_sessions(account_id, Trigger.BUCKET_EXPIRY, context.now_ns)
         return entries.expire(working_set, bucket, posting)
     return 0
 

@@ -298,7 +298,7 @@ def before_sending(
 def _still_needed(request: ServerRequest, session: Session, situation: Situation) -> bool:
     """Tell whether there is still a reason to send, be it another one that came later.
 
-    A second row is not made while one waits: that one has to serve for both.
+    A second row is not made while one waits to be sent: that one has to serve for both.
     """
     triggers = {Trigger(request.trigger)}
     if request.command == Command.RE_AUTH and request.trigger != Trigger.BLOCK:
@@ -319,7 +319,8 @@ def after_answer(request: ServerRequest, result_code: int, now_ns: int) -> Step:
         2001            a report is on its way: done          the final report follows: wait
         2002            a report follows: wait                as 2001
         other 2xxx      done                                  as 2001
-        5002            the session is gone: release          the session is gone: release
+        5002            the session is gone: release,         the session is gone: release,
+                        unless it was heard from meanwhile    unless it was heard from meanwhile
         3002 3004, none sent again later, then given up       the same
         4xxx            sent again later, then given up       the same
         anything else   given up                              given up: the next report is refused
@@ -345,6 +346,22 @@ def after_answer(request: ServerRequest, result_code: int, now_ns: int) -> Step:
     if is_abort:
         note += "; its next report is refused"
     return Step(Action.GIVE_UP, RequestState.GIVEN_UP, 0, note)
+
+
+def after_denial(request: ServerRequest, now_ns: int) -> Step:
+    """Return what follows when a client denied (5002) a session that was not released for it.
+
+    It is over already, or was heard from since the sending: then the client had the session all
+    the same, and an agent led the request astray or the client answered before it had restarted.
+    """
+    if request.command == Command.RE_AUTH:
+        note = "the session is over, or has reported since"
+        return Step(Action.FINISH, RequestState.DONE, 0, note)
+    if request.attempts >= SENDINGS_MAX:
+        return Step(Action.GIVE_UP, RequestState.GIVEN_UP, 0, _NO_ANSWER)
+    due_ns = now_ns + RETRY_SECONDS * NS_PER_SECOND
+    note = "the client denies a session that was heard from since; sent again later"
+    return Step(Action.WAIT, RequestState.PENDING, due_ns, note)
 
 
 LIMITED_SUCCESS = 2002

@@ -82,6 +82,8 @@ class Bucket(msgspec.Struct):
     subscriber_id: int = 0
     """Personal to this member of the account; 0 means shared by all."""
     version: int = 0
+    asked: bool = False
+    """Clients that hold of it were asked to report after it expired; kept in ``due_ns``."""
 
     @property
     def balance(self) -> int:

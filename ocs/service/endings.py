@@ -64,18 +64,21 @@ class SessionEndings:
         known = self._each_of(ending.session_id, end, "session termination")
         return Outcome.SUCCESS if known else Outcome.UNKNOWN_SESSION
 
-    def lose(self, account_id: int, session_key: bytes) -> bool:
-        """Release a session that its client does not know; False when it was over already."""
+    def lose(self, account_id: int, session_key: bytes, asked_ns: int) -> bool:
+        """Release a session that its client did not know when it was asked at ``asked_ns``.
+
+        False when it was over already, and when it was heard from since: then it is kept.
+        """
 
         def release(working_set: WorkingSet) -> bool:
-            return _lose(working_set, session_key, self._make_context())
+            return _lose(working_set, session_key, self._make_context(), asked_ns)
 
         key = _timer_key(DueSession(account_id, session_key))
         return self._store.transact([key], release, "lost session")
 
-    def lose_all(self, session_id: str) -> bool:
-        """The same for a session with all its sub-sessions."""
-        return self._each_of(session_id, _lose, "lost session")
+    def lose_all(self, session_id: str, asked_ns: int) -> bool:
+        """The same for a session with all its sub-sessions; True when any was released."""
+        return self._each_of(session_id, partial(_lose, asked_ns=asked_ns), "lost session")
 
     def _each_of(
         self,
@@ -104,7 +107,12 @@ class SessionEndings:
         return known
 
 
-def _lose(working_set: WorkingSet, session_key: bytes, context: DecisionContext) -> bool:
+def _lose(
+    working_set: WorkingSet, session_key: bytes, context: DecisionContext, asked_ns: int
+) -> bool:
+    session = working_set.sessions.get(session_key)
+    if session is not None and session.last_request_ns > asked_ns:
+        return False
     return release_session(
         working_set, session_key, context, SessionState.LOST, UNKNOWN_TO_CLIENT
     )

@@ -284,13 +284,16 @@ class ServerRequestRows:
             step = Step(Action.WAIT, RequestState.PENDING, now_ns + ABSENT_MIN_NS, NOBODY_THERE)
         else:
             step = server_requests.after_answer(request, result_code, now_ns)
-        if step.action is Action.RELEASE:
-            if request.command == Command.ABORT_SESSION:
-                self._endings.lose_all(request.session_id)
-            else:
-                self._endings.lose(request.account_id, request.session_key)
+        if step.action is Action.RELEASE and not self._lose(request):
+            step = server_requests.after_denial(request, now_ns)
         server_requests.apply(request, step, now_ns, result_code or 0)
         return step
+
+    def _lose(self, request: ServerRequest) -> bool:
+        """Release what a client does not know; False when there was nothing to release."""
+        if request.command == Command.ABORT_SESSION:
+            return self._endings.lose_all(request.session_id, request.sent_ns)
+        return self._endings.lose(request.account_id, request.session_key, request.sent_ns)
 
     def _abandon(self, request: ServerRequest) -> None:
         self._give_up(request)

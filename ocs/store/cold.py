@@ -113,7 +113,9 @@ def _account_row(account: Account) -> dict[str, Any]:
 
 
 def _bucket_row(bucket: Bucket) -> dict[str, Any]:
-    return msgspec.structs.asdict(bucket) | {
+    row = msgspec.structs.asdict(bucket)
+    del row["asked"]
+    return row | {
         "version": bucket.version + 1,
         "services": " ".join(bucket.services),
         "due_ns": records.bucket_due_ns(bucket),

@@ -24,7 +24,7 @@ Rows = list[tuple[Any, ...]]
 ACCOUNT_COLUMNS = "account_id, currency, plan, status, credit_limit_micro, flags, version"
 BUCKET_COLUMNS = (
     "account_id, bucket_id, unit, name, available, held, priority, expires_ns, services, "
-    "subscriber_id, version"
+    "subscriber_id, version, due_ns"
 )
 SESSION_COLUMNS = "account_id, session_key, version, state, due_ns, origin_host, body"
 REQUEST_COLUMNS = (
@@ -156,6 +156,7 @@ def _add_bucket(
             Bucket(
                 row[0], bucket_id, unit, name, available, held, priority, expires_ns,
                 _codes(services), row[9], row[10],
+                expires_ns > 0 and records.was_asked(available, held, expires_ns, row[11]),
             )
         )  # fmt: skip
         rows[row[0], row[1]] = row
@@ -170,13 +171,10 @@ def _only_amounts_differ(bucket: Bucket, row: tuple[Any, ...] | None) -> bool:
     """Tell whether nothing but ``available`` and ``held`` of a loaded bucket is to be written."""
     if row is None:
         return False
-    _, _, unit, name, available, held, priority, expires_ns, services, subscriber_id, _ = row
+    _, _, unit, name, _, _, priority, expires_ns, services, subscriber_id, _, due_ns = row
     return (
         bucket.expires_ns == expires_ns
-        and (
-            not expires_ns
-            or (available > 0 or held > 0) == (bucket.available > 0 or bucket.held > 0)
-        )
+        and (not expires_ns or records.bucket_due_ns(bucket) == due_ns)
         and bucket.priority == priority
         and bucket.unit == unit
         and bucket.name == name

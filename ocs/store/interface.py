@@ -138,7 +138,10 @@ class Store(Protocol):
         """Return open sessions that may have passed their deadline, earliest first."""
 
     def due_buckets(self, now_ns: int, limit: int) -> list[DueBucket]:
-        """Return expired buckets with something available, earliest first."""
+        """Return expired buckets that have something left or clients to be asked, earliest first.
+
+        Clients are to be asked once of what they hold; see ledger.account.Bucket.asked.
+        """
 
     def sessions_of_client(self, origin_host: str, limit: int) -> list[DueSession]:
         """Return open sessions last heard from this client (for D19)."""
@@ -188,9 +191,11 @@ class Store(Protocol):
     def waiting_server_requests(
         self, names: Sequence[tuple[int, bytes]]
     ) -> set[tuple[bytes, int]]:
-        """Return (session key, command) of pending requests to these (account, session key).
+        """Return (session key, command) of requests never sent to these (account, session key).
 
-        Those of a new catalogue are left out: they may wait long, since they go out slowly.
+        One that was sent does not serve for what happens later: a report that came since ends it,
+        although the client may have made it before. Those of a new catalogue are left out: they
+        may wait long, since they go out slowly.
         """
 
     def wake_server_requests(self, host: str, now_ns: int, limit: int) -> int:

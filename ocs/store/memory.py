@@ -255,10 +255,10 @@ class MemoryStore(MemoryServerRequests):
         """See interface.Store.due_buckets."""
         with self._lock:
             due = sorted(
-                (bucket.expires_ns, bucket.account_id, bucket.bucket_id)
+                (records.bucket_due_ns(bucket), bucket.account_id, bucket.bucket_id)
                 for buckets in self._buckets.values()
                 for bucket in buckets.values()
-                if 0 < records.bucket_due_ns(bucket) <= now_ns and bucket.available > 0
+                if 0 < records.bucket_due_ns(bucket) <= now_ns
             )
         return [DueBucket(account_id, bucket_id) for _, account_id, bucket_id in due[:limit]]
 

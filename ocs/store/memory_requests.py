@@ -64,6 +64,7 @@ class MemoryServerRequests:
                 for request in self._server_requests.values()
                 if (request.account_id, request.session_key) in wanted
                 and request.state == RequestState.PENDING
+                and not request.sent_ns
                 and request.trigger != Trigger.CATALOGUE
             }
 

@@ -103,5 +103,16 @@ def rearm_timers(
 
 
 def bucket_due_ns(bucket: Bucket) -> int:
-    """Return ``due_ns`` of a bucket: when it expires with something in it, else 0 (ns UTC)."""
-    return bucket.expires_ns if bucket.available > 0 or bucket.held > 0 else 0
+    """Return ``due_ns`` of a bucket: when it expires with something in it, else 0 (ns UTC).
+
+    Once the clients that hold of it were asked, what is held does not count any more, and what
+    came back of it is due one nanosecond later: that is how ``was_asked`` knows.
+    """
+    if bucket.available > 0:
+        return bucket.expires_ns + bucket.asked
+    return bucket.expires_ns if bucket.held > 0 and not bucket.asked else 0
+
+
+def was_asked(available: int, held: int, expires_ns: int, due_ns: int) -> bool:
+    """Tell from a bucket's row whether the clients that hold of it were asked (Bucket.asked)."""
+    return expires_ns > 0 and due_ns != expires_ns and (available > 0 or held > 0)

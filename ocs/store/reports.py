@@ -16,7 +16,7 @@ from ocs.charging.session import Session, SessionState, make_session_key
 from ocs.charging.working_set import ReviewItem
 from ocs.ledger.account import Account, AccountStatus, Bucket, Identifier, OperatorAction
 from ocs.store.reading import Reader, values_of
-from ocs.store.records import decode_session
+from ocs.store.records import decode_session, was_asked
 from ocs.store.schema import (
     account,
     bucket,
@@ -231,6 +231,7 @@ def account_of(row: Row[Any]) -> Account:
 def bucket_of(row: Row[Any]) -> Bucket:
     """Return the bucket of a row of the bucket table."""
     values = values_of(row)
-    del values["due_ns"]
+    due_ns = values.pop("due_ns")
+    values["asked"] = was_asked(row.available, row.held, row.expires_ns, due_ns)
     values["services"] = tuple(values["services"].split())
     return Bucket(**values)

@@ -107,7 +107,7 @@ bucket = Table(
     **_UPDATED,
 )
 """One row of ledger.account.Bucket. ``services``: codes joined by spaces, empty = all.
-``due_ns`` is ``expires_ns`` while there is something in it, else 0: what the expiry looks for."""
+``due_ns``: what the expiry looks for, see records.bucket_due_ns; else 0."""
 
 Index(
     "ix_bucket_due_ns",

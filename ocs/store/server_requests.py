@@ -183,9 +183,10 @@ def open_sessions(
 
 
 def waiting(connection: Connection, names: Sequence[tuple[int, bytes]]) -> set[tuple[bytes, int]]:
-    """Return (session key, command) of pending requests to these sessions."""
+    """Return (session key, command) of requests to these sessions that were never sent."""
     statement = select(_request.session_key, _request.command).where(
         _PENDING,
+        _request.sent_ns == 0,
         _request.trigger != Trigger.CATALOGUE,
         _request.account_id.in_(sorted({account_id for account_id, _ in names})),
         _request.session_key.in_([key for _, key in names]),

@@ -63,7 +63,6 @@ _DUE_SESSIONS = (
 _DUE_BUCKETS = (
     select(_bucket.account_id, _bucket.bucket_id)
     .where(_bucket.due_ns > text("0"), _bucket.due_ns <= bindparam("now_ns"))
-    .where(_bucket.available > 0)
     .order_by(_bucket.due_ns)
     .limit(bindparam("count"))
 )

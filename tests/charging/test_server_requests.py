@@ -17,6 +17,7 @@ from ocs.charging.server_requests import (
     Step,
     Trigger,
     after_answer,
+    after_denial,
     apply,
     before_sending,
     concerned,
@@ -341,3 +342,59 @@ def test_an_expired_bucket_asks_only_where_a_session_still_holds_of_it() -> None
     scenario = Scenario(make_catalog(), buckets=[bucket()])
     scenario.play("wait 20")
     assert scenario.store.server_requests() == []
+
+
+@pytest.mark.rule("C-090", "M-012")
+def test_a_bucket_held_to_its_last_unit_asks_once_when_it_expires() -> None:
+    end_ns = Scenario(make_catalog()).clock.now_ns() + 20 * NS_PER_SECOND
+    bundle = Bucket(
+        0, 0, Unit.OCTETS, "free", 10_000_000, priority=1, expires_ns=end_ns, services=("data",)
+    )
+    scenario = Scenario(make_catalog(), buckets=[bundle])
+    scenario.play("""
+        I 0  100 rsu => 100 ok 10000000 vt=20
+        wait 20
+    """)
+    [row] = scenario.store.server_requests()
+    assert (row.trigger, row.account_id) == (Trigger.BUCKET_EXPIRY, 1001)
+    assert scenario.store.due_buckets(scenario.clock.now_ns(), 10) == []
+    scenario.play("""
+        wait 15
+        U 1  100 used=4000000 => 100 ok
+        wait 1
+    """)
+    [left] = [one for one in scenario.load()[1] if one.name == "free"]
+    assert (left.available, left.held) == (0, 0), "what came back is taken away"
+    assert len(scenario.store.server_requests()) == 1
+
+
+@pytest.mark.rule("C-090", "M-012")
+def test_what_comes_back_of_an_expired_bucket_asks_nobody_again() -> None:
+    end_ns = Scenario(make_catalog()).clock.now_ns() + 20 * NS_PER_SECOND
+    bundle = Bucket(
+        0, 0, Unit.OCTETS, "free", 10_000_000, priority=1, expires_ns=end_ns, services=("data",)
+    )
+    scenario = Scenario(make_catalog(), buckets=[bundle])
+    scenario.play("""
+        I 0 @one 100 rsu=6000000 => 100 ok 6000000 vt=20
+        I 0 @two 100 rsu=4000000 => 100 ok 4000000 vt=20
+        wait 21
+        U 1 @one 100 used=1000000 => 100 ok
+        wait 1
+    """)
+    [left] = [one for one in scenario.load()[1] if one.name == "free"]
+    assert (left.available, left.held) == (0, 4_000_000)
+    assert len(scenario.store.server_requests()) == 1
+
+
+@pytest.mark.rule("C-093")
+def test_a_client_that_denies_a_session_it_spoke_of_since_is_not_believed() -> None:
+    row = ask(make())
+    mark_sent(row, NOW_NS)
+    assert after_denial(row, NOW_NS)[:3] == (Action.FINISH, RequestState.DONE, 0)
+    abort = ask(make(), ABORT)
+    mark_sent(abort, NOW_NS)
+    step = after_denial(abort, NOW_NS)
+    assert (step.action, step.due_ns) == (Action.WAIT, NOW_NS + 15 * NS_PER_SECOND)
+    abort.attempts = 4
+    assert after_denial(abort, NOW_NS).action is Action.GIVE_UP

@@ -122,8 +122,9 @@ def test_a_session_that_its_client_lost_is_released_once():
     wire = harness.open()
     wire.ccr(ccr(INITIAL, 0, mscc()))
     key = make_session_key(SESSION, None)
-    assert endings(harness).lose(1001, key)
-    assert not endings(harness).lose(1001, key)
+    now_ns = harness.clock.now_ns()
+    assert endings(harness).lose(1001, key, now_ns)
+    assert not endings(harness).lose(1001, key, now_ns)
     (session,) = harness.store.sessions_of(1001)
     assert (session.state, session.close_reason) == (SessionState.LOST, UNKNOWN_TO_CLIENT)
     assert harness.money() == (10_000_000, 0)
@@ -135,10 +136,25 @@ def test_a_session_is_lost_with_its_sub_sessions():
     wire = harness.open()
     for sub in (None, 1, 2):
         wire.ccr(ccr(INITIAL, 0, mscc(), sub_session_id=sub))
-    assert endings(harness).lose_all(SESSION)
-    assert not endings(harness).lose_all(SESSION)
+    now_ns = harness.clock.now_ns()
+    assert endings(harness).lose_all(SESSION, now_ns)
+    assert not endings(harness).lose_all(SESSION, now_ns)
     assert set(states(harness).values()) == {SessionState.LOST}
     assert harness.money() == (10_000_000, 0)
+
+
+@pytest.mark.rule("C-093")
+def test_what_was_heard_from_since_its_client_was_asked_is_kept():
+    harness = Harness()
+    wire = harness.open()
+    for sub in (None, 1):
+        wire.ccr(ccr(INITIAL, 0, mscc(), sub_session_id=sub))
+    asked_ns = harness.clock.now_ns()
+    harness.clock.advance(1)
+    wire.ccr(ccr(UPDATE, 1, mscc()))
+    assert not endings(harness).lose(1001, make_session_key(SESSION, None), asked_ns)
+    assert endings(harness).lose_all(SESSION, asked_ns)
+    assert states(harness) == {None: SessionState.OPEN, 1: SessionState.LOST}
 
 
 def test_nobodys_session_is_unknown():

@@ -12,6 +12,7 @@ from ocs.store.interface import PeerEntry
 from tests.support.asking import (
     P2,
     RELAY,
+    SESSION,
     ask,
     ask_all,
     asked,
@@ -28,7 +29,7 @@ from tests.support.asking import (
     running,
     states,
 )
-from tests.support.service import P1, ccr, publish
+from tests.support.service import P1, ccr, mscc, publish
 
 PENDING, SENT, ANSWERED, DONE, GIVEN_UP = RequestState
 
@@ -120,6 +121,28 @@ def test_a_session_that_waits_to_be_asked_is_not_asked_twice():
         ask_all(harness, Trigger.TOP_UP)
         harness.pass_time(1)
     assert len(rows(harness)) == 1
+
+
+@pytest.mark.rule("C-048", "C-090", "D17")
+def test_a_top_up_is_told_although_the_client_reported_after_an_earlier_one_was_sent():
+    harness = running()
+    wire = harness.open()
+    open_session(wire)
+    end_soon(harness)
+    ask_all(harness, Trigger.TOP_UP)
+    harness.pass_time(2)
+    asked_once(wire)  # its answer is lost
+    harness.pass_time(4)
+    wire.ccr(ccr(2, 1, mscc(used=1_000)))
+    end_soon(harness)
+    harness.pass_time(7)
+    assert (states(harness), asked(wire)) == ([PENDING], [])
+    ask_all(harness, Trigger.TOP_UP)
+    harness.pass_time(2)
+    _, request = asked_once(wire)
+    assert request.session_id == SESSION
+    harness.pass_time(15)
+    assert states(harness)[0] == DONE
 
 
 def test_what_is_not_needed_any_more_is_not_asked():

@@ -173,6 +173,21 @@ def test_a_session_that_the_client_does_not_know_is_released(harness, wire, comm
     assert asked(wire) == []
 
 
+@pytest.mark.rule("C-093", "T230", "T238")
+@pytest.mark.parametrize(("command", "state"), [(Command.RE_AUTH, DONE), (ABORT, PENDING)])
+def test_a_session_that_spoke_since_it_was_asked_for_is_not_lost(harness, wire, command, state):
+    ask(harness, command=command)
+    harness.pass_time(1)
+    request = asked_once(wire)
+    harness.pass_time(1)
+    assert wire.ccr(ccr(2, 1, mscc(used=1_000_000))).result_code == 2001
+    reply(wire, request, 5002)
+    assert states(harness) == [state]
+    (session,) = harness.store.sessions_of(1001)
+    assert session.state == SessionState.OPEN
+    assert harness.money()[1] > 0
+
+
 @pytest.mark.rule("B-155", "C-093", "T232")
 @pytest.mark.parametrize("code", [3002, 3004, 4002])
 def test_a_client_that_cannot_be_reached_keeps_its_session_and_is_asked_again(

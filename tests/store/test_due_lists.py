@@ -97,9 +97,11 @@ def test_buckets_are_due_while_they_hold_something(store: Store) -> None:
             )
 
     store.transact([key_of(5)], add)
-    assert store.due_buckets(NOW_NS, 10) == []
-    assert store.due_buckets(NOW_NS + 2, 10) == [DueBucket(5, 11), DueBucket(5, 10)]
-    assert store.due_buckets(NOW_NS + 2, 1) == [DueBucket(5, 11)]
+    assert store.due_buckets(NOW_NS - 1, 10) == []
+    assert store.due_buckets(NOW_NS, 10) == [DueBucket(5, 13)]
+    everything = [DueBucket(5, 13), DueBucket(5, 11), DueBucket(5, 10)]
+    assert store.due_buckets(NOW_NS + 2, 10) == everything
+    assert store.due_buckets(NOW_NS + 2, 2) == everything[:2]
 
     def spend_and_release(working_set: WorkingSet) -> None:
         for bucket in working_set.accounts[5].buckets:
@@ -161,3 +163,32 @@ def test_sessions_of_one_session_id_are_found_by_the_key_of_any_of_them(store: S
     assert store.sessions_named(keys[1], 10) == found
     assert store.sessions_named(main, 2) == found[:2]
     assert store.sessions_named(bytes(FAMILY_OCTETS) + main[FAMILY_OCTETS:], 10) == []
+
+
+def test_a_bucket_that_is_only_held_is_due_until_its_clients_were_asked(store: Store) -> None:
+    def change(available_units: int, held: int, *, asked: bool) -> list[DueBucket]:
+        """Write that; return what is due, after the bucket was seen to be what was written."""
+
+        def write(working_set: WorkingSet) -> None:
+            (bucket,) = [one for one in working_set.accounts[5].buckets if one.bucket_id == 20]
+            bucket.available, bucket.held, bucket.asked = available_units, held, asked
+            working_set.mark_bucket(bucket)
+
+        store.transact([key_of(5)], write)
+        (stored,) = [
+            one for one in store.transact([key_of(5)], lambda ws: ws.accounts[5].buckets)
+            if one.bucket_id == 20
+        ]  # fmt: skip
+        assert (stored.available, stored.held) == (available_units, held)
+        assert stored.asked == asked
+        return store.due_buckets(NOW_NS + 10, 10)
+
+    add_account(store, 5)
+    bucket = Bucket(5, 20, 1, "data", 5, 0, 1, NOW_NS)
+    store.transact([key_of(5)], lambda working_set: working_set.add_bucket(bucket))
+    due = [DueBucket(5, 20)]
+    assert change(0, 5, asked=False) == due
+    assert change(0, 5, asked=True) == []
+    assert change(2, 3, asked=True) == due
+    assert change(0, 3, asked=True) == []
+    assert change(3, 0, asked=True) == due

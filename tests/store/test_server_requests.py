@@ -272,7 +272,10 @@ def test_sessions_that_wait_for_a_request_are_known(store: Store) -> None:
     slow = copy(rows[2])
     slow.server_request_id, slow.trigger = ids.next_id(), Trigger.CATALOGUE
     slow.state = RequestState.PENDING
-    _insert(store, *rows, slow)
+    again = copy(rows[2])
+    again.server_request_id, again.state = ids.next_id(), RequestState.PENDING
+    again.attempts, again.sent_ns = 1, NOW_NS
+    _insert(store, *rows, slow, again)
     assert store.waiting_server_requests(names) == {
         (names[0][1], Command.RE_AUTH), (names[1][1], Command.ABORT_SESSION),
     }
