@@ -9,7 +9,7 @@ from itertools import groupby
 
 from ocs.catalog.calendar import week_of
 from ocs.catalog.conditions import HOME
-from ocs.catalog.model import ALWAYS, BandSpan, Catalog, TimeBand
+from ocs.catalog.model import ALWAYS, Catalog, TimeBand
 
 ELSEWHERE = ""
 """Stands for every zone that no rule names."""
@@ -94,13 +94,9 @@ def _week(bands: Sequence[TimeBand], named: Collection[str]) -> tuple[object, ..
     if not named:
         return ()
     labels = {band.name: band.name if band.name in named else ALWAYS for band in bands}
-    if any(_is_more_than_weekly(span) for band in bands for span in band.spans):
+    if any(span.dates for band in bands for span in band.spans):
+        # To compare every week with a holiday would take too long while requests wait.
         last = max((index for index, band in enumerate(bands) if labels[band.name]), default=-1)
         return tuple((labels[band.name], band.spans) for band in bands[: last + 1])
     week = [labels.get(name, ALWAYS) for name in week_of(bands)]
     return tuple((label, len(list(minutes))) for label, minutes in groupby(week))
-
-
-def _is_more_than_weekly(span: BandSpan) -> bool:
-    """Tell whether a span is more than the same minutes of each week."""
-    return span != BandSpan(span.weekdays, span.start_minute, span.end_minute)

@@ -140,6 +140,17 @@ def test_without_rules_for_them_places_and_clocks_are_no_part_of_a_price() -> No
     assert meaning(other) == meaning(one)
 
 
+def test_holidays_of_bands_that_rules_name_and_of_bands_before_them() -> None:
+    night, noon = (
+        replace(band, spans=(*band.spans, BandSpan(frozenset(), 0, 1440, frozenset({20_000}))))
+        for band in (NIGHT, NOON)
+    )
+    one = meaning(bands(night)(catalog()))
+    assert one != meaning(bands(NIGHT)(catalog()))
+    assert one == meaning(bands(night, noon)(catalog()))
+    assert one != meaning(bands(noon, night)(catalog()))
+
+
 def test_a_home_network_that_is_said_for_the_first_time() -> None:
     one = catalog()
     unsaid = replace(one, networks={"alps": one.networks["alps"]})
