@@ -26,12 +26,15 @@ class Setup:
     batch: int = 0
     """0 leaves the server's own limit."""
     loads: tuple[Load, ...] = ()
+    large: bool = False
+    """With 500 plans and 50,000 prefixes instead of the sample catalogue as it is."""
 
     @property
     def name(self) -> str:
         """Short and unique."""
         batch = f", batch {self.batch}" if self.batch else ""
-        return f"{self.engine}, {self.subscribers:,} subscribers{batch}"
+        large = ", large catalogue" if self.large else ""
+        return f"{self.engine}, {self.subscribers:,} subscribers{batch}{large}"
 
 
 ONE = Load("1 connection, window 1", window=1)
@@ -54,6 +57,7 @@ def setups(*, full: bool) -> list[Setup]:
     return [
         Setup(NO_STORE, loads=windows),
         Setup(SQLITE, loads=(*whole, SESSIONS)),
+        Setup(SQLITE, loads=(FULL,), large=True),
         Setup(SQLITE, batch=1, loads=(FULL,)),
         Setup(SQLITE, subscribers=100_000, loads=many),
         Setup(POSTGRES, loads=whole),
@@ -119,8 +123,10 @@ def ratios(results: list[Result]) -> list[Ratio]:
     """The figures with aims, each made inside one round and then taken over the rounds."""
     found: list[Ratio] = []
 
-    def rate(engine: str, turn: int, subscribers: int = 1_000, batch: int = 0) -> float:
-        wanted = Setup(engine, subscribers, batch)
+    def rate(
+        engine: str, turn: int, subscribers: int = 1_000, batch: int = 0, large: bool = False
+    ) -> float:
+        wanted = Setup(engine, subscribers, batch, large=large)
         return next(
             (
                 one.per_second
@@ -144,6 +150,7 @@ def ratios(results: list[Result]) -> list[Ratio]:
         ratio(f"{engine} / no store", of_none, plain, {"engine": NO_STORE})
         many = {**plain, "subscribers": 100_000}
         ratio(f"{engine}: 100,000 / 1,000 subscribers", 0.85, many, plain)
+        ratio(f"{engine}: large catalogue / sample", 0.9, {**plain, "large": True}, plain)
         late = tuple(
             one.p99_ms
             for one in results

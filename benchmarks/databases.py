@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+from benchmarks import catalogues
 from config import sample_catalogue_path
 from ocs.amounts import MICRO
 from ocs.charging.messages import Identity
@@ -28,13 +29,14 @@ _NODE = 250
 _ROWS = 2_000
 
 
-def fill(store: Store, ids: IdSource, count: int) -> None:
-    """Publish the sample catalogue and add the subscribers, many in one transaction."""
+def fill(store: Store, ids: IdSource, count: int, *, large: bool = False) -> None:
+    """Publish the sample catalogue, or what it is grown to, and add the subscribers, many in one
+    transaction.
+    """
     # Reports are not needed to add anything, and a store in memory has none.
     desk = Desk(store, cast(Any, None), SystemClock(), ids, "benchmark", "benchmark")
-    path = sample_catalogue_path()
-    text = path.read_text(encoding="utf-8")
-    catalog = catalogs.check(text, path.name)
+    text = catalogues.text(large=large)
+    catalog = catalogs.check(text, sample_catalogue_path().name)
     store.publish_catalogue(text, catalog.name, desk.action("catalog publish", catalog.name))
     catalogue = catalogs.Catalogues(store).current()
     plan = catalogue.catalog.plans[PLAN]
@@ -55,12 +57,12 @@ def fill(store: Store, ids: IdSource, count: int) -> None:
         store.transact([], decide, "fill")
 
 
-def _make(url: str, count: int) -> None:
+def _make(url: str, count: int, *, large: bool) -> None:
     migrations.upgrade(url)
     ids = IdSource(SystemClock(), _NODE)
     store = SqlStore(url, ids)
     try:
-        fill(store, ids, count)
+        fill(store, ids, count, large=large)
     finally:
         store.close()
 
@@ -72,22 +74,22 @@ class SqliteFiles:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._made: dict[int, Path] = {}
+        self._made: dict[tuple[int, bool], Path] = {}
         self._copies = 0
 
-    def fresh(self, count: int) -> tuple[str, Callable[[], None]]:
+    def fresh(self, count: int, *, large: bool = False) -> tuple[str, Callable[[], None]]:
         """The URL of a database with so many subscribers, and what removes it."""
-        if count not in self._made:
-            path = self._directory / f"subscribers-{count}.db"
-            self._make(path, count)
-            self._made[count] = path
+        if (count, large) not in self._made:
+            path = self._directory / f"subscribers-{count}{'-large' if large else ''}.db"
+            self._make(path, count, large=large)
+            self._made[count, large] = path
         self._copies += 1
         copy = self._directory / f"copy-{self._copies}.db"
-        shutil.copyfile(self._made[count], copy)
+        shutil.copyfile(self._made[count, large], copy)
         return f"sqlite:///{copy}", lambda: _remove(copy)
 
-    def _make(self, path: Path, count: int) -> None:
-        _make(f"sqlite:///{path}", count)
+    def _make(self, path: Path, count: int, *, large: bool) -> None:
+        _make(f"sqlite:///{path}", count, large=large)
 
     def close(self) -> None:
         """The directory is its maker's to remove."""
@@ -100,7 +102,8 @@ class CheckoutFiles(SqliteFiles):
         super().__init__(directory)
         self._checkout = checkout
 
-    def _make(self, path: Path, count: int) -> None:
+    def _make(self, path: Path, count: int, *, large: bool) -> None:
+        assert not large, "another checkout may not know number plans"
         rows = path.with_suffix(".csv")
         with rows.open("w", encoding="utf-8") as file:
             file.write("msisdn,imsi,plan,balance\n")
@@ -136,7 +139,7 @@ class PostgresCluster:
         self._server = PostgresServer(
             find_binaries(), shared_buffers="512MB", max_wal_size="4GB", jit="off"
         )
-        self._made: dict[int, str] = {}
+        self._made: dict[tuple[int, bool], str] = {}
         self._copies = 0
         try:
             self._server.start()
@@ -150,17 +153,17 @@ class PostgresCluster:
         pid = (self._server.data / "postmaster.pid").read_text().split()[0]
         return (int(pid),)
 
-    def fresh(self, count: int) -> tuple[str, Callable[[], None]]:
+    def fresh(self, count: int, *, large: bool = False) -> tuple[str, Callable[[], None]]:
         """The URL of a database with so many subscribers, and what removes it."""
-        if count not in self._made:
+        if (count, large) not in self._made:
             name = self._server.create_database()
-            _make(self._server.url(name), count)
+            _make(self._server.url(name), count, large=large)
             # Its statistics are what a database that has lived for a while has.
             self._server.execute("VACUUM ANALYZE", name)
-            self._made[count] = name
+            self._made[count, large] = name
         self._copies += 1
         name = f"copy_{self._copies}"
-        self._server.execute(f"CREATE DATABASE {name} TEMPLATE {self._made[count]}")
+        self._server.execute(f"CREATE DATABASE {name} TEMPLATE {self._made[count, large]}")
         self._server.execute("CHECKPOINT")
         return self._server.url(name), lambda: self._server.drop_database(name)
 
@@ -174,7 +177,9 @@ class NoStore:
 
     processes: tuple[int, ...] = ()
 
-    def fresh(self, count: int) -> tuple[str, Callable[[], None]]:  # noqa: ARG002
+    def fresh(
+        self, count: int, *, large: bool = False  # noqa: ARG002
+    ) -> tuple[str, Callable[[], None]]:
         """No URL, and nothing to remove."""
         return "", lambda: None
 

@@ -76,7 +76,7 @@ class Runner:
     def measure(self, setup: Setup, turn: int) -> list[Result]:
         """Every load of a set-up; an audit that is not clean is a problem of the last result."""
         databases = self._databases[setup.engine]
-        url, remove = databases.fresh(setup.subscribers)
+        url, remove = databases.fresh(setup.subscribers, large=setup.large)
         results: list[Result] = []
         try:
             config = self._write_config(setup, url)

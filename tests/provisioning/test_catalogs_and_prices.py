@@ -29,6 +29,26 @@ def test_publishing_the_same_again_changes_nothing(office):
     assert office.catalogues.current().catalog.version == 2
 
 
+@pytest.mark.rule("K-021")
+def test_number_plans_are_published_with_their_catalogue(office, tmp_path):
+    path, plan = tmp_path / "catalogue.yaml", tmp_path / "prefixes.csv"
+    path.write_text(TEXT + "\nnumber_plans:\n  - {file: prefixes.csv}\n", encoding="utf-8")
+    plan.write_text("99871,far-away\n", encoding="utf-8")
+    text = catalogs.read(path)
+    catalogs.publish(office.desk, text, str(path))
+    plan.write_text("99872,far-away\n", encoding="utf-8")
+    assert not catalogs.publish(office.desk, text, str(path)).published
+    index = catalogs.Catalogues(office.desk.store).current()
+    assert (index.zone_of("998711"), index.zone_of("998721")) == ("far-away", "")
+    assert catalogs.publish(office.desk, catalogs.read(path), str(path)).version == 3
+    index = catalogs.Catalogues(office.desk.store).current()
+    assert (index.zone_of("998711"), index.zone_of("998721")) == ("", "far-away")
+    plan.write_text("99872,far-away\n99872,elsewhere\n", encoding="utf-8")
+    with pytest.raises(DocumentError, match=r"prefixes\.csv:2:1: the prefix 99872 is given twice"):
+        catalogs.publish(office.desk, catalogs.read(path), str(path))
+    assert office.desk.store.generations().catalogue == 3
+
+
 def test_a_wrong_catalogue_is_refused_whole(office):
     with pytest.raises(DocumentError) as caught:
         catalogs.publish(office.desk, TEXT.replace("unit: octets", "unit: apples"), "bad.yaml")
