@@ -13,7 +13,7 @@ from ocs.charging.contexts import units_of
 from ocs.charging.decision import NS_PER_SECOND, Decision, Part
 from ocs.charging.messages import FinalUnit, Outcome, ServiceReply, Units
 from ocs.charging.metering import told
-from ocs.charging.sizing import Size, judge, open_quota, size_priced
+from ocs.charging.sizing import Size, judge, note_expiry, open_quota, size_priced
 from ocs.ledger import entries
 
 _SERVER_CHOOSES = Units()
@@ -248,8 +248,13 @@ def _grant_money(
     quota.granted = 0
     quota.refused = False
     part.reply.granted = Units(money_micro=amount, money_currency=currency)
-    _set_validity(decision, part, policy.validity_seconds)
-    return Size(0, quota.holds, amount)
+    size = Size(0, quota.holds, amount)
+    note_expiry(part.money, quota.holds, size)
+    validity = policy.validity_seconds
+    if size.bucket_expiry_ns:
+        validity = min(validity, _seconds_until(decision, size.bucket_expiry_ns))
+    _set_validity(decision, part, validity if validity > 0 else 1)
+    return size
 
 
 def _set_validity(decision: Decision, part: Part, seconds: int) -> None:

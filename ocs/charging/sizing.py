@@ -104,7 +104,7 @@ def hold_money(decision: Decision, part: Part, amount_micro: int, size: Size) ->
     size.holds += held
     size.reserved_micro += amount_micro
     if len(part.money) > 1:
-        _note_expiry(part.money, held, size)
+        note_expiry(part.money, held, size)
 
 
 def judge(decision: Decision, part: Part, size: Size, own: list[Hold]) -> None:
@@ -247,10 +247,10 @@ def hold_units(decision: Decision, buckets: list[Bucket], wanted: int, size: Siz
         held = entries.hold(decision.working_set, [bucket], part)
         size.holds += held
         size.units += part
-        _note_expiry([bucket], held, size)
+        note_expiry([bucket], held, size)
 
 
-def _note_expiry(buckets: list[Bucket], held: list[Hold], size: Size) -> None:
+def note_expiry(buckets: list[Bucket], held: list[Hold], size: Size) -> None:
     """Remember when the first of the buckets that the grant draws on expires (M-012)."""
     used = {entry.bucket_id for entry in held}
     for bucket in buckets:

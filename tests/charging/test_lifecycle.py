@@ -172,6 +172,10 @@ def test_an_expiring_bucket_bounds_the_validity() -> None:
         """,
         balance="1.00", buckets=[bucket(Unit.MONEY, 500_000, 12)],
     )
+    play(
+        "I 0  100 money=0.30 => 100 ok 300000micro vt=12 | B=1.50 R=0.30",
+        balance="1.00", buckets=[bucket(Unit.MONEY, 500_000, 12)],
+    )
 
 
 @pytest.mark.rule("M-012", "I-001")
