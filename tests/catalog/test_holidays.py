@@ -199,6 +199,7 @@ def test_days_name_calendars(days, expected):
     said = ""
     for instant in ("01-01T00:30", "01-01T23:00", "01-02T00:30", "01-02T23:59", "01-04T12:00"):
         rule = index.tariff_at(terms, "", at(f"2026-{instant}", "Europe/Madrid")).rule
+        assert rule is not None
         said += {"call.holiday": "h", "call.night": "n", "call": "-"}[rule.code]
     assert said == expected
 
@@ -218,6 +219,7 @@ def test_the_time_after_the_last_holiday_is_not_taken_for_all_times():
         ("2025-05-01T12:00", "call", at("2026-01-01T00:00", "Europe/Madrid")),
     ):
         slot = index.tariff_at(terms, "", at(instant, "Europe/Madrid"))
+        assert slot.rule is not None
         assert (slot.rule.code, slot.end_ns) == (code, end)
 
 
