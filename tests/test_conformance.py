@@ -1,5 +1,8 @@
 """docs/conformance.md says what the tests prove, and the tool that makes it counts honestly."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +10,7 @@ import pytest
 
 from tests.support import conformance
 from tests.support.conformance import Row, page, rows, with_statuses
-from tests.support.results import Results, fingerprint
+from tests.support.results import GENERATED, Results, fingerprint
 from tests.support.sources import ROOT
 
 pytest_plugins = ["pytester"]
@@ -130,3 +133,17 @@ def test_an_open_rule_is_a_failure_and_is_named(tmp_path, capsys):
     results.add("tests/test_x.py::test_other", everything[:1], "passed")
     assert generate(results, tmp_path) == 0
     assert (tmp_path / "conformance.md").read_text() == page(rows(results))
+
+
+@pytest.mark.slow
+def test_the_page_is_up_to_date(tmp_path):
+    """It names the rules and tests of this tree; `make conformance` makes it anew."""
+    written = tmp_path / "collected.json"
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *QUIET]
+    subprocess.run(
+        [*command, f"--results={written}"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL
+    )
+    assert json.loads(written.read_text())["tests"]
+    said = GENERATED.read_text(encoding="utf-8")
+    now = page(with_statuses(rows(Results.read(written)), said))
+    assert said == now, "docs/conformance.md is not up to date: run `make conformance`"
