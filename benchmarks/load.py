@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from simulators.prepared import run_prepared
-from simulators.scenario import load_scenario
+from simulators.load.prepared import run_prepared
+from simulators.scenarios.model import load_scenario
 
 
 def main(path: Path, host: str, port: int) -> None:

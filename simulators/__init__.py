@@ -2,13 +2,9 @@
 
 An honest outside client: it imports `protocol` and third-party packages, never the server.
 
-- `document`: YAML as plain values that remember their lines.
-- `scenario`: what to simulate, read from a file and checked whole.
-- `quota`, `subscriber`: one session that really consumes what it is granted; no input or output.
-- `avps`, `service_avps`, `shapes`: the requests as different gateways write them.
-- `schedule`: which session acts next, in simulated time; no input or output.
-- `gateway`: connections to the server on Twisted.
-- `templates`, `prepared_connection`, `prepared`: prepared messages as load, at a fraction of the
-  server's own cost.
-- `report`: what was measured, as text and JSON.
+- `scenarios`: what to simulate, read from a file and checked whole.
+- `traffic`: sessions that really consume what they are granted, their schedule, the requests as
+  different gateways write them, and the connections that carry them.
+- `load`: prepared messages as load, at a fraction of the server's own cost.
+- `reports`: what was measured, for people and for programs.
 """

@@ -19,8 +19,8 @@ from ocs.cli.output import Document, console, print_json, table
 
 if TYPE_CHECKING:
     from ocs.provisioning.desk import Desk
-    from simulators.report import Report
-    from simulators.scenario import Scenario
+    from simulators.reports.report import Report
+    from simulators.scenarios.model import Scenario
 
 _PLANS = (
     *(("plus", 1), ("plus", 2), ("explorer", 2), ("company", 0)),
@@ -51,7 +51,7 @@ def demo(run: Run, seconds: int, seed: int | None) -> int:
     Needs no configuration and leaves nothing behind. Exit code 0 means that traffic flowed and the
     audit is clean.
     """
-    from simulators.scenario import load_scenario
+    from simulators.scenarios.model import load_scenario
 
     scenario = load_scenario(config_path("scenarios/demo.yaml"))
     load = scenario.load.model_copy(update={"duration_seconds": float(seconds)})
@@ -161,7 +161,7 @@ class _Demo:
     def _traffic(self, desk: "Desk", host: str, port: int) -> "Report":
         from ocs.cli.demo_view import DemoView
         from ocs.provisioning import subscribers
-        from simulators.gateway import run_scenario
+        from simulators.traffic.gateway import run_scenario
 
         view = DemoView(self._target, lambda: list(subscribers.listing(desk)))
         with view.running():
@@ -207,7 +207,7 @@ def _document(
     explained: Document | None,
     checked: Document,
 ) -> Document:
-    from simulators.gateway import INTERRUPTED
+    from simulators.traffic.gateway import INTERRUPTED
 
     matches = explained is None or explained["matches"]
     return {

@@ -8,7 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
-from simulators.report import Measurements, summarise
+from simulators.reports.report import Measurements, summarise
 
 _PLAIN_EVERY_SECONDS = 2.0
 _LIVE_EVERY_SECONDS = 0.5

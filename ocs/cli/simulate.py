@@ -60,7 +60,7 @@ def simulate(
     Exit code 0 means that traffic flowed and every answer kept the rules. The certificate for TLS
     must be for every gateway of the scenario.
     """
-    from simulators.report import Measurements, progress_line
+    from simulators.reports.report import Measurements, progress_line
 
     chosen = _read(scenario, duration, seed)
     server = Server(host, port, _credentials(chosen, tls))
@@ -87,8 +87,8 @@ def simulate(
 
 def _read(name: str, duration: float | None, seed: int | None) -> Any:
     """The scenario with what the command line says otherwise."""
-    from simulators import document
-    from simulators.scenario import load_scenario
+    from simulators.scenarios import document
+    from simulators.scenarios.model import load_scenario
 
     path = Path(name)
     if not path.exists() and os.sep not in name and not path.suffix:
@@ -142,10 +142,10 @@ def _credentials(chosen: Any, tls: dict[str, Path | None]) -> Any:
 def _run(chosen: Any, server: Server, progress: Callable[[Any, float], None]) -> Any:
     host, port = server.host, server.port
     if chosen.mode == "subscribers":
-        from simulators.gateway import run_scenario
+        from simulators.traffic.gateway import run_scenario
 
         return run_scenario(chosen, host, port, progress, server.credentials)
-    from simulators.prepared import PeerRefusedError, run_prepared
+    from simulators.load.prepared import PeerRefusedError, run_prepared
 
     try:
         return run_prepared(chosen, host, port, progress)

@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from protocol.credit_control import RequestType
-from simulators.prepared import PeerRefusedError, run_prepared
-from simulators.scenario import parse_scenario
+from simulators.load.prepared import PeerRefusedError, run_prepared
+from simulators.scenarios.model import parse_scenario
 from tests.support.responder import Responder, answer_to, grant_all
 
 SCENARIO = """\

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from config import config_path
-from simulators.document import SIZE_MAX, DocumentError
-from simulators.scenario import DataService, Distribution, load_scenario, parse_scenario
+from simulators.scenarios.document import SIZE_MAX, DocumentError
+from simulators.scenarios.model import DataService, Distribution, load_scenario, parse_scenario
 
 GOOD = """\
 name: small

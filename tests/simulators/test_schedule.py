@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from protocol.credit_control import CreditControlAnswer
-from simulators.scenario import parse_scenario
-from simulators.schedule import Schedule
+from simulators.scenarios.model import parse_scenario
+from simulators.traffic.schedule import Schedule
 
 SCENARIO = """\
 name: quiet

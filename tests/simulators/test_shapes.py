@@ -9,8 +9,7 @@ from protocol.credit_control import ReportingReason, RequestType
 from protocol.credit_control_reader import read_ccr
 from protocol.members import LENIENT, STRICT
 from protocol.service_information import read_service_information
-from simulators.quota import ServiceReport, Unit
-from simulators.scenario import (
+from simulators.scenarios.model import (
     DataService,
     Destination,
     RatingGroupUse,
@@ -18,8 +17,9 @@ from simulators.scenario import (
     VoiceService,
     fixed,
 )
-from simulators.shapes import Envelope, Request, charging_id_of, write_request
-from simulators.subscriber import Demand
+from simulators.traffic.quota import ServiceReport, Unit
+from simulators.traffic.shapes import Envelope, Request, charging_id_of, write_request
+from simulators.traffic.subscriber import Demand
 
 NOW_NS = 1_700_000_000 * 10**9
 ENVELOPE = Envelope("pgw1.net.example", "net.example", "ocs.example", "ocs1.ocs.example", 77)

@@ -15,8 +15,7 @@ from protocol.credit_control import (
     RequestType,
     ServiceUnits,
 )
-from simulators.quota import MANNERS, NEVER, Quota, QuotaState, Unit
-from simulators.scenario import (
+from simulators.scenarios.model import (
     DataService,
     Destination,
     Distribution,
@@ -25,7 +24,8 @@ from simulators.scenario import (
     VoiceService,
     fixed,
 )
-from simulators.subscriber import start_session
+from simulators.traffic.quota import MANNERS, NEVER, Quota, QuotaState, Unit
+from simulators.traffic.subscriber import start_session
 
 INITIAL, UPDATE, TERMINATION = RequestType.INITIAL, RequestType.UPDATE, RequestType.TERMINATION
 

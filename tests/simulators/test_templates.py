@@ -6,15 +6,15 @@ import pytest
 
 from protocol import datatypes
 from protocol.credit_control import RequestType
-from simulators.scenario import parse_scenario
-from simulators.shapes import Envelope, Request, write_request
-from simulators.templates import (
+from simulators.load.templates import (
     _demand,
     layout_of,
     make_templates,
     ntp_seconds,
     session_id_of,
 )
+from simulators.scenarios.model import parse_scenario
+from simulators.traffic.shapes import Envelope, Request, write_request
 
 SCENARIO = """\
 name: prepared

@@ -10,10 +10,10 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 
-from simulators.prepared_connection import LoadState, PeerRefusedError, PreparedConnection
-from simulators.report import Measurements, Report, make_report
-from simulators.scenario import Scenario
-from simulators.templates import ntp_seconds
+from simulators.load.prepared_connection import LoadState, PeerRefusedError, PreparedConnection
+from simulators.load.templates import ntp_seconds
+from simulators.reports.report import Measurements, Report, make_report
+from simulators.scenarios.model import Scenario
 
 __all__ = ["PeerRefusedError", "PreparedLoad", "run_prepared"]
 

@@ -9,9 +9,9 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from protocol.credit_control import CreditControlAnswer
-from simulators.quota import MANNERS, NEVER
-from simulators.scenario import Gateway, Scenario, Service
-from simulators.subscriber import Demand, Session, start_session
+from simulators.scenarios.model import Gateway, Scenario, Service
+from simulators.traffic.quota import MANNERS, NEVER
+from simulators.traffic.subscriber import Demand, Session, start_session
 
 _RAMP_SECONDS = 1.0
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from simulators.document import Document, read_document
-from simulators.document import Path as ValuePath
+from simulators.scenarios.document import Document, read_document
+from simulators.scenarios.document import Path as ValuePath
 
 IdentityType = Literal["msisdn", "imsi", "sip", "nai"]
 Shape = Literal["generic", "open5gs", "magma", "kamailio"]

@@ -13,8 +13,7 @@ from typing import Any
 
 from protocol import datatypes
 from protocol.credit_control import ReportingReason, RequestType
-from simulators.quota import ServiceReport, Unit
-from simulators.scenario import (
+from simulators.scenarios.model import (
     DataService,
     IdentityPattern,
     Prepared,
@@ -23,8 +22,9 @@ from simulators.scenario import (
     SmsService,
     VoiceService,
 )
-from simulators.shapes import Envelope, Request, write_request
-from simulators.subscriber import Demand, Identities
+from simulators.traffic.quota import ServiceReport, Unit
+from simulators.traffic.shapes import Envelope, Request, write_request
+from simulators.traffic.subscriber import Demand, Identities
 
 _HOP_BY_HOP = 0x5AA55AA5
 _END_TO_END = 0xA55AA55A

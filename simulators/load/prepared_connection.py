@@ -20,16 +20,16 @@ from protocol.base import (
 )
 from protocol.codec import HEADER_SIZE, MessageBuffer, iter_avps, read_header
 from protocol.errors import ProtocolError
-from simulators.report import Measurements
-from simulators.scenario import Gateway, Scenario
-from simulators.shapes import Envelope
-from simulators.templates import (
+from simulators.load.templates import (
     TemplateSet,
     layout_of,
     make_templates,
     ntp_seconds,
     session_id_of,
 )
+from simulators.reports.report import Measurements
+from simulators.scenarios.model import Gateway, Scenario
+from simulators.traffic.shapes import Envelope
 
 _RESULT_CODE = 268
 _SUCCESS = 2001

@@ -15,10 +15,10 @@ from protocol.credit_control import (
     CREDIT_CONTROL_COMMAND,
     RequestType,
 )
-from simulators.avps import group, i32, text, time, u32, u64
-from simulators.quota import ServiceReport, Unit
-from simulators.scenario import DataService, Service, Shape, SmsService
-from simulators.service_avps import (
+from simulators.scenarios.model import DataService, Service, Shape, SmsService
+from simulators.traffic.avps import group, i32, text, time, u32, u64
+from simulators.traffic.quota import ServiceReport, Unit
+from simulators.traffic.service_avps import (
     ims_information,
     kamailio_information,
     magma_information,
@@ -26,7 +26,7 @@ from simulators.service_avps import (
     ps_information,
     sms_information,
 )
-from simulators.subscriber import Demand, Identities
+from simulators.traffic.subscriber import Demand, Identities
 
 _IDENTITY_TYPES = {"msisdn": 0, "imsi": 1, "sip": 2, "nai": 3}
 _REASONS_IN_USU = frozenset({0, 3, 5, 8})

@@ -15,8 +15,8 @@ from protocol.credit_control import (
     ReportingReason,
     RequestType,
 )
-from simulators.quota import NEVER, Manners, Quota, QuotaState, ServiceReport, Unit
-from simulators.scenario import DataService, Destination, Service, SmsService, VoiceService
+from simulators.scenarios.model import DataService, Destination, Service, SmsService, VoiceService
+from simulators.traffic.quota import NEVER, Manners, Quota, QuotaState, ServiceReport, Unit
 
 SUCCESS = frozenset({2001, 2002})
 TRANSIENT = frozenset({3002, 3004, 5012})

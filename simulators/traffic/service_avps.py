@@ -2,7 +2,7 @@
 
 from ipaddress import IPv4Address
 
-from simulators.avps import address, group, i32, raw, text, u32
+from simulators.traffic.avps import address, group, i32, raw, text, u32
 
 _LOCATION = bytes.fromhex("8200f110000100f1100000aabb01")[:13]  # TAI and ECGI of PLMN 001 01
 _IMEISV = b"3534900698733190"

@@ -30,11 +30,11 @@ from protocol.session_commands import (
 from protocol.tls import Credentials
 from protocol.transport import DiameterFactory, DiameterProtocol, connect
 from protocol.transport_tls import secured
-from simulators.report import Measurements, Report, make_report
-from simulators.scenario import Scenario
-from simulators.schedule import Due, Lane, Schedule
-from simulators.shapes import Envelope, Request, charging_id_of, write_request
-from simulators.subscriber import TRANSIENT
+from simulators.reports.report import Measurements, Report, make_report
+from simulators.scenarios.model import Scenario
+from simulators.traffic.schedule import Due, Lane, Schedule
+from simulators.traffic.shapes import Envelope, Request, charging_id_of, write_request
+from simulators.traffic.subscriber import TRANSIENT
 
 CONNECT_SECONDS = 10.0
 """How long the server may take to accept every connection at the start."""

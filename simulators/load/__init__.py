@@ -1,0 +1,1 @@
+"""Prepared messages as load: one process of little cost that asks as fast as is wanted."""
