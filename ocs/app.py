@@ -19,7 +19,7 @@ import structlog
 
 from ocs.clock import Clock, FileClock, IdSource, SystemClock
 from ocs.errors import UsageError
-from ocs.settings_values import DatabaseSettings, Settings
+from ocs.settings.values import DatabaseSettings, Settings
 from ocs.store.interface import Store
 from ocs.store.sql import SqlStore
 
@@ -76,8 +76,8 @@ def build(settings: Settings, reactor: Any = None, test_clock: Path | None = Non
 
 def run(settings: Settings, test_clock: Path | None = None) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code. Raises OcsError if it cannot start."""
-    from ocs.service.masking import set_masking  # noqa: PLC0415 -- see the module's docstring
-    from ocs.service.telemetry import adopt_twisted, configure_logging  # noqa: PLC0415
+    from ocs.service.watching.masking import set_masking  # noqa: PLC0415 -- see the module's docstring
+    from ocs.service.watching.telemetry import adopt_twisted, configure_logging  # noqa: PLC0415
 
     logging = settings.logging
     configure_logging(logging.level, logging.format, lines_per_minute=logging.max_lines_per_minute)

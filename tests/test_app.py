@@ -18,9 +18,9 @@ from ocs import app
 from ocs.clock import FileClock, SystemClock
 from ocs.errors import UsageError
 from ocs.service import application
-from ocs.service.status import STATUS_CONNECTIONS_MAX
+from ocs.service.watching.status import STATUS_CONNECTIONS_MAX
 from ocs.settings import parse_settings
-from ocs.settings_values import DiameterSettings, Listener, OverloadSettings, Settings
+from ocs.settings.values import DiameterSettings, Listener, OverloadSettings, Settings
 from protocol.credit_control import MultipleServices
 from protocol.credit_control_reader import read_cca
 from protocol.credit_control_writer import write_ccr

@@ -13,7 +13,7 @@ from cryptography import x509
 
 from ocs import app
 from ocs.errors import UsageError
-from ocs.settings_values import DiameterSettings, Listener, Settings, TlsSettings
+from ocs.settings.values import DiameterSettings, Listener, Settings, TlsSettings
 from protocol.base import CapabilitiesExchangeAnswer
 from protocol.credit_control_reader import read_cca
 from protocol.credit_control_writer import write_ccr

@@ -10,8 +10,8 @@ import pytest
 from ocs.cli.main import main
 from ocs.profiles import BUILT_IN, ODDITIES, Signs, WireRules
 from ocs.settings import parse_settings
-from ocs.settings_profiles import value_keys
-from ocs.settings_values import Settings
+from ocs.settings.profiles import value_keys
+from ocs.settings.values import Settings
 from tests.support import gateway_fixtures
 from tests.support.sources import PRODUCT, ROOT, modules
 

@@ -24,13 +24,13 @@ BOUNDED = ("protocol", "ocs.service", "ocs.charging.session", "ocs.charging.serv
 NO_LIMITS = {
     "protocol.codec.MAX_LENGTH": "what the format can say",
     "protocol.tls.SUBJECT_MAX": "a text of our own certificate",
-    "ocs.service.mapping.UNITS_MAX": "a range of values",
-    "ocs.service.mapping.EVENTS_MAX": "a range of values",
-    "ocs.service.mapping.COUNT_MAX": "a range of values",
-    "ocs.service.profiles.SHOWN_MAX": "a text of a recognised client",
-    "ocs.service.server_request_rows.WAKE_MAX": "the size of a step of our own work",
-    "ocs.service.server_request_rows.WRITES_MAX": "the size of a step of our own work",
-    "ocs.service.server_requests.RESULTS_MAX": "the size of a step of our own work",
+    "ocs.service.wire.mapping.UNITS_MAX": "a range of values",
+    "ocs.service.wire.mapping.EVENTS_MAX": "a range of values",
+    "ocs.service.wire.mapping.COUNT_MAX": "a range of values",
+    "ocs.service.peers.profiles.SHOWN_MAX": "a text of a recognised client",
+    "ocs.service.asking.rows.WAKE_MAX": "the size of a step of our own work",
+    "ocs.service.asking.rows.WRITES_MAX": "the size of a step of our own work",
+    "ocs.service.asking.dispatcher.RESULTS_MAX": "the size of a step of our own work",
 }
 
 

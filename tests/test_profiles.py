@@ -7,9 +7,9 @@ import pytest
 from ocs.charging.profile import PROFILES, ClientProfile
 from ocs.errors import DocumentError
 from ocs.profiles import BUILT_IN, ODDITIES, PROFILES_BY_NAME, Profile, Signs, WireRules, with_own
-from ocs.service.profiles import ProfileBook, book_with
+from ocs.service.peers.profiles import ProfileBook, book_with
 from ocs.settings import parse_settings
-from ocs.settings_profiles import value_keys
+from ocs.settings.profiles import value_keys
 from ocs.store.interface import PeerEntry
 from protocol.codec import read_header
 from protocol.credit_control_reader import read_ccr

@@ -18,7 +18,7 @@ from ocs.cli.output import Output
 if TYPE_CHECKING:
     from ocs.provisioning.catalogs import Catalogues
     from ocs.provisioning.desk import Desk
-    from ocs.settings_values import Settings
+    from ocs.settings.values import Settings
 
 REASON_MAX = 500
 OPERATOR_MAX = 100

@@ -16,7 +16,7 @@ from ocs.errors import StoreUnusableError
 from ocs.profiles import with_own
 from ocs.provisioning.desk import Desk
 from ocs.settings import load_settings
-from ocs.settings_values import Settings
+from ocs.settings.values import Settings
 from ocs.store import dialects, migrations
 from ocs.store.reading import Reader
 

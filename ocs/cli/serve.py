@@ -39,7 +39,7 @@ def check_config(run: Run) -> None:
     certificate = None
     if run.settings.diameter.tls.is_on:
         from ocs.clock import SystemClock
-        from ocs.service.certificates import describe_certificate
+        from ocs.service.peers.certificates import describe_certificate
 
         certificate = describe_certificate(run.settings.diameter, SystemClock().now_ns())
     document = {

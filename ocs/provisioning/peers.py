@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ocs.errors import NotFoundError, UsageError
 from ocs.profiles import AUTO, Profile, with_own
 from ocs.provisioning.desk import Desk
-from ocs.settings_addresses import call_address
+from ocs.settings.addresses import call_address
 from ocs.store.interface import ClientNote, PeerEntry
 
 HOST_MAX = 255

@@ -18,22 +18,22 @@ from twisted.internet.error import CannotListenError
 from ocs.charging.decision import DecisionPolicy
 from ocs.clock import NS_PER_MILLISECOND, Clock, IdSource
 from ocs.provisioning import catalogs
-from ocs.service.batcher import BatchLimits
-from ocs.service.certificates import CertificateKeeper
-from ocs.service.dialing import Dialing, DialingParts, Pauses
-from ocs.service.listening import (
+from ocs.service.asking.dispatcher import AskLimits
+from ocs.service.batches.batcher import BatchLimits
+from ocs.service.batches.worker import StoreWorker
+from ocs.service.peers.certificates import CertificateKeeper
+from ocs.service.peers.dialing import Dialing, DialingParts, Pauses
+from ocs.service.peers.directory import PeerRules
+from ocs.service.peers.listening import (
     Way,
     cannot_listen,
     listen_for_diameter,
     listen_for_sctp,
 )
-from ocs.service.peers import PeerRules
 from ocs.service.server import ChargingServer, ServerOptions
-from ocs.service.server_requests import AskLimits
-from ocs.service.status import status_site
-from ocs.service.telemetry import lines_left_out
-from ocs.service.worker import StoreWorker
-from ocs.settings_values import (
+from ocs.service.watching.status import status_site
+from ocs.service.watching.telemetry import lines_left_out
+from ocs.settings.values import (
     DatabaseSettings,
     DiameterSettings,
     Endpoint,

@@ -16,17 +16,17 @@ import structlog
 from ocs.charging.messages import TOO_BUSY, ChargingReply, ChargingRequest, Outcome
 from ocs.charging.profile import ClientProfile
 from ocs.clock import NS_PER_SECOND, Clock
-from ocs.service.answers import AnswerDefaults, to_answer
-from ocs.service.attributes import attribute_reader
-from ocs.service.batcher import Batcher
-from ocs.service.clients import Clients, Link, check_sender, count_profiles
-from ocs.service.endings import Ending
-from ocs.service.mapping import Arrival, to_charging_request
-from ocs.service.peers import PeerDirectory
-from ocs.service.profiles import ProfileBook
-from ocs.service.quiet import Repeated
-from ocs.service.refusals import RefusalLog
-from ocs.service.server_requests import ServerRequests
+from ocs.service.asking.dispatcher import ServerRequests
+from ocs.service.batches.batcher import Batcher
+from ocs.service.peers.clients import Clients, Link, check_sender, count_profiles
+from ocs.service.peers.directory import PeerDirectory
+from ocs.service.peers.profiles import ProfileBook
+from ocs.service.timers.endings import Ending
+from ocs.service.watching.quiet import Repeated
+from ocs.service.wire.answers import AnswerDefaults, to_answer
+from ocs.service.wire.attributes import attribute_reader
+from ocs.service.wire.mapping import Arrival, to_charging_request
+from ocs.service.wire.refusals import RefusalLog
 from ocs.store.interface import ClientNote, PeerEntry
 from protocol import codec
 from protocol.answers import Origin, ResultCode, error_answer, request_echo

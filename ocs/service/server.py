@@ -13,23 +13,23 @@ from ocs.catalog.model import Catalog
 from ocs.charging.decision import DecisionPolicy
 from ocs.clock import NS_PER_SECOND, Clock, IdSource
 from ocs.profiles import Profile
-from ocs.service.answers import AnswerDefaults
-from ocs.service.batcher import Batcher, BatchLimits
-from ocs.service.catalogues import CatalogueCache
-from ocs.service.charging import BatchDecider
-from ocs.service.client_notes import ClientNotes
+from ocs.service.asking.dispatcher import AskLimits, ServerRequests
+from ocs.service.asking.rows import ServerRequestRows
+from ocs.service.batches.batcher import Batcher, BatchLimits
+from ocs.service.batches.catalogues import CatalogueCache
+from ocs.service.batches.charging import BatchDecider
+from ocs.service.batches.lookups import DEFAULT_PRIORITY, AccountLookup
+from ocs.service.batches.worker import Loop, Worker
 from ocs.service.diameter import COMMANDS, DiameterService, Edge
-from ocs.service.endings import SessionEndings
-from ocs.service.lookups import DEFAULT_PRIORITY, AccountLookup
-from ocs.service.metrics import Metrics
-from ocs.service.peers import PeerDirectory, PeerRules
-from ocs.service.profiles import book_with
-from ocs.service.routes import Routes
-from ocs.service.server_request_rows import ServerRequestRows
-from ocs.service.server_requests import AskLimits, ServerRequests
-from ocs.service.supervisor import Supervisor
-from ocs.service.terminations import Terminations
-from ocs.service.worker import Loop, Worker
+from ocs.service.peers.client_notes import ClientNotes
+from ocs.service.peers.directory import PeerDirectory, PeerRules
+from ocs.service.peers.profiles import book_with
+from ocs.service.peers.routes import Routes
+from ocs.service.timers.endings import SessionEndings
+from ocs.service.timers.supervisor import Supervisor
+from ocs.service.timers.terminations import Terminations
+from ocs.service.watching.metrics import Metrics
+from ocs.service.wire.answers import AnswerDefaults
 from ocs.store.interface import PeerEntry, Store
 from protocol.answers import Origin
 from protocol.codec import DEFAULT_LIMITS, Limits

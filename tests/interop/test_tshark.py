@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from ocs.provisioning import catalogs
-from ocs.service.results import RESULT_CODES
+from ocs.service.wire.results import RESULT_CODES
 from protocol import codec
 from protocol.answers import ResultCode
 from protocol.base import CommandCode, DeviceWatchdogAnswer, DisconnectPeerAnswer

@@ -13,7 +13,7 @@ from ocs.charging.messages import (
     ServiceReply,
     Units,
 )
-from ocs.service.answers import AnswerDefaults, to_answer
+from ocs.service.wire.answers import AnswerDefaults, to_answer
 from protocol.credit_control import AnnouncementInformation, Money, ServiceOptions
 from protocol.credit_control_writer import write_cca
 from tests.support.blackbox_client import avps_in

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from ocs.charging.messages import ChargingRequest, ServiceDetails
 from ocs.charging.profile import GENERIC, PROFILES
-from ocs.service.attributes import attribute_reader
-from ocs.service.mapping import Arrival, to_charging_request
+from ocs.service.wire.attributes import attribute_reader
+from ocs.service.wire.mapping import Arrival, to_charging_request
 from protocol.codec import encode_avp, encode_grouped, encode_i32, encode_u32, encode_utf8
 from protocol.credit_control import (
     AfCorrelation,

@@ -7,9 +7,9 @@ import pytest
 from ocs.charging.messages import ChargingReply, ChargingRequest, Outcome
 from ocs.charging.profile import PROFILES
 from ocs.clock import NS_PER_SECOND, ManualClock
-from ocs.service.batcher import Batcher, BatchLimits
-from ocs.service.metrics import Metrics
-from ocs.service.worker import StoreWorker
+from ocs.service.batches.batcher import Batcher, BatchLimits
+from ocs.service.batches.worker import StoreWorker
+from ocs.service.watching.metrics import Metrics
 from tests.support.service import HeldWorker, StillLoop
 
 

@@ -9,7 +9,7 @@ from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Catalog
 from ocs.charging.session import QuotaState, Session, SessionState
 from ocs.clock import IdSource, ManualClock
-from ocs.service.catalogues import CatalogueCache
+from ocs.service.batches.catalogues import CatalogueCache
 from ocs.store.memory import MemoryStore
 from tests.support.tariffs import PS, make_catalog, make_dearer_catalog
 

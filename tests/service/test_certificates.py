@@ -8,9 +8,9 @@ import pytest
 
 from ocs.clock import NS_PER_SECOND, ManualClock
 from ocs.errors import FaultError
-from ocs.service.certificates import CertificateKeeper, describe_certificate
-from ocs.service.metrics import Metrics
-from ocs.settings_values import DiameterSettings, TlsSettings
+from ocs.service.peers.certificates import CertificateKeeper, describe_certificate
+from ocs.service.watching.metrics import Metrics
+from ocs.settings.values import DiameterSettings, TlsSettings
 from tests.support.certificates import Authority
 from tests.support.service import HOST, StillLoop
 

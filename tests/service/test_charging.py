@@ -174,7 +174,7 @@ def test_a_request_that_cannot_be_decided_is_alone_with_its_fault(monkeypatch, c
             raise IntegrityError("stored state contradicts itself")
         return real(one, working_set, context)
 
-    monkeypatch.setattr("ocs.service.charging.decide", decide)
+    monkeypatch.setattr("ocs.service.batches.charging.decide", decide)
     outcomes = bench.decide(*(request(session=f"s{number}") for number in range(9)))
     assert outcomes == [
         Outcome.UNABLE_TO_COMPLY if number == 5 else Outcome.SUCCESS for number in range(9)

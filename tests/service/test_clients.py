@@ -6,9 +6,9 @@ import pytest
 
 from ocs.errors import StoreUnavailableError
 from ocs.ledger.account import OperatorAction
-from ocs.service import clients
-from ocs.service.client_notes import RETRY_SECONDS, ClientNotes
-from ocs.service.peers import PeerRules
+from ocs.service.peers import clients
+from ocs.service.peers.client_notes import RETRY_SECONDS, ClientNotes
+from ocs.service.peers.directory import PeerRules
 from ocs.store.interface import ClientNote, PeerEntry
 from ocs.store.memory import MemoryStore
 from protocol.credit_control_reader import read_cca
@@ -227,7 +227,7 @@ def test_notes_wait_while_the_store_is_away(store):
 
 
 def test_only_so_many_notes_wait(store, monkeypatch):
-    monkeypatch.setattr("ocs.service.client_notes.WAITING_MAX", 2)
+    monkeypatch.setattr("ocs.service.peers.client_notes.WAITING_MAX", 2)
     worker = HeldWorker()
     pending = ClientNotes(StillLoop(), worker, store)
     for name in "abc":

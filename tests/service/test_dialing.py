@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ocs.service.dialing import JITTER, Dialing, DialingParts, Pauses
-from ocs.service.peers import PeerDirectory, PeerRules
+from ocs.service.peers.dialing import JITTER, Dialing, DialingParts, Pauses
+from ocs.service.peers.directory import PeerDirectory, PeerRules
 from ocs.store.interface import PeerEntry
 from protocol.base import DisconnectCause
 from protocol.opening import wins_election

@@ -6,7 +6,7 @@ import pytest
 
 from ocs.charging.messages import Outcome
 from ocs.errors import StoreUnavailableError
-from ocs.service.results import OUTCOME_LABELS, RESULT_CODES
+from ocs.service.wire.results import OUTCOME_LABELS, RESULT_CODES
 from ocs.store.interface import PeerEntry
 from protocol import codec
 from protocol.codec import FLAG_ERROR, FLAG_PROXIABLE, HEADER_SIZE, Header, encode_u32, encode_utf8
@@ -315,7 +315,7 @@ def test_a_fault_in_a_decision_is_5012_and_changes_nothing(monkeypatch):
     harness = Harness()
     wire = harness.open()
     with monkeypatch.context() as patch:
-        patch.setattr("ocs.service.charging.decide", lambda *_: 1 / 0)
+        patch.setattr("ocs.service.batches.charging.decide", lambda *_: 1 / 0)
         assert wire.ccr(ccr(INITIAL, 0, mscc())).result_code == 5012
     assert harness.store.stored_records(1001) == []
     assert wire.ccr(ccr(INITIAL, 0, mscc())).result_code == 2001
@@ -397,7 +397,7 @@ def test_every_shape_of_real_gateways_gets_one_answer(name, message):
 @pytest.mark.rule("C-140")
 def test_low_balance_is_only_said_where_it_is_configured():
     from ocs.charging.messages import ChargingReply
-    from ocs.service.answers import AnswerDefaults, to_answer
+    from ocs.service.wire.answers import AnswerDefaults, to_answer
 
     reply = ChargingReply(Outcome.SUCCESS, low_balance=True)
     request = ccr(INITIAL, 0)
@@ -410,7 +410,7 @@ def test_low_balance_is_only_said_where_it_is_configured():
 @pytest.mark.rule("T167")
 def test_a_profile_may_have_failure_rules_of_its_own():
     from ocs.charging.profile import ClientProfile
-    from ocs.service.answers import AnswerDefaults
+    from ocs.service.wire.answers import AnswerDefaults
 
     said = AnswerDefaults(HOST, REALM, 1, 1, 2, 0)
     assert said.for_client(ClientProfile("usual")) == said

@@ -4,7 +4,7 @@ import pytest
 
 from ocs.charging.messages import Outcome, RequestKind
 from ocs.charging.session import SessionState, make_session_key
-from ocs.service.endings import (
+from ocs.service.timers.endings import (
     BY_STR,
     FAMILY_MAX,
     STEP,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocs.service.fairness import FairLanes
+from ocs.service.batches.fairness import FairLanes
 
 FAR = 1 << 60
 

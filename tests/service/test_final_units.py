@@ -12,8 +12,8 @@ from ocs.charging.messages import (
     TariffSide,
     Units,
 )
-from ocs.service.answers import AnswerDefaults, to_answer
-from ocs.service.final_units import plain_indication, qos_indication
+from ocs.service.wire.answers import AnswerDefaults, to_answer
+from ocs.service.wire.final_units import plain_indication, qos_indication
 from protocol.credit_control import (
     FilterRule,
     PoolReference,

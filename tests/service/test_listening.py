@@ -6,8 +6,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from ocs.errors import FaultError
-from ocs.service.listening import Way, listen_for_diameter, listen_for_sctp
-from ocs.settings_values import Endpoint, Listener
+from ocs.service.peers.listening import Way, listen_for_diameter, listen_for_sctp
+from ocs.settings.values import Endpoint, Listener
 from protocol import sctp
 from protocol.peer import PeerSettings
 from protocol.transport import DiameterFactory

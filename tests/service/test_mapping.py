@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from ocs.charging.messages import ChargingReply, ChargingRequest, Identity, Units
 from ocs.charging.profile import GENERIC, PROFILES
 from ocs.clock import NS_PER_SECOND
-from ocs.service.attributes import attribute_reader
-from ocs.service.mapping import Arrival, to_charging_request
-from ocs.service.profiles import book_with
+from ocs.service.peers.profiles import book_with
+from ocs.service.wire.attributes import attribute_reader
+from ocs.service.wire.mapping import Arrival, to_charging_request
 from protocol.codec import encode_grouped, encode_i32, encode_utf8
 from protocol.credit_control import (
     MultipleServices,

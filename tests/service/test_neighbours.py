@@ -98,7 +98,8 @@ def test_copies_of_an_event_decided_side_by_side_are_charged_once(decide, monkey
     """The second copy is looked up before the first is committed, by a server beside this one."""
     assert decide(event("moved")) == [OPENED]
     monkeypatch.setattr(
-        "ocs.service.lookups.AccountLookup._fill_answered", lambda _self, events: list(events)
+        "ocs.service.batches.lookups.AccountLookup._fill_answered",
+        lambda _self, events: list(events),
     )
     repeated = event("moved", OTHER)
     assert decide(repeated, event("b", OTHER)) == [OPENED, OPENED]

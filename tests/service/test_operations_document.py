@@ -4,8 +4,8 @@ import re
 
 from ocs.charging import server_requests as pure
 from ocs.charging.server_requests import RequestState
-from ocs.service import server_request_rows as rows
-from ocs.service.server_requests import COMMAND_LABELS, EVENTS, AskLimits
+from ocs.service.asking import rows
+from ocs.service.asking.dispatcher import COMMAND_LABELS, EVENTS, AskLimits
 from tests.support.asking import ask, asked_once, open_session, reply, running
 from tests.support.sources import ROOT
 

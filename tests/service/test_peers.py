@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ocs.ledger.account import OperatorAction
-from ocs.service.peers import PeerDirectory, PeerRules
+from ocs.service.peers.directory import PeerDirectory, PeerRules
 from ocs.store.interface import PeerEntry
 from protocol.base import CapabilitiesExchangeRequest, DisconnectPeerRequest
 from protocol.codec import FLAG_ERROR

@@ -6,7 +6,7 @@ import pytest
 from structlog import DropEvent
 
 from ocs.clock import NS_PER_SECOND, ManualClock
-from ocs.service.quiet import KINDS_MAX, REMEMBERED_MAX, LineLimit, Repeated, kind_of
+from ocs.service.watching.quiet import KINDS_MAX, REMEMBERED_MAX, LineLimit, Repeated, kind_of
 
 
 def test_the_same_thing_is_said_once_a_minute_with_the_number_left_out():

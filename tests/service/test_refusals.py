@@ -3,9 +3,9 @@
 import pytest
 
 from ocs.clock import NS_PER_SECOND
-from ocs.service.quiet import PAUSE_NS
-from ocs.service.quiet import REMEMBERED_MAX as MISTAKES_MAX
-from ocs.service.refusals import RefusalLog
+from ocs.service.watching.quiet import PAUSE_NS
+from ocs.service.watching.quiet import REMEMBERED_MAX as MISTAKES_MAX
+from ocs.service.wire.refusals import RefusalLog
 from protocol.credit_control import SubscriptionId
 from protocol.credit_control_writer import write_ccr
 from tests.support.service import P1, Harness, ccr, mscc

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ocs.service.routes import FULL, Reach, Routes, Target
+from ocs.service.peers.routes import FULL, Reach, Routes, Target
 from protocol.base import CapabilitiesExchangeRequest
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from ocs.charging.server_requests import RequestState, Trigger
 from ocs.errors import IntegrityError, StoreUnavailableError
-from ocs.service.server_requests import AskLimits
+from ocs.service.asking.dispatcher import AskLimits
 from protocol.credit_control import ServiceUnits
 from tests.support.asking import (
     P2,

@@ -6,8 +6,8 @@ import pytest
 from ocs.charging.server_requests import RequestState, ServerRequest, Trigger
 from ocs.charging.session import SessionState
 from ocs.ledger.account import AccountStatus
-from ocs.service import server_request_rows as module
-from ocs.service.server_requests import AskLimits
+from ocs.service.asking import rows as module
+from ocs.service.asking.dispatcher import AskLimits
 from ocs.store.interface import PeerEntry
 from tests.support.asking import (
     P2,

@@ -4,7 +4,7 @@ import pytest
 
 from ocs.charging.server_requests import Command, RequestState
 from ocs.charging.session import SessionState
-from ocs.service.server_requests import AskLimits
+from ocs.service.asking.dispatcher import AskLimits
 from protocol.base import DeviceWatchdogAnswer
 from protocol.codec import FLAG_PROXIABLE, FLAG_REQUEST, FLAG_RETRANSMIT
 from protocol.session_commands import SessionCommand

@@ -9,8 +9,8 @@ from ocs.charging import lifecycle
 from ocs.clock import NS_PER_SECOND
 from ocs.errors import IntegrityError, StoreUnavailableError
 from ocs.ledger.account import Bucket
-from ocs.service import supervisor as module
-from ocs.service.supervisor import DOWNTIME_MIN_SECONDS, HEARTBEAT_NAME
+from ocs.service.timers import supervisor as module
+from ocs.service.timers.supervisor import DOWNTIME_MIN_SECONDS, HEARTBEAT_NAME
 from ocs.store.interface import PeerEntry
 from tests.support.service import NOON_NS, P1, Harness, add_account, ccr, identity, mscc
 

@@ -10,9 +10,9 @@ import structlog
 from twisted.logger import ILogObserver, Logger, LogLevel
 
 from ocs.charging.messages import Outcome
-from ocs.service import telemetry
-from ocs.service.masking import mask, mask_session_id, set_masking
-from ocs.service.metrics import Histogram, Metrics
+from ocs.service.watching import telemetry
+from ocs.service.watching.masking import mask, mask_session_id, set_masking
+from ocs.service.watching.metrics import Histogram, Metrics
 
 
 @pytest.fixture(autouse=True)

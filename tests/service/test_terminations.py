@@ -7,8 +7,8 @@ import pytest
 from ocs.charging.messages import Outcome
 from ocs.clock import NS_PER_SECOND, ManualClock
 from ocs.errors import StoreUnavailableError
-from ocs.service.endings import Ending
-from ocs.service.terminations import Terminations
+from ocs.service.timers.endings import Ending
+from ocs.service.timers.terminations import Terminations
 from tests.support.service import HeldWorker
 
 A, B = "pgw1.net.example", "pgw2.net.example"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ocs.service.profiles import ProfileBook
+from ocs.service.peers.profiles import ProfileBook
 from protocol import dictionary
 from protocol.codec import HEADER_SIZE, iter_avps, read_header
 from protocol.credit_control import ReportingReason, RequestType

@@ -13,7 +13,7 @@ import structlog
 from twisted.internet.error import CannotListenError
 
 from ocs.errors import FaultError
-from ocs.settings_values import Endpoint, Listener
+from ocs.settings.values import Endpoint, Listener
 from protocol import sctp
 from protocol.transport import listen
 from protocol.transport_sctp import listen_sctp

@@ -1,6 +1,6 @@
 """An operator's own client profiles, read from the settings: derived from known ones, key by key.
 
-Called by ``settings`` for ``diameter.profiles``. The keys are the fields of
+Called by ``reading`` for ``diameter.profiles``. The keys are the fields of
 ``charging.profile.ClientProfile`` by their names, with times and amounts in people's units.
 """
 

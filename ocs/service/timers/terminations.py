@@ -14,9 +14,9 @@ import structlog
 from ocs.charging.messages import Outcome
 from ocs.clock import Clock
 from ocs.errors import StoreUnavailableError
-from ocs.service.endings import Ending
-from ocs.service.fairness import FairLanes
-from ocs.service.worker import Worker
+from ocs.service.batches.fairness import FairLanes
+from ocs.service.batches.worker import Worker
+from ocs.service.timers.endings import Ending
 
 Done = Callable[[Outcome], None]
 _log = structlog.get_logger(__name__)

@@ -24,7 +24,7 @@ from ocs.charging.messages import (
 )
 from ocs.charging.session import make_event_key
 from ocs.ledger.account import Identifier
-from ocs.service.masking import mask, mask_session_id
+from ocs.service.watching.masking import mask, mask_session_id
 from ocs.store.interface import Store
 
 K = TypeVar("K", bound=Hashable)

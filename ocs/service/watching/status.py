@@ -14,7 +14,7 @@ from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from ocs.service.metrics import Metrics
+from ocs.service.watching.metrics import Metrics
 
 STATUS_CONNECTIONS_MAX = 50
 

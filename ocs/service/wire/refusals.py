@@ -14,9 +14,9 @@ import structlog
 
 from ocs.charging.messages import ChargingReply, Outcome
 from ocs.clock import Clock
-from ocs.service.masking import mask, mask_session_id
-from ocs.service.quiet import Repeated
-from ocs.service.results import RESULT_CODES
+from ocs.service.watching.masking import mask, mask_session_id
+from ocs.service.watching.quiet import Repeated
+from ocs.service.wire.results import RESULT_CODES
 from protocol.credit_control import SubscriptionId
 
 _MENDABLE = frozenset({Outcome.USER_UNKNOWN, Outcome.RATING_FAILED, Outcome.INVALID_VALUE})

@@ -1,6 +1,6 @@
 """Addresses, names and networks in the settings, as parsers of single texts and of lists.
 
-Used by ``settings`` and ``settings_transport``; a ValueError says what is wrong with a text.
+Used by ``reading`` and ``transport``; a ValueError says what is wrong with a text.
 """
 
 import ipaddress
@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from ocs.marked import Mapping, Scalar
-from ocs.settings_values import Endpoint, Listener
+from ocs.settings.values import Endpoint, Listener
 
 _IDENTITY_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _IDENTITY = re.compile(rf"{_IDENTITY_LABEL}(?:\.{_IDENTITY_LABEL})*")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import structlog
 
 from ocs.errors import StoreUnavailableError
-from ocs.service.worker import Loop, Worker
+from ocs.service.batches.worker import Loop, Worker
 from ocs.store.interface import ClientNote, Store
 
 WAITING_MAX = 1_000

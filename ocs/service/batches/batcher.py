@@ -19,9 +19,9 @@ import structlog
 
 from ocs.charging.messages import ChargingReply, ChargingRequest, Outcome
 from ocs.clock import NS_PER_MILLISECOND, NS_PER_SECOND, Clock
-from ocs.service.fairness import FairLanes
-from ocs.service.masking import mask_session_id
-from ocs.service.worker import DelayedCall, Loop, Worker
+from ocs.service.batches.fairness import FairLanes
+from ocs.service.batches.worker import DelayedCall, Loop, Worker
+from ocs.service.watching.masking import mask_session_id
 
 SWEEP_SECONDS = 0.1
 """How late a reply to a request past its deadline may be."""

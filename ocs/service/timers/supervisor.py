@@ -22,7 +22,7 @@ from ocs.charging.session import SessionState, make_session_key
 from ocs.charging.working_set import RequestKey, WorkingSet
 from ocs.clock import NS_PER_SECOND, Clock
 from ocs.errors import StoreConflictError, StoreUnavailableError
-from ocs.service.worker import DelayedCall, Loop, Worker
+from ocs.service.batches.worker import DelayedCall, Loop, Worker
 from ocs.store.interface import DueBucket, DueSession, PeerEntry, Store
 
 TICK_SECONDS = 1.0

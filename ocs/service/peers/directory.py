@@ -18,7 +18,7 @@ import structlog
 
 from ocs.clock import Clock, SystemClock
 from ocs.profiles import AUTO
-from ocs.service.quiet import Repeated
+from ocs.service.watching.quiet import Repeated
 from ocs.store.interface import PeerEntry
 from protocol.answers import ResultCode
 from protocol.base import DisconnectCause

@@ -15,7 +15,7 @@ import structlog
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.python.failure import Failure
 
-from ocs.service.peers import OpenPeer, PeerDirectory
+from ocs.service.peers.directory import OpenPeer, PeerDirectory
 from ocs.store.interface import PeerEntry
 from protocol.base import CapabilitiesExchangeAnswer, DisconnectCause
 from protocol.grammar import identity_key

@@ -27,9 +27,9 @@ from ocs.charging.server_requests import (
 from ocs.charging.session import Session
 from ocs.clock import NS_PER_SECOND, Clock, IdSource
 from ocs.errors import StoreConflictError, StoreUnavailableError
-from ocs.service.endings import SessionEndings
-from ocs.service.masking import mask_session_id
-from ocs.service.routes import FULL, Reach, Target
+from ocs.service.peers.routes import FULL, Reach, Target
+from ocs.service.timers.endings import SessionEndings
+from ocs.service.watching.masking import mask_session_id
 from ocs.store.interface import Store
 
 PAGE = 100

@@ -15,9 +15,9 @@ from OpenSSL import SSL
 
 from ocs.clock import NS_PER_SECOND, Clock
 from ocs.errors import FaultError
-from ocs.service.metrics import Metrics
-from ocs.service.worker import DelayedCall, Loop
-from ocs.settings_values import DiameterSettings, TlsSettings
+from ocs.service.batches.worker import DelayedCall, Loop
+from ocs.service.watching.metrics import Metrics
+from ocs.settings.values import DiameterSettings, TlsSettings
 from protocol.tls import CIPHERS, Credentials, CredentialsError, TlsFiles, load
 
 WARNING_PAUSE_NS = 86_400 * NS_PER_SECOND

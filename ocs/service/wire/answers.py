@@ -11,9 +11,9 @@ from ocs.amounts import OCTETS, SECONDS, unit_value
 from ocs.charging.messages import SUCCESS, ChargingReply, ServiceReply, Units
 from ocs.charging.profile import ClientProfile
 from ocs.currencies import NUMERIC_BY_CODE
-from ocs.service.final_units import plain_indication, qos_indication
-from ocs.service.results import RESULT_CODES
-from ocs.service.telling import NO_CURRENCY, advice_of_charge, put_metering
+from ocs.service.wire.final_units import plain_indication, qos_indication
+from ocs.service.wire.results import RESULT_CODES
+from ocs.service.wire.telling import NO_CURRENCY, advice_of_charge, put_metering
 from protocol import codec
 from protocol.credit_control import (
     CostInformation,

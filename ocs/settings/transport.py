@@ -1,12 +1,12 @@
 """How peers may connect besides TCP in clear, read from the settings: TLS and SCTP.
 
-Called by ``settings`` for ``diameter.tls`` and ``diameter.sctp``. The files of TLS are looked at by
+Called by ``reading`` for ``diameter.tls`` and ``diameter.sctp``. The files of TLS are looked at by
 whoever loads them, because they may change while the settings stay.
 """
 
 from ocs.marked import Mapping
-from ocs.settings_addresses import parse_endpoint, read_listeners
-from ocs.settings_values import Endpoint, SctpSettings, TlsSettings
+from ocs.settings.addresses import parse_endpoint, read_listeners
+from ocs.settings.values import Endpoint, SctpSettings, TlsSettings
 
 _FILES = ("certificate", "private_key", "trusted")
 

@@ -15,7 +15,7 @@ from ocs.clock import NODE_MAX
 from ocs.errors import DocumentError, Problem
 from ocs.marked import Mapping, unknown_word
 from ocs.profiles import AUTO, Profile, with_own
-from ocs.settings_addresses import (
+from ocs.settings.addresses import (
     call_address,
     diameter_identity,
     host_or_address,
@@ -24,15 +24,15 @@ from ocs.settings_addresses import (
     read_listeners,
     unique,
 )
-from ocs.settings_overload import read_overload
-from ocs.settings_profiles import (
+from ocs.settings.overload import read_overload
+from ocs.settings.profiles import (
     DEBIT_FAILURE_HANDLING,
     FAILOVER,
     FAILURE_HANDLING,
     read_profiles,
 )
-from ocs.settings_transport import read_sctp, read_tls
-from ocs.settings_values import (
+from ocs.settings.transport import read_sctp, read_tls
+from ocs.settings.values import (
     ChargingSettings,
     DatabaseSettings,
     DiameterSettings,
@@ -41,31 +41,10 @@ from ocs.settings_values import (
     MetricsSettings,
     ProcessSettings,
     RetentionSettings,
-    SctpSettings,
     ServerRequestSettings,
     Settings,
-    TlsSettings,
-    mask_url,
 )
 from ocs.store.interface import PeerEntry
-
-__all__ = [
-    "ChargingSettings",
-    "DatabaseSettings",
-    "DiameterSettings",
-    "Listener",
-    "LoggingSettings",
-    "MetricsSettings",
-    "ProcessSettings",
-    "RetentionSettings",
-    "SctpSettings",
-    "ServerRequestSettings",
-    "Settings",
-    "TlsSettings",
-    "load_settings",
-    "mask_url",
-    "parse_settings",
-]
 
 DATABASE_URL_VARIABLE = "OCS_DATABASE_URL"
 """The environment variable that goes before ``database.url``."""

@@ -17,7 +17,7 @@ from structlog.typing import Processor
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogBeginner
 
 from ocs.clock import SystemClock
-from ocs.service.quiet import LINES_PER_MINUTE, LineLimit
+from ocs.service.watching.quiet import LINES_PER_MINUTE, LineLimit
 
 FORMATS = ("console", "json")
 LINE_VALUE_MAX = 1_000

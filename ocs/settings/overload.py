@@ -1,13 +1,13 @@
 """The section ``overload`` of the settings: what peers and strangers may cost the server.
 
-Called by ``settings``. Every limit has a line in docs/limits.md.
+Called by ``reading``. Every limit has a line in docs/limits.md.
 """
 
 from dataclasses import fields
 from typing import NamedTuple
 
 from ocs.marked import Mapping
-from ocs.settings_values import OverloadSettings
+from ocs.settings.values import OverloadSettings
 
 
 class Range(NamedTuple):

@@ -24,9 +24,9 @@ from ocs.charging.messages import (
 from ocs.charging.working_set import ReviewItem, WorkingSet
 from ocs.clock import Clock
 from ocs.errors import StoreConflictError, StoreUnavailableError, UnknownCommitError
-from ocs.service.catalogues import CatalogueCache, MissingCatalogueError
-from ocs.service.lookups import AccountLookup
-from ocs.service.masking import mask_session_id
+from ocs.service.batches.catalogues import CatalogueCache, MissingCatalogueError
+from ocs.service.batches.lookups import AccountLookup
+from ocs.service.watching.masking import mask_session_id
 from ocs.store.interface import Store
 
 UNKNOWN_COMMIT_TRIES = 3

@@ -15,9 +15,8 @@ import structlog
 
 from ocs.charging.profile import GENERIC, ClientProfile
 from ocs.clock import Clock
-from ocs.service.attributes import AttributeReader
-from ocs.service.peers import HOST_MAX, PeerDirectory
-from ocs.service.profiles import (
+from ocs.service.peers.directory import HOST_MAX, PeerDirectory
+from ocs.service.peers.profiles import (
     NO_REQUEST_YET,
     NOTHING_SPECIAL,
     RELAY,
@@ -26,6 +25,7 @@ from ocs.service.profiles import (
     Recognised,
     shown,
 )
+from ocs.service.wire.attributes import AttributeReader
 from ocs.store.interface import ClientNote, PeerEntry
 from protocol.answers import ResultCode
 from protocol.base import (

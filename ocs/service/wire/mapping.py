@@ -31,7 +31,7 @@ from ocs.clock import NS_PER_SECOND
 from ocs.currencies import CODE_BY_NUMERIC
 from ocs.errors import UsageError
 from ocs.provisioning.identities import candidates, normalise_identity
-from ocs.service.attributes import AttributeReader, octets_per_second
+from ocs.service.wire.attributes import AttributeReader, octets_per_second
 from protocol.credit_control import (
     AfCorrelation,
     CreditControlRequest,

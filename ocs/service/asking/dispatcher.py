@@ -16,10 +16,10 @@ import structlog
 
 from ocs.charging.server_requests import Action, Command, Step, Trigger
 from ocs.errors import StoreConflictError, StoreUnavailableError
-from ocs.service.masking import mask_session_id
-from ocs.service.routes import OpenConnection, Route, Routes
-from ocs.service.server_request_rows import Found, Job, ServerRequestRows
-from ocs.service.worker import DelayedCall, Loop, Worker
+from ocs.service.asking.rows import Found, Job, ServerRequestRows
+from ocs.service.batches.worker import DelayedCall, Loop, Worker
+from ocs.service.peers.routes import OpenConnection, Route, Routes
+from ocs.service.watching.masking import mask_session_id
 from protocol.answers import Origin, ResultCode
 from protocol.codec import Header
 from protocol.errors import LocalProtocolError, ProtocolError

@@ -20,8 +20,8 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from ocs.charging.messages import ChargingReply, ChargingRequest, RequestKind
-from ocs.service.results import OUTCOME_LABELS
-from ocs.service.server_requests import COMMAND_LABELS, EVENTS
+from ocs.service.asking.dispatcher import COMMAND_LABELS, EVENTS
+from ocs.service.wire.results import OUTCOME_LABELS
 
 _KIND_LABELS: dict[int, str] = {
     RequestKind.INITIAL: "initial",

@@ -1,7 +1,6 @@
 """The settings of a server as values: every section and key with its default.
 
-Read from a file by ``settings``, which is where the rest of the server takes them from.
-``config/ocs.yaml`` explains every key.
+Read from a file by ``reading``; ``config/ocs.yaml`` explains every key.
 """
 
 import re

@@ -1,0 +1,1 @@
+"""Values of the wire into neutral words and back: nothing here decides or waits."""
