@@ -10,7 +10,7 @@ from benchmarks.databases import fill
 from ocs.app import install_reactor
 from ocs.clock import IdSource, SystemClock
 from ocs.service.application import Application
-from ocs.service.telemetry import configure_logging
+from ocs.service.watching.telemetry import configure_logging
 from ocs.settings import load_settings
 from ocs.store.memory import MemoryStore
 
