@@ -17,6 +17,7 @@ from ocs.charging.server_requests import ServerRequest, Trigger, for_account
 from ocs.charging.session import Session
 from ocs.errors import IntegrityError
 from ocs.ledger.account import Account, Bucket, Identifier, Movement, OperatorAction
+from ocs.ledger.notification import Notification
 
 
 class RequestKey(NamedTuple):
@@ -85,10 +86,10 @@ class WorkingSet:
 
     __slots__ = (
         "accounts", "actions", "answers", "changed_accounts", "changed_buckets",
-        "changed_sessions", "movements", "new_accounts", "new_buckets", "new_entries",
-        "new_identifiers",
-        "new_request_id", "new_sessions", "records", "removed_identifiers", "resolved_reviews",
-        "reviews", "server_requests", "sessions", "settings",
+        "changed_counters", "changed_sessions", "movements", "new_accounts", "new_buckets",
+        "new_entries", "new_identifiers", "new_request_id", "new_sessions", "notifications",
+        "records", "removed_identifiers", "resolved_reviews", "reviews",
+        "server_requests", "sessions", "settings",
     )
 
     def __init__(
@@ -103,6 +104,8 @@ class WorkingSet:
         self.answers = answers
         self.new_request_id = new_request_id
         self.changed_accounts: dict[int, Account] = {}
+        self.changed_counters: dict[int, Account] = {}
+        """Accounts of which nothing else was changed are written with less."""
         self.changed_buckets: dict[tuple[int, int], Bucket] = {}
         self.changed_sessions: dict[bytes, Session] = {}
         self.new_sessions: dict[bytes, Session] = {}
@@ -119,6 +122,8 @@ class WorkingSet:
         self.actions: list[OperatorAction] = []
         self.server_requests: list[ServerRequest] = []
         """New rows of what the server has to ask clients, durable with what made them."""
+        self.notifications: list[Notification] = []
+        """What customers are to be told, durable with what made it happen."""
         self.settings: dict[str, str] = {}
         """Facts about the database as a whole, by name; an empty one is forgotten."""
 
@@ -137,6 +142,10 @@ class WorkingSet:
     def mark_account(self, account: Account) -> None:
         """Say that the account row was changed."""
         self.changed_accounts[account.account_id] = account
+
+    def mark_counters(self, account: Account) -> None:
+        """Say that an account's counters were changed."""
+        self.changed_counters[account.account_id] = account
 
     def mark_bucket(self, bucket: Bucket) -> None:
         """Say that the bucket was changed."""

@@ -10,8 +10,12 @@ from enum import IntEnum
 
 import msgspec
 
+from ocs.ledger.details import AccountDetails
+
 NEVER_NS = 0
-"""``expires_ns`` of a bucket that does not expire."""
+"""``expires_ns`` of a bucket that does not expire, ``due_ns`` of an account with nothing to do."""
+COUNTERS_MAX = 64
+"""What one account counts at a time; the oldest period makes room."""
 
 
 class AccountStatus(IntEnum):
@@ -49,6 +53,21 @@ class AccountFlag(IntEnum):
     """Usage that cannot be true is waiting for a decision (D05)."""
 
 
+class Counter(msgspec.Struct, array_like=True):
+    """What was used or spent of one thing in one period; fields are only appended."""
+
+    code: str
+    """What is counted: see charging.counters."""
+    subscriber_id: int
+    """The member it is about; 0 is the account as a whole."""
+    period_ns: int
+    """Where its period began."""
+    units: int = 0
+    charged_micro: int = 0
+    told: int = 0
+    """The highest threshold, in percent, of which the customer was told."""
+
+
 class Account(msgspec.Struct):
     """The one lock of everything that belongs to an account."""
 
@@ -60,6 +79,11 @@ class Account(msgspec.Struct):
     """How far below zero the money may go, >= 0 (M-013)."""
     flags: int = 0
     version: int = 0
+    due_ns: int = NEVER_NS
+    """When something has to be done for it without a request: a renewal, a step of its life."""
+    counters: list[Counter] = msgspec.field(default_factory=list)
+    """At most COUNTERS_MAX."""
+    details: AccountDetails = msgspec.field(default_factory=AccountDetails)
 
 
 class Bucket(msgspec.Struct):
@@ -84,6 +108,10 @@ class Bucket(msgspec.Struct):
     version: int = 0
     asked: bool = False
     """Clients that hold of it were asked to report after it expired; kept in ``due_ns``."""
+    measure: str = ""
+    """Which money or named unit it is where ``unit`` does not say it; empty: the account's own."""
+    starts_ns: int = 0
+    """Nothing is paid with it before."""
 
     @property
     def balance(self) -> int:

@@ -5,6 +5,7 @@ SQLAlchemy Core, the same on every engine. Called by sql.py inside its transacti
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, updat
 from ocs.charging.working_set import ReviewItem, WorkingSet
 from ocs.errors import ConflictError
 from ocs.ledger.account import Account, Bucket, Identifier, OperatorAction
+from ocs.ledger.notification import Notification
 from ocs.store import records, schema, server_requests
 from ocs.store.hot import Statements, expect
 
@@ -91,6 +93,7 @@ def write(
     for item in working_set.resolved_reviews:
         _resolve(connection, item)
     write_actions(connection, working_set.actions)
+    _insert(connection, schema.notification, [*map(_notification_row, working_set.notifications)])
     server_requests.insert_all(connection, working_set.server_requests)
     for name, value in working_set.settings.items():
         connection.execute(delete(schema.setting).where(schema.setting.c.name == name))
@@ -109,7 +112,16 @@ def _insert(connection: Connection, table: Table[Any], rows: list[dict[str, Any]
 
 
 def _account_row(account: Account) -> dict[str, Any]:
-    return msgspec.structs.asdict(account) | {"version": account.version + 1}
+    return msgspec.structs.asdict(account) | {
+        "version": account.version + 1,
+        "counters": records.encode_counters(account.counters),
+        "details": records.encode_details(account.details),
+    }
+
+
+def _notification_row(notification: Notification) -> dict[str, Any]:
+    row = msgspec.structs.asdict(notification)
+    return row | {"details": json.dumps(notification.details, sort_keys=True)}
 
 
 def _bucket_row(bucket: Bucket) -> dict[str, Any]:

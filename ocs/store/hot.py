@@ -16,15 +16,18 @@ from ocs.charging.messages import RequestKind
 from ocs.charging.session import Session
 from ocs.charging.working_set import AccountState, RequestKey, StoredAnswer, WorkingSet
 from ocs.errors import StoreConflictError
-from ocs.ledger.account import Account, Bucket
+from ocs.ledger.account import Bucket
 from ocs.store import records
 
 Rows = list[tuple[Any, ...]]
 
-ACCOUNT_COLUMNS = "account_id, currency, plan, status, credit_limit_micro, flags, version"
+ACCOUNT_COLUMNS = (
+    "account_id, currency, plan, status, credit_limit_micro, flags, version, due_ns, counters, "
+    "details"
+)
 BUCKET_COLUMNS = (
     "account_id, bucket_id, unit, name, available, held, priority, expires_ns, services, "
-    "subscriber_id, version, due_ns"
+    "subscriber_id, version, due_ns, measure, starts_ns"
 )
 SESSION_COLUMNS = "account_id, session_key, version, state, due_ns, origin_host, body"
 REQUEST_COLUMNS = (
@@ -47,6 +50,8 @@ class Changes(NamedTuple):
     """state, due_ns, origin_host, body, account_id, session_key, version."""
     new_sessions: Rows
     """SESSION_COLUMNS."""
+    account_counters: Rows
+    """counters, account_id, version."""
     bucket_amounts: Rows
     """available, held, account_id, bucket_id, version."""
     requests: Rows
@@ -121,7 +126,7 @@ def load(
     accounts: dict[int, AccountState] = {}
     rows: dict[tuple[int, int], tuple[Any, ...]] = {}
     for row in statements.accounts(connection, ids) if ids else ():
-        accounts[row[0]] = AccountState(Account(*row), [])
+        accounts[row[0]] = AccountState(records.account_of(row), [])
     if accounts:
         for row in statements.buckets(connection, ids):
             _add_bucket(accounts, rows, row)
@@ -157,6 +162,7 @@ def _add_bucket(
                 row[0], bucket_id, unit, name, available, held, priority, expires_ns,
                 _codes(services), row[9], row[10],
                 expires_ns > 0 and records.was_asked(available, held, expires_ns, row[11]),
+                row[12], row[13],
             )
         )  # fmt: skip
         rows[row[0], row[1]] = row
@@ -171,7 +177,7 @@ def _only_amounts_differ(bucket: Bucket, row: tuple[Any, ...] | None) -> bool:
     """Tell whether nothing but ``available`` and ``held`` of a loaded bucket is to be written."""
     if row is None:
         return False
-    _, _, unit, name, _, _, priority, expires_ns, services, subscriber_id, _, due_ns = row
+    _, _, unit, name, _, _, priority, expires_ns, services, subscriber_id, _, due_ns = row[:12]
     return (
         bucket.expires_ns == expires_ns
         and (not expires_ns or records.bucket_due_ns(bucket) == due_ns)
@@ -180,6 +186,7 @@ def _only_amounts_differ(bucket: Bucket, row: tuple[Any, ...] | None) -> bool:
         and bucket.name == name
         and bucket.subscriber_id == subscriber_id
         and bucket.services == _codes(services)
+        and (bucket.measure, bucket.starts_ns) == row[12:]
     )
 
 
@@ -225,6 +232,11 @@ def collect(loaded: Loaded) -> tuple[Changes, list[Bucket]]:
         bodies,
         updates,
         [_new_session(key, session) for key, session in sessions],
+        [
+            (records.encode_counters(one.counters), one.account_id, one.version)
+            for one in working_set.changed_counters.values()
+            if one.account_id not in working_set.changed_accounts
+        ],
         amounts,
         [_request(record) for record in working_set.records],
         [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from copy import copy
+from copy import copy, deepcopy
 from itertools import chain
 from typing import NamedTuple, TypeVar
 
@@ -27,6 +27,8 @@ from ocs.charging.working_set import (
 from ocs.clock import IdSource
 from ocs.errors import ConflictError, IntegrityError, StoreConflictError
 from ocs.ledger.account import Account, Bucket, Identifier, Movement, OperatorAction
+from ocs.ledger.details import NOTHING, AccountDetails
+from ocs.ledger.notification import Notification
 from ocs.store import records
 from ocs.store.interface import (
     CLIENT_NOTES_MAX,
@@ -63,6 +65,18 @@ class _RequestRow(NamedTuple):
     body: bytes
 
 
+def fresh_account(account: Account) -> Account:
+    """Return a copy that shares nothing with the account that may change."""
+    fresh = copy(account)
+    if account.counters:
+        fresh.counters = [copy(one) for one in account.counters]
+    else:
+        fresh.counters = []
+    details = account.details
+    fresh.details = AccountDetails() if details == NOTHING else deepcopy(details)
+    return fresh
+
+
 class MemoryStore(MemoryServerRequests):
     """Everything lives as long as this object does."""
 
@@ -78,6 +92,7 @@ class MemoryStore(MemoryServerRequests):
         self._identifiers: dict[Identity, Identifier] = {}
         self._reviews: dict[tuple[int, int], ReviewItem] = {}
         self._actions: list[OperatorAction] = []
+        self._notifications: list[Notification] = []
         self._catalogues: list[PublishedCatalogue] = []
         self._peers: dict[str, PeerEntry] = {}
         self._client_states: dict[str, int] = {}
@@ -124,7 +139,8 @@ class MemoryStore(MemoryServerRequests):
 
     def _account_state(self, account_id: int) -> AccountState:
         buckets = self._buckets.get(account_id, {})
-        return AccountState(copy(self._accounts[account_id]), [copy(b) for b in buckets.values()])
+        account = fresh_account(self._accounts[account_id])
+        return AccountState(account, [copy(b) for b in buckets.values()])
 
     def _check(self, working_set: WorkingSet) -> None:
         """Raise what the constraints of a database would, before anything is written."""
@@ -171,8 +187,9 @@ class MemoryStore(MemoryServerRequests):
             taken.add(name)
 
     def _write(self, working_set: WorkingSet, exact: set[bytes]) -> None:
-        for account in chain(working_set.new_accounts, working_set.changed_accounts.values()):
-            stored_account = copy(account)
+        changed = working_set.changed_counters | working_set.changed_accounts
+        for account in chain(working_set.new_accounts, changed.values()):
+            stored_account = fresh_account(account)
             stored_account.version += 1
             self._accounts[account.account_id] = stored_account
         for bucket in chain(working_set.new_buckets, working_set.changed_buckets.values()):
@@ -197,6 +214,7 @@ class MemoryStore(MemoryServerRequests):
             self._identifier_generation += 1
         self._actions += (copy(action) for action in working_set.actions)
         self._add_server_requests(working_set.server_requests)
+        self._notifications += (copy(one) for one in working_set.notifications)
         self._settings |= working_set.settings
 
     def _write_session(self, key: bytes, session: Session, exact: bool) -> None:
@@ -298,7 +316,7 @@ class MemoryStore(MemoryServerRequests):
             if account is None:
                 return None
             known = row is not None and row.account_id == account_id
-            return copy(account), row.session(session_key) if row and known else None
+            return fresh_account(account), row.session(session_key) if row and known else None
 
     def open_sessions_of(
         self, account_id: int, after: tuple[int, bytes], limit: int

@@ -94,6 +94,11 @@ _PARTS = (
         f"FROM {_unnest('ibiiitb', SESSION_COLUMNS)}",
     ),
     _Part(
+        "accounts", "bii",
+        "UPDATE account t SET counters = k.c, version = t.version + 1 "
+        f"FROM {_unnest('bii', 'c, a, v')} WHERE t.account_id = k.a AND t.version = k.v",
+    ),
+    _Part(
         "buckets", "iiiii",
         "UPDATE bucket t SET available = k.x, held = k.h, version = t.version + 1 "
         f"FROM {_unnest('iiiii', 'x, h, a, i, v')} "

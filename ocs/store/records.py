@@ -1,4 +1,5 @@
-"""Sessions and charging records as bytes, and the two derived columns; used by memory and sql.
+"""Sessions, charging records and what an account keeps as bytes, and the two derived columns; used
+by memory and sql.
 
 A blob is one format octet followed by MessagePack. Fields are only appended to the stored structs,
 so an older blob of the same format reads with the defaults of what it does not have.
@@ -6,8 +7,8 @@ so an older blob of the same format reads with the defaults of what it does not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,7 +16,8 @@ from ocs.charging.messages import ChargingRecord, RequestKind
 from ocs.charging.session import Session
 from ocs.charging.working_set import RequestKey, WorkingSet
 from ocs.errors import IntegrityError
-from ocs.ledger.account import Bucket
+from ocs.ledger.account import Account, Bucket, Counter
+from ocs.ledger.details import NOTHING, AccountDetails
 
 FORMAT = b"\x01"
 _TIMER = int(RequestKind.TIMER)
@@ -23,6 +25,8 @@ _TIMER = int(RequestKind.TIMER)
 _encode = msgspec.msgpack.Encoder().encode
 _decode_session = msgspec.msgpack.Decoder(Session).decode
 _decode_record = msgspec.msgpack.Decoder(ChargingRecord).decode
+_decode_counters = msgspec.msgpack.Decoder(list[Counter]).decode
+_decode_details = msgspec.msgpack.Decoder(AccountDetails).decode
 
 
 class LoadedSession(NamedTuple):
@@ -69,6 +73,33 @@ def _content(blob: bytes) -> memoryview:
     if blob[:1] != FORMAT:
         raise ValueError(f"its format is {blob[:1].hex() or 'empty'}, not {FORMAT.hex()}")
     return memoryview(blob)[1:]
+
+
+def encode_counters(counters: list[Counter]) -> bytes:
+    """Return the blob of an account's counters, empty when there are none."""
+    return FORMAT + _encode(counters) if counters else b""
+
+
+def encode_details(details: AccountDetails) -> bytes:
+    """Return the blob of an account's details, empty when nothing is known."""
+    return b"" if details == NOTHING else FORMAT + _encode(details)
+
+
+def account_of(row: Sequence[Any]) -> Account:
+    """Return the account of a row with its columns in the order of the struct's fields.
+
+    IntegrityError names the account when its blobs cannot be read.
+    """
+    *columns, counters, details = row
+    account = Account(*columns)
+    try:
+        if counters:
+            account.counters = _decode_counters(_content(counters))
+        if details:
+            account.details = _decode_details(_content(details))
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise IntegrityError(f"account {columns[0]} cannot be read: {error}") from error
+    return account
 
 
 def session_due_ns(session: Session, loaded: LoadedSession, exact: bool) -> int:

@@ -15,6 +15,7 @@ from ocs.charging.server_requests import ServerRequest
 from ocs.charging.session import Session, SessionState, make_session_key
 from ocs.charging.working_set import ReviewItem
 from ocs.ledger.account import Account, AccountStatus, Bucket, Identifier, OperatorAction
+from ocs.store import records
 from ocs.store.reading import Reader, values_of
 from ocs.store.records import decode_session, was_asked
 from ocs.store.schema import (
@@ -225,7 +226,8 @@ _ACCOUNTS: Select[Any] = select(account)
 
 def account_of(row: Row[Any]) -> Account:
     """Return the account of a row of the account table."""
-    return Account(**values_of(row))
+    values = values_of(row)
+    return records.account_of([values[name] for name in Account.__struct_fields__])
 
 
 def bucket_of(row: Row[Any]) -> Bucket:

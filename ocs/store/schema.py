@@ -81,10 +81,21 @@ account = Table(
     Column("status", SmallInteger, nullable=False),
     _number("credit_limit_micro"),
     _number("flags"),
+    _number("due_ns"),
+    Column("counters", LargeBinary, nullable=False),
+    Column("details", LargeBinary, nullable=False),
     CheckConstraint("credit_limit_micro >= 0", name="credit_limit"),
     **_UPDATED,
 )
-"""One row of ledger.account.Account."""
+"""One row of ledger.account.Account; ``counters`` and ``details`` are empty when nothing is known
+(records.account_of)."""
+
+Index(
+    "ix_account_due_ns",
+    account.c.due_ns,
+    postgresql_where=account.c.due_ns > 0,
+    sqlite_where=account.c.due_ns > 0,
+)
 
 bucket = Table(
     "bucket",
@@ -101,6 +112,8 @@ bucket = Table(
     _number("due_ns"),
     Column("services", Text, nullable=False),
     _number("subscriber_id"),
+    Column("measure", Text, nullable=False),
+    _number("starts_ns"),
     CheckConstraint("held >= 0", name="held"),
     CheckConstraint("unit = 0 OR available >= 0", name="available"),
     **_CLUSTERED,
@@ -296,6 +309,22 @@ operator_action = Table(
 """Who did what and why, ledger.account.OperatorAction."""
 
 Index("ix_operator_action_account_id", operator_action.c.account_id)
+
+notification = Table(
+    "notification",
+    metadata,
+    Column("account_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("notification_id", BigInteger, primary_key=True, autoincrement=False),
+    _number("at_ns"),
+    Column("kind", String(32), nullable=False),
+    _number("subscriber_id"),
+    Column("subject", Text, nullable=False),
+    Column("percent", SmallInteger, nullable=False),
+    Column("details", Text, nullable=False),
+)
+"""Something a customer is to be told, ledger.notification.Notification; ``details`` is JSON."""
+
+Index("ix_notification_notification_id", notification.c.notification_id)
 
 catalogue = Table(
     "catalogue",

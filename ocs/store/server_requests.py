@@ -159,7 +159,7 @@ def target(
         return None
     *columns, body = row
     session = records.decode_session(body, account_id, session_key) if body else None
-    return Account(*columns), session
+    return records.account_of(columns), session
 
 
 def open_sessions(

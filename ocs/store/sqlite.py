@@ -93,6 +93,9 @@ _UPDATE_SESSION = (
 )
 _INSERT_SESSION = _insert("session", SESSION_COLUMNS)
 _INSERT_ENTRY = _insert("session_directory", "session_key, account_id")
+_UPDATE_COUNTERS = (
+    "UPDATE account SET counters = ?, version = version + 1 WHERE account_id = ? AND version = ?"
+)
 _UPDATE_BUCKET = (
     "UPDATE bucket SET available = ?, held = ?, version = version + 1 "
     "WHERE account_id = ? AND bucket_id = ? AND version = ?"
@@ -142,6 +145,7 @@ class SqliteStatements:
             ("sessions", _UPDATE_SESSION, changes.session_updates),
             ("new sessions", _INSERT_SESSION, changes.new_sessions),
             ("directory entries", _INSERT_ENTRY, changes.entries),
+            ("accounts", _UPDATE_COUNTERS, changes.account_counters),
             ("buckets", _UPDATE_BUCKET, changes.bucket_amounts),
             ("requests", _INSERT_REQUEST, changes.requests),
             ("movements", _INSERT_MOVEMENT, changes.movements),
