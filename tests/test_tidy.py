@@ -16,7 +16,8 @@ PURE = ("ocs.catalog", "ocs.rating", "ocs.ledger", "ocs.charging", "ocs.amounts"
 MONEY = (*PURE, "ocs.currencies", "ocs.provisioning")
 TWISTED = (
     *("protocol.transport", "protocol.transport_sctp", "protocol.transport_tls"),
-    *("ocs.service", "ocs.app", "simulators.traffic.gateway"),
+    *("ocs.service", "ocs.app"),
+    *("simulators.traffic.gateway", "simulators.traffic.simulation"),
 )
 WALL_CLOCK = ("time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "date.today")
 

@@ -161,7 +161,7 @@ class _Demo:
     def _traffic(self, desk: "Desk", host: str, port: int) -> "Report":
         from ocs.cli.demo_view import DemoView
         from ocs.provisioning import subscribers
-        from simulators.traffic.gateway import run_scenario
+        from simulators.traffic.simulation import run_scenario
 
         view = DemoView(self._target, lambda: list(subscribers.listing(desk)))
         with view.running():
@@ -207,7 +207,7 @@ def _document(
     explained: Document | None,
     checked: Document,
 ) -> Document:
-    from simulators.traffic.gateway import INTERRUPTED
+    from simulators.traffic.simulation import INTERRUPTED
 
     matches = explained is None or explained["matches"]
     return {

@@ -1,15 +1,13 @@
-"""Simulated gateways on Twisted: they carry the requests of a `schedule` to a charging server.
+"""One connection of a simulated gateway: it carries the requests of a `schedule` to the server.
 
-Each connection keeps its window, sends unanswered requests again with the T flag (RFC 6733 section
-5.5.4), also after a reconnection, and answers Re-Auth and Abort-Session. `run_scenario` is what the
-commands call; `Simulation` runs on a reactor that somebody else owns.
+It keeps its window, sends unanswered requests again with the T flag (RFC 6733 section 5.5.4), also
+after a reconnection, and answers Re-Auth and Abort-Session. `simulation` makes one for each lane.
 """
 
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
@@ -30,24 +28,43 @@ from protocol.session_commands import (
 from protocol.tls import Credentials
 from protocol.transport import DiameterFactory, DiameterProtocol, connect
 from protocol.transport_tls import secured
-from simulators.reports.report import Measurements, Report, make_report
+from simulators.reports.report import Measurements
 from simulators.scenarios.model import Scenario
+from simulators.traffic.observer import Observer
 from simulators.traffic.schedule import Due, Lane, Schedule
 from simulators.traffic.shapes import Envelope, Request, charging_id_of, write_request
 from simulators.traffic.subscriber import TRANSIENT
 
-CONNECT_SECONDS = 10.0
-"""How long the server may take to accept every connection at the start."""
-DRAIN_SECONDS = 15.0
-"""How long the end of the last sessions may take."""
-INTERRUPTED = "ended by a signal"
-"""The problem of a report whose run was ended early."""
 _RECONNECT_SECONDS = 0.5
 _BUSY_SECONDS = 0.5
-_SWEEP_SECONDS = 0.25
 _COMMAND_UNSUPPORTED, _UNKNOWN_SESSION, _SUCCESS, _LIMITED_SUCCESS = 3001, 5002, 2001, 2002
 
-Progress = Callable[[Measurements, float], None]
+
+class Run(Protocol):
+    """What a connection needs to know of the run it belongs to."""
+
+    reactor: Any
+    scenario: Scenario
+    credentials: Credentials | None
+    unix_seconds: int
+    measured: Measurements
+    schedule: Schedule
+    dice: random.Random
+    observers: Observer
+    stopping: bool
+    last_failure: str
+
+    def elapsed(self) -> float:
+        """Real seconds since the traffic began; 0 before."""
+
+    def clock_ns(self) -> int:
+        """Unix time in nanoseconds, which never goes back."""
+
+    def lane_opened(self) -> None:
+        """A gateway is connected."""
+
+    def pump_soon(self) -> None:
+        """Look for requests that are due in this turn of the reactor."""
 
 
 @dataclass(slots=True)
@@ -65,7 +82,7 @@ class _Waiting:
 class GatewayConnection:
     """One connection of a gateway: the handler of its peer connection."""
 
-    def __init__(self, simulation: "Simulation", lane: Lane, host: str, port: int) -> None:
+    def __init__(self, simulation: Run, lane: Lane, host: str, port: int) -> None:
         self._simulation = simulation
         self._measured = simulation.measured
         self.lane = lane
@@ -155,7 +172,15 @@ class GatewayConnection:
             return
         timeout = self.lane.gateway.answer_timeout_seconds
         waiting.resend_at = self._simulation.elapsed() + timeout
-        self._waiting[conn.send_request(waiting.message)] = waiting
+        hop_by_hop = conn.send_request(waiting.message)
+        self._waiting[hop_by_hop] = waiting
+        self._simulation.observers.request_sent(
+            self._simulation.clock_ns(),
+            self.lane.origin_host,
+            waiting.due.session,
+            waiting.due.demand,
+            _with_hop_by_hop(waiting.message, hop_by_hop),
+        )
 
     def _again(self, waiting: _Waiting) -> None:
         message = bytearray(waiting.message)
@@ -183,7 +208,10 @@ class GatewayConnection:
         if waiting.first_answer is not None:
             self.lane.outstanding -= 1
             return
-        self._simulation.schedule.unanswered(self.lane, waiting.due.session, now)
+        session, demand = waiting.due.session, waiting.due.demand
+        at_ns, gateway = self._simulation.clock_ns(), self.lane.origin_host
+        self._simulation.observers.unanswered(at_ns, gateway, session, demand, waiting.message)
+        self._simulation.schedule.unanswered(self.lane, session, now)
         self._simulation.pump_soon()
 
     # For the transport.
@@ -204,6 +232,7 @@ class GatewayConnection:
         self._simulation.last_failure = closed.reason
         if conn is self._conn:
             self._measured.connection_losses += 1
+            self._fault("connection lost", closed.reason)
             self._conn = None
         self.lane.open = False
         self._resend += self._waiting.values()
@@ -245,9 +274,21 @@ class GatewayConnection:
             self._origin.realm,
             proxy_infos=request.proxy_infos,
         )
-        return write_session_answer(
+        written = write_session_answer(
             answer, header.hop_by_hop, header.end_to_end, header.is_proxiable
         )
+        self._simulation.observers.server_asked(
+            self._simulation.clock_ns(),
+            self.lane.origin_host,
+            request.session_id,
+            message,
+            written,
+        )
+        return written
+
+    def _fault(self, kind: str, detail: str) -> None:
+        where = f"{self.lane.origin_host}: {detail}"
+        self._simulation.observers.fault(self._simulation.clock_ns(), kind, where)
 
     def answer(self, conn: DiameterProtocol, header: Header, message: bytes) -> None:  # noqa: ARG002
         """A CCA: measure it, then let the session react."""
@@ -263,8 +304,18 @@ class GatewayConnection:
             answer = read_cca(message)
         except ProtocolError as fault:
             self._measured.problems.append(f"an answer cannot be read: {fault}")
+            self._fault("an answer cannot be read", str(fault))
             self._give_up(waiting, self._simulation.elapsed())
             return
+        self._simulation.observers.answer_received(
+            self._simulation.clock_ns(),
+            self.lane.origin_host,
+            waiting.due.session,
+            demand,
+            answer,
+            message,
+            latency_us,
+        )
         code = answer.result_code or 0
         self._measured.result_codes[code] += 1
         gateway = self.lane.gateway
@@ -296,184 +347,13 @@ class GatewayConnection:
         self._simulation.pump_soon()
 
 
+def _with_hop_by_hop(message: bytes, hop_by_hop: int) -> bytes:
+    return message[:12] + hop_by_hop.to_bytes(4, "big") + message[16:]
+
+
 def _believes(answer: CapabilitiesExchangeAnswer, caller: Caller) -> PeerDecision:
     """A server that shows a certificate must show that of the host it says it is."""
     certificate = caller.certificate
     known = certificate is None or certificate.is_for(answer.origin_host)
     reason = f"the certificate of {answer.origin_host} is that of somebody else"
     return PeerDecision(accept=known, reason="" if known else reason)
-
-
-class Simulation:
-    """One run of a scenario against the server at host and port, on the given reactor.
-
-    With `credentials` all its gateways speak TLS and show the same certificate.
-    """
-
-    def __init__(
-        self,
-        reactor: Any,
-        scenario: Scenario,
-        host: str,
-        port: int,
-        progress: Progress | None = None,
-        credentials: Credentials | None = None,
-    ) -> None:
-        self.reactor = reactor
-        self.scenario = scenario
-        self.credentials = credentials
-        self.unix_seconds = int(time.time())
-        self.measured = Measurements()
-        self.schedule = Schedule(scenario, self.unix_seconds, self.measured.tally)
-        self.dice = random.Random(scenario.seed ^ 0x5EED)
-        self.stopping = False
-        self.last_failure = ""
-        self._connections = {
-            id(lane): GatewayConnection(self, lane, host, port) for lane in self.schedule.lanes
-        }
-        self._progress = progress
-        self._finished: Deferred[Report] = Deferred()
-        self._began: float | None = None
-        self._ended: float | None = None
-        self._pump_call: Any = None
-        self._closing_at: float | None = None
-
-    def elapsed(self) -> float:
-        """Real seconds since all gateways were connected; 0 before."""
-        return 0.0 if self._began is None else time.monotonic() - self._began
-
-    def start(self) -> "Deferred[Report]":
-        """Connect, run the scenario, disconnect; fires with the report and never fails."""
-        for connection in self._connections.values():
-            connection.call()
-        self.reactor.callLater(CONNECT_SECONDS, self._check_connected)
-        self.reactor.callLater(_SWEEP_SECONDS, self._sweep)
-        return self._finished
-
-    def close(self) -> None:
-        """End early, in good order: no new sessions, and a CCR-T for each open one."""
-        if self._began is None:
-            self._stop()
-        elif self._closing_at is None:
-            self._closing_at = self.elapsed()
-            self.schedule.close(self._closing_at)
-            self.pump_soon()
-
-    def lane_opened(self) -> None:
-        """A gateway is connected; traffic begins with the last one."""
-        if self._began is None and all(lane.open for lane in self.schedule.lanes):
-            self._began = time.monotonic()
-        self.pump_soon()
-
-    def pump_soon(self) -> None:
-        """Look for requests that are due in this turn of the reactor."""
-        if self._pump_call is not None and self._pump_call.active():
-            self._pump_call.cancel()
-        self._pump_call = self.reactor.callLater(0, self._pump)
-
-    def _pump(self) -> None:
-        if self._began is None or self.stopping:
-            return
-        now = self.elapsed()
-        for due in self.schedule.take_due(now):
-            self._connections[id(due.lane)].send(due)
-        if self.schedule.finished:
-            if not any(connection.busy for connection in self._connections.values()):
-                self._stop()
-            return
-        instant = self.schedule.next_real(now)
-        if instant < float("inf"):
-            self._pump_call = self.reactor.callLater(max(instant - now, 0.0005), self._pump)
-
-    def _check_connected(self) -> None:
-        if self._began is None and not self.stopping:
-            missing = [lane.origin_host for lane in self.schedule.lanes if not lane.open]
-            self.measured.problems.append(
-                f"not connected within {CONNECT_SECONDS:.0f} s: {', '.join(missing)}"
-                f" ({self.last_failure or 'no answer'})"
-            )
-            self._stop()
-
-    def _sweep(self) -> None:
-        if self.stopping:
-            return
-        now = self.elapsed()
-        for connection in self._connections.values():
-            connection.sweep(now)
-        if self._progress is not None and self._began is not None:
-            self._progress(self.measured, now)
-        duration = self.scenario.load.duration_seconds
-        closing = self._closing_at if self._closing_at is not None else duration
-        if closing is not None and now > closing + DRAIN_SECONDS:
-            left = self.schedule.active
-            self.measured.problems.append(f"{left} sessions did not end in {DRAIN_SECONDS:.0f} s")
-            self._stop()
-            return
-        if self.schedule.finished:
-            self.pump_soon()
-        self.reactor.callLater(_SWEEP_SECONDS, self._sweep)
-
-    def _stop(self) -> None:
-        if self.stopping:
-            return
-        self.stopping = True
-        self._ended = self.elapsed()
-        left = [connection.hang_up() for connection in self._connections.values()]
-        waiting = {id(one): one for one in left}
-
-        def gone(_: Any, key: int) -> None:
-            waiting.pop(key, None)
-            if not waiting and not self._finished.called:
-                self._finished.callback(self.report())
-
-        for one in left:
-            one.addBoth(gone, id(one))
-
-    def report(self) -> Report:
-        """What was measured so far."""
-        seconds = self._ended if self._ended is not None else self.elapsed()
-        name = self.scenario.name
-        return make_report(
-            self.measured, name, self.scenario.mode, self.scenario.seed, seconds
-        )
-
-
-def run_scenario(
-    scenario: Scenario,
-    host: str,
-    port: int,
-    progress: Progress | None = None,
-    credentials: Credentials | None = None,
-) -> Report:
-    """Run a scenario to its end on a reactor of this process, which can do so only once.
-
-    SIGINT and SIGTERM end it early and in good order. `progress` is called four times a second.
-    """
-    from twisted.internet import asyncioreactor  # noqa: PLC0415 - a process has one reactor
-
-    asyncioreactor.install()  # type: ignore[no-untyped-call]
-    from twisted.internet import reactor as installed  # noqa: PLC0415
-
-    reactor: Any = installed
-    simulation = Simulation(reactor, scenario, host, port, progress, credentials)
-    reports: list[Report] = []
-
-    def finished(report: Report) -> None:
-        reports.append(report)
-        reactor.stop()
-
-    def signalled(*_: Any) -> None:
-        if INTERRUPTED not in simulation.measured.problems:
-            simulation.measured.problems.append(INTERRUPTED)
-        reactor.callFromThread(simulation.close)
-
-    def begin() -> None:
-        import signal  # noqa: PLC0415 - replaces what the reactor has installed when it began
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signalled)
-        simulation.start().addCallback(finished)
-
-    reactor.callWhenRunning(begin)
-    reactor.run()
-    return reports[0] if reports else simulation.report()

@@ -46,7 +46,7 @@ def test_the_demo_charges_explains_and_audits(tmp_path):
     assert document["ledger"]
     assert document["why"]["matches"]
     assert list(document) == list(documented("ocs demo"))
-    report = documented("ocs simulate")
+    report = documented("ocs simulate run")
     assert list(document["traffic"]) == list(report)
     assert list(document["traffic"]["latency_ms"]["all"]) == list(report["latency_ms"]["all"])
     for concept in ("Plan", "Subscriber", "Balance", "Peer"):

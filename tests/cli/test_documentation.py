@@ -15,7 +15,7 @@ from ocs.cli.main import main
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
 GLOBAL = {"--config", "--database", "--json", "--operator", "--reason", "--help"}
-WITHOUT_JSON = {"serve", "demo", "simulate"}
+WITHOUT_JSON = {"serve", "demo", "simulate run"}
 """They run until they end; what they report is described where they are."""
 
 
@@ -161,6 +161,7 @@ CALLS: dict[str, list[str]] = {
     "actions": [],
     "trace": ["{account}", "--since", "2026-01-05T12:00:15Z", "--count", "1"],
     "records export": ["--output", "{tmp}/out.csv"],
+    "simulate list": [],
     "decode": ["0100001480000118000000000000000100000001"],
 }
 

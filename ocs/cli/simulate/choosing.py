@@ -1,0 +1,108 @@
+"""What the commands of `ocs simulate` run, and against which server: read from the command line."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from config import config_path
+from ocs.errors import DocumentError, NotFoundError, Problem, RefusedError, UsageError
+
+if TYPE_CHECKING:
+    from protocol.tls import Credentials
+    from simulators.scenarios.model import Scenario
+
+PLAIN_PORT = 3868
+TLS_PORT = 5868
+_PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def server_options(function: _Function) -> _Function:
+    """Give a command the options that say where the server is and how it is spoken to."""
+    options = (
+        click.option("--host", default="127.0.0.1", show_default=True, help="Where the server is."),
+        click.option(
+            "--port",
+            type=click.IntRange(1, 65535),
+            help=f"Its port; else {PLAIN_PORT}, or {TLS_PORT} with TLS.",
+        ),
+        click.option(
+            "--tls-certificate", type=_PEM, help="Certificate of the gateways: speak TLS."
+        ),
+        click.option("--tls-key", type=_PEM, help="Its private key."),
+        click.option("--tls-trusted", type=_PEM, help="Authorities whose servers are believed."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+class Server:
+    """Where the server is and how it is spoken to; from the values of `server_options`.
+
+    Raises UsageError when not all three files of TLS are given, RefusedError when they are no use.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int | None,
+        tls_certificate: Path | None = None,
+        tls_key: Path | None = None,
+        tls_trusted: Path | None = None,
+    ) -> None:
+        self.host = host
+        self.credentials = _credentials(tls_certificate, tls_key, tls_trusted)
+        self.port = port or (PLAIN_PORT if self.credentials is None else TLS_PORT)
+
+
+def _credentials(
+    certificate: Path | None, key: Path | None, trusted: Path | None
+) -> "Credentials | None":
+    if certificate is None and key is None and trusted is None:
+        return None
+    if certificate is None or key is None or trusted is None:
+        raise UsageError("TLS needs --tls-certificate, --tls-key and --tls-trusted, all three")
+    from protocol.tls import CredentialsError, TlsFiles, load
+
+    try:
+        return load(TlsFiles(certificate, key, trusted))
+    except CredentialsError as error:
+        raise RefusedError(str(error)) from None
+
+
+def scenario_path(name: str) -> Path:
+    """The file of a scenario: a path, or the name of one that comes along."""
+    path = Path(name)
+    if path.exists() or os.sep in name or path.suffix:
+        return path
+    try:
+        return config_path(f"scenarios/{name}.yaml")
+    except FileNotFoundError:
+        raise NotFoundError(f"there is no scenario or file '{name}'") from None
+
+
+def read_scenario(name: str, duration: float | None = None, seed: int | None = None) -> "Scenario":
+    """The scenario, with what the command line says otherwise."""
+    from simulators.scenarios import document
+    from simulators.scenarios.model import load_scenario
+
+    path = scenario_path(name)
+    try:
+        chosen = load_scenario(path)
+    except document.DocumentError as error:
+        raise DocumentError(
+            tuple(
+                Problem(one.message, one.source, one.line, one.column, one.path)
+                for one in error.problems
+            )
+        ) from None
+    except UnicodeDecodeError:
+        raise DocumentError((Problem("not UTF-8 text", str(path)),)) from None
+    if duration is not None:
+        load = chosen.load.model_copy(update={"duration_seconds": duration})
+        chosen = chosen.model_copy(update={"load": load})
+    return chosen if seed is None else chosen.model_copy(update={"seed": seed})

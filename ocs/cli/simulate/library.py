@@ -1,0 +1,32 @@
+"""`ocs simulate list`: the scenarios that come along."""
+
+from rich.console import Console
+
+from config import config_path
+from ocs.cli.command import Run, ocs_command
+from ocs.cli.output import Document, table
+from ocs.cli.simulate.choosing import read_scenario
+
+_COLUMNS = {"name": "Scenario", "mode": "Mode", "description": "What it does"}
+
+
+@ocs_command("list", example="ocs simulate list")
+def list_(run: Run) -> None:
+    """List the scenarios that come along."""
+    directory = config_path("scenarios/demo.yaml").parent
+    names = sorted(path.stem for path in directory.glob("*.yaml"))
+    run.out.rows("scenarios", (_row(name) for name in names), _show)
+
+
+def _row(name: str) -> Document:
+    scenario = read_scenario(name)
+    return {
+        "name": name,
+        "mode": scenario.mode,
+        "description": scenario.description,
+        "path": str(config_path(f"scenarios/{name}.yaml")),
+    }
+
+
+def _show(target: Console, rows: list[Document]) -> None:
+    table(target, rows, _COLUMNS, empty="There are none.")

@@ -1,0 +1,212 @@
+"""A run of a scenario: its gateways, its clock and its end.
+
+`run_scenario` is what the commands call; `Simulation` runs on a reactor that somebody else owns.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from protocol.tls import Credentials
+from simulators.reports.report import Measurements, Report, make_report
+from simulators.scenarios.model import Scenario
+from simulators.traffic.gateway import GatewayConnection
+from simulators.traffic.observer import Observer, Observers
+from simulators.traffic.schedule import Schedule
+
+CONNECT_SECONDS = 10.0
+"""How long the server may take to accept every connection at the start."""
+DRAIN_SECONDS = 15.0
+"""How long the end of the last sessions may take."""
+INTERRUPTED = "ended by a signal"
+"""The problem of a report whose run was ended early."""
+_SWEEP_SECONDS = 0.25
+
+Progress = Callable[[Measurements, float], None]
+
+
+class Simulation:
+    """One run of a scenario against the server at host and port, on the given reactor.
+
+    With `credentials` all its gateways speak TLS and show the same certificate; `observers` are
+    told what happens.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        scenario: Scenario,
+        host: str,
+        port: int,
+        progress: Progress | None = None,
+        credentials: Credentials | None = None,
+        observers: tuple[Observer, ...] = (),
+    ) -> None:
+        self.reactor = reactor
+        self.scenario = scenario
+        self.credentials = credentials
+        self._unix_ns = time.time_ns() - time.monotonic_ns()
+        self.unix_seconds = self.clock_ns() // 1_000_000_000
+        self.observers: Observer = Observers(observers)
+        self.measured = Measurements()
+        self.schedule = Schedule(scenario, self.unix_seconds, self.measured.tally)
+        self.dice = random.Random(scenario.seed ^ 0x5EED)
+        self.stopping = False
+        self.last_failure = ""
+        self._connections = {
+            id(lane): GatewayConnection(self, lane, host, port) for lane in self.schedule.lanes
+        }
+        self._progress = progress
+        self._finished: Deferred[Report] = Deferred()
+        self._began: float | None = None
+        self._ended: float | None = None
+        self._pump_call: Any = None
+        self._closing_at: float | None = None
+
+    def clock_ns(self) -> int:
+        """Unix time in nanoseconds: what it was at the start, and real time since."""
+        return self._unix_ns + time.monotonic_ns()
+
+    def elapsed(self) -> float:
+        """Real seconds since all gateways were connected; 0 before."""
+        return 0.0 if self._began is None else time.monotonic() - self._began
+
+    def start(self) -> "Deferred[Report]":
+        """Connect, run the scenario, disconnect; fires with the report and never fails."""
+        for connection in self._connections.values():
+            connection.call()
+        self.reactor.callLater(CONNECT_SECONDS, self._check_connected)
+        self.reactor.callLater(_SWEEP_SECONDS, self._sweep)
+        return self._finished
+
+    def close(self) -> None:
+        """End early, in good order: no new sessions, and a CCR-T for each open one."""
+        if self._began is None:
+            self._stop()
+        elif self._closing_at is None:
+            self._closing_at = self.elapsed()
+            self.schedule.close(self._closing_at)
+            self.pump_soon()
+
+    def lane_opened(self) -> None:
+        """A gateway is connected; traffic begins with the last one."""
+        if self._began is None and all(lane.open for lane in self.schedule.lanes):
+            self._began = time.monotonic()
+        self.pump_soon()
+
+    def pump_soon(self) -> None:
+        """Look for requests that are due in this turn of the reactor."""
+        if self._pump_call is not None and self._pump_call.active():
+            self._pump_call.cancel()
+        self._pump_call = self.reactor.callLater(0, self._pump)
+
+    def _pump(self) -> None:
+        if self._began is None or self.stopping:
+            return
+        now = self.elapsed()
+        for due in self.schedule.take_due(now):
+            self._connections[id(due.lane)].send(due)
+        if self.schedule.finished:
+            if not any(connection.busy for connection in self._connections.values()):
+                self._stop()
+            return
+        instant = self.schedule.next_real(now)
+        if instant < float("inf"):
+            self._pump_call = self.reactor.callLater(max(instant - now, 0.0005), self._pump)
+
+    def _check_connected(self) -> None:
+        if self._began is None and not self.stopping:
+            missing = [lane.origin_host for lane in self.schedule.lanes if not lane.open]
+            self.measured.problems.append(
+                f"not connected within {CONNECT_SECONDS:.0f} s: {', '.join(missing)}"
+                f" ({self.last_failure or 'no answer'})"
+            )
+            self._stop()
+
+    def _sweep(self) -> None:
+        if self.stopping:
+            return
+        now = self.elapsed()
+        for connection in self._connections.values():
+            connection.sweep(now)
+        if self._progress is not None and self._began is not None:
+            self._progress(self.measured, now)
+        duration = self.scenario.load.duration_seconds
+        closing = self._closing_at if self._closing_at is not None else duration
+        if closing is not None and now > closing + DRAIN_SECONDS:
+            left = self.schedule.active
+            self.measured.problems.append(f"{left} sessions did not end in {DRAIN_SECONDS:.0f} s")
+            self._stop()
+            return
+        if self.schedule.finished:
+            self.pump_soon()
+        self.reactor.callLater(_SWEEP_SECONDS, self._sweep)
+
+    def _stop(self) -> None:
+        if self.stopping:
+            return
+        self.stopping = True
+        self._ended = self.elapsed()
+        left = [connection.hang_up() for connection in self._connections.values()]
+        waiting = {id(one): one for one in left}
+
+        def gone(_: Any, key: int) -> None:
+            waiting.pop(key, None)
+            if not waiting and not self._finished.called:
+                self._finished.callback(self.report())
+
+        for one in left:
+            one.addBoth(gone, id(one))
+
+    def report(self) -> Report:
+        """What was measured so far."""
+        seconds = self._ended if self._ended is not None else self.elapsed()
+        name = self.scenario.name
+        return make_report(
+            self.measured, name, self.scenario.mode, self.scenario.seed, seconds
+        )
+
+
+def run_scenario(
+    scenario: Scenario,
+    host: str,
+    port: int,
+    progress: Progress | None = None,
+    credentials: Credentials | None = None,
+    observers: tuple[Observer, ...] = (),
+) -> Report:
+    """Run a scenario to its end on a reactor of this process, which can do so only once.
+
+    SIGINT and SIGTERM end it early and in good order. `progress` is called four times a second.
+    """
+    from twisted.internet import asyncioreactor  # noqa: PLC0415 - a process has one reactor
+
+    asyncioreactor.install()  # type: ignore[no-untyped-call]
+    from twisted.internet import reactor as installed  # noqa: PLC0415
+
+    reactor: Any = installed
+    simulation = Simulation(reactor, scenario, host, port, progress, credentials, observers)
+    reports: list[Report] = []
+
+    def finished(report: Report) -> None:
+        reports.append(report)
+        reactor.stop()
+
+    def signalled(*_: Any) -> None:
+        if INTERRUPTED not in simulation.measured.problems:
+            simulation.measured.problems.append(INTERRUPTED)
+        reactor.callFromThread(simulation.close)
+
+    def begin() -> None:
+        import signal  # noqa: PLC0415 - replaces what the reactor has installed when it began
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signalled)
+        simulation.start().addCallback(finished)
+
+    reactor.callWhenRunning(begin)
+    reactor.run()
+    return reports[0] if reports else simulation.report()
