@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from math import lcm
 
-from ocs.amounts import Unit
+from ocs.amounts import Measured, NamedUnit, Unit
+from ocs.catalog.notify import NotifyPolicy
 
 ALWAYS = ""
 """The band name of a rule that holds at all times."""
@@ -374,6 +375,8 @@ class Example:
     before: int = 0
     destination: str = ""
     at_ns: int = 0
+    notify: NotifyPolicy | None = None
+    """What its customers are told of."""
     when: tuple[Condition, ...] = ()
     """What is true of the usage, one label each."""
     clock: str = ""

@@ -19,7 +19,7 @@ for each request of a batch, in order of arrival, inside one transaction.
 
 from __future__ import annotations
 
-from ocs.charging import circumstances, events, parking, refunds
+from ocs.charging import circumstances, events, notices, parking, refunds
 from ocs.charging.advice import advise
 from ocs.charging.decision import (
     NS_PER_SECOND,
@@ -103,6 +103,9 @@ def decide(
         reply = _closed(decision, session)
     if request.advice and reply.outcome == SUCCESS:
         advise(decision, reply)
+    plan = decision.plan
+    if plan is not None and plan.notify is not None:
+        notices.decided(decision, plan)
     _store(decision, key, reply)
     return reply
 

@@ -8,8 +8,60 @@ from __future__ import annotations
 import msgspec
 
 
+class Told(msgspec.Struct, array_like=True):
+    """Of which part of a bucket the customer was told; fields are only appended."""
+
+    bucket_id: int
+    expires_ns: int
+    """The bucket's end when it was told: another one is another period."""
+    full: int
+    """What counts as the whole bucket."""
+    percent: int = 0
+    """The highest threshold that was told."""
+
+
+class Visit(msgspec.Struct, array_like=True):
+    """A foreign country in which a subscriber was welcomed; fields are only appended."""
+
+    subscriber_id: int
+    country: str
+    """MCC."""
+    told_ns: int
+    here: bool = True
+    """Whether the subscriber is there still."""
+
+
+class Life(msgspec.Struct, omit_defaults=True):
+    """Where an account is in its life (K-240); its state is the account's status. Instants: ns UTC.
+
+    Fields are only appended.
+    """
+
+    activated_ns: int = 0
+    """When it was used first, or opened; 0 = not yet, or before there were life cycles."""
+    since_ns: int = 0
+    """When its state began."""
+    until_ns: int = 0
+    """When its state ends by itself; 0 = never."""
+    blocked: int = 0
+    """While an operator blocks it: the status that comes back."""
+
+
 class AccountDetails(msgspec.Struct, omit_defaults=True):
     """Life cycle, recurring charges and the customer's own limits."""
+
+    agenda: dict[str, int] = msgspec.field(default_factory=dict)
+    """When (ns UTC) something of each kind has to be done: see charging.agenda."""
+
+    told: list[Told] = msgspec.field(default_factory=list)
+    """At most charging.notices.REMEMBERED_MAX, like the visits."""
+    visits: list[Visit] = msgspec.field(default_factory=list)
+    warned_ns: int = 0
+    """Up to when notices of coming expiries were told."""
+    life: Life | None = None
+    """None: it has no life cycle."""
+    promotions: dict[str, int] = msgspec.field(default_factory=dict)
+    """How often it had the bonus of each promotion that counts; see charging.top_ups."""
 
 
 NOTHING = AccountDetails()
