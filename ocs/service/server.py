@@ -106,6 +106,7 @@ class ChargingServer:
             store,
             clock,
             self.decider.context,
+            self.catalogues.refresh,
             self.metrics,
             lambda peers: self.diameter.peers_changed(peers),  # noqa: PLW0108 -- made below
             lambda: self.server_requests.poll(),  # noqa: PLW0108 -- made below

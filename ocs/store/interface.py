@@ -103,6 +103,13 @@ class DueBucket:
     bucket_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class DueAccount:
+    """An account for which something has to be done (Account.due_ns)."""
+
+    account_id: int
+
+
 class Store(Protocol):
     """Everything the running server needs of a database."""
 
@@ -142,6 +149,9 @@ class Store(Protocol):
 
         Clients are to be asked once of what they hold; see ledger.account.Bucket.asked.
         """
+
+    def due_accounts(self, now_ns: int, limit: int) -> list[DueAccount]:
+        """Return accounts for which something has to be done by now, earliest first."""
 
     def sessions_of_client(self, origin_host: str, limit: int) -> list[DueSession]:
         """Return open sessions last heard from this client (for D19)."""

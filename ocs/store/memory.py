@@ -33,6 +33,7 @@ from ocs.store import records
 from ocs.store.interface import (
     CLIENT_NOTES_MAX,
     ClientNote,
+    DueAccount,
     DueBucket,
     DueSession,
     Generations,
@@ -279,6 +280,16 @@ class MemoryStore(MemoryServerRequests):
                 if 0 < records.bucket_due_ns(bucket) <= now_ns
             )
         return [DueBucket(account_id, bucket_id) for _, account_id, bucket_id in due[:limit]]
+
+    def due_accounts(self, now_ns: int, limit: int) -> list[DueAccount]:
+        """See interface.Store.due_accounts."""
+        with self._lock:
+            due = sorted(
+                (account.due_ns, account.account_id)
+                for account in self._accounts.values()
+                if 0 < account.due_ns <= now_ns
+            )
+        return [DueAccount(account_id) for _, account_id in due[:limit]]
 
     def sessions_of_client(self, origin_host: str, limit: int) -> list[DueSession]:
         """See interface.Store.sessions_of_client."""

@@ -30,6 +30,7 @@ from ocs.store import (
 )
 from ocs.store.interface import (
     ClientNote,
+    DueAccount,
     DueBucket,
     DueSession,
     Generations,
@@ -42,6 +43,7 @@ from ocs.store.transactions import Transactions
 
 T = TypeVar("T")
 
+_account = schema.account.c
 _session = schema.session.c
 _directory = schema.session_directory.c
 _bucket = schema.bucket.c
@@ -64,6 +66,12 @@ _DUE_BUCKETS = (
     select(_bucket.account_id, _bucket.bucket_id)
     .where(_bucket.due_ns > text("0"), _bucket.due_ns <= bindparam("now_ns"))
     .order_by(_bucket.due_ns)
+    .limit(bindparam("count"))
+)
+_DUE_ACCOUNTS = (
+    select(_account.account_id)
+    .where(_account.due_ns > text("0"), _account.due_ns <= bindparam("now_ns"))
+    .order_by(_account.due_ns, _account.account_id)
     .limit(bindparam("count"))
 )
 _CLIENT_SESSIONS = (
@@ -174,6 +182,11 @@ class SqlStore:
         """See interface.Store.due_buckets."""
         rows = self._rows(_DUE_BUCKETS, now_ns=now_ns, count=limit)
         return [DueBucket(account_id, bucket_id) for account_id, bucket_id in rows]
+
+    def due_accounts(self, now_ns: int, limit: int) -> list[DueAccount]:
+        """See interface.Store.due_accounts."""
+        rows = self._rows(_DUE_ACCOUNTS, now_ns=now_ns, count=limit)
+        return [DueAccount(account_id) for (account_id,) in rows]
 
     def sessions_of_client(self, origin_host: str, limit: int) -> list[DueSession]:
         """See interface.Store.sessions_of_client."""

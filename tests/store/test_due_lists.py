@@ -1,10 +1,13 @@
 """What a store says is due, or was last heard from a client: never too little (interface.Store)."""
 
+import pytest
+
+from ocs.charging import agenda
 from ocs.charging.messages import RequestKind
 from ocs.charging.session import FAMILY_OCTETS, SessionState, make_session_key
 from ocs.charging.working_set import RequestKey, WorkingSet
 from ocs.ledger.account import Bucket
-from ocs.store.interface import DueBucket, DueSession, Store
+from ocs.store.interface import DueAccount, DueBucket, DueSession, Store
 from tests.support.ledger_rows import (
     HOST,
     NOW_NS,
@@ -192,3 +195,26 @@ def test_a_bucket_that_is_only_held_is_due_until_its_clients_were_asked(store: S
     assert change(2, 3, asked=True) == due
     assert change(0, 3, asked=True) == []
     assert change(3, 0, asked=True) == due
+
+
+@pytest.mark.rule("K-260")
+def test_accounts_are_due_from_the_earliest_of_what_they_wait_for(store: Store) -> None:
+    def wait(account_id: int, kind: str, at_ns: int) -> None:
+        def decide(working_set: WorkingSet) -> None:
+            agenda.enter(working_set, working_set.accounts[account_id].account, kind, at_ns)
+
+        store.transact([key_of(account_id)], decide)
+
+    for account_id in (5, 6, 7, 8):
+        add_account(store, account_id)
+    wait(5, "recurring", NOW_NS + 2)
+    wait(6, "recurring", NOW_NS + 9)
+    wait(6, "life", NOW_NS)
+    wait(7, "life", NOW_NS + 3)
+    due = [DueAccount(6), DueAccount(5), DueAccount(7)]
+    assert store.due_accounts(NOW_NS - 1, 10) == []
+    assert store.due_accounts(NOW_NS + 2, 10) == due[:2]
+    assert store.due_accounts(NOW_NS + 3, 10) == due
+    assert store.due_accounts(NOW_NS + 3, 1) == due[:1]
+    wait(6, "life", 0)
+    assert store.due_accounts(NOW_NS + 8, 10) == due[1:]

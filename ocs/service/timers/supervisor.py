@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from ocs.charging import lifecycle
+from ocs.charging import duties, lifecycle
 from ocs.charging.decision import DecisionContext
 from ocs.charging.messages import RequestKind
 from ocs.charging.session import SessionState, make_session_key
@@ -23,7 +23,7 @@ from ocs.charging.working_set import RequestKey, WorkingSet
 from ocs.clock import NS_PER_SECOND, Clock
 from ocs.errors import StoreConflictError, StoreUnavailableError
 from ocs.service.batches.worker import DelayedCall, Loop, Worker
-from ocs.store.interface import DueBucket, DueSession, PeerEntry, Store
+from ocs.store.interface import DueAccount, DueBucket, DueSession, PeerEntry, Store
 
 TICK_SECONDS = 1.0
 BUSY_TICK_SECONDS = 0.02
@@ -41,7 +41,7 @@ NODE_NAME = "#node {}"
 SKIPPED_MAX = 10_000
 
 _log = structlog.get_logger(__name__)
-T = TypeVar("T", DueSession, DueBucket)
+T = TypeVar("T", DueSession, DueBucket, DueAccount)
 
 
 class SupervisorObserver(Protocol):
@@ -50,6 +50,7 @@ class SupervisorObserver(Protocol):
     sessions_expired: int
     sessions_lost: int
     buckets_expired: int
+    duties_done: int
 
 
 @dataclass(slots=True)
@@ -59,6 +60,7 @@ class Round:
     sessions_expired: int = 0
     sessions_lost: int = 0
     buckets_expired: int = 0
+    duties_done: int = 0
     more: bool = False
     peers: list[PeerEntry] | None = None
 
@@ -84,6 +86,7 @@ class Supervisor:
         store: Store,
         clock: Clock,
         make_context: Callable[[], DecisionContext],
+        refresh: Callable[[int], None],
         observer: SupervisorObserver,
         on_peers: Callable[[list[PeerEntry]], None],
         on_tick: Callable[[], None],
@@ -93,6 +96,7 @@ class Supervisor:
         self._store = store
         self._clock = clock
         self._make_context = make_context
+        self._refresh = refresh
         self._observer = observer
         self._on_peers = on_peers
         self._on_tick = on_tick
@@ -173,6 +177,7 @@ class Supervisor:
             self._observer.sessions_expired += result.sessions_expired
             self._observer.sessions_lost += result.sessions_lost
             self._observer.buckets_expired += result.buckets_expired
+            self._observer.duties_done += result.duties_done
             if result.peers is not None:
                 self._on_peers(result.peers)
             if result.more:
@@ -187,10 +192,11 @@ class Supervisor:
     def work(self) -> Round:
         """Do one bounded piece of everything that is due; public for tests without a reactor."""
         done = Round()
-        generation = self._store.generations().peers
-        if generation != self._peer_generation:
+        generations = self._store.generations()
+        if generations.peers != self._peer_generation:
             done.peers = self._store.peers()
-            self._peer_generation = generation
+            self._peer_generation = generations.peers
+        self._refresh(generations.catalogue)
         self._note_contact()
         if self._downtime_s:
             # Nothing expires before every deadline has been moved.
@@ -275,6 +281,17 @@ class Supervisor:
         done.more = done.more or len(due) == STEP
 
     def _expire_buckets(self, done: Round) -> None:
+    def _advance_accounts(self, done: Round) -> None:
+        due = self._store.due_accounts(self._clock.now_ns(), STEP + len(self._skipped))
+        due = [item for item in due if item not in self._skipped][:STEP]
+
+        def act(working_set: WorkingSet, items: Sequence[DueAccount]) -> int:
+            context = self._make_context()
+            return sum(duties.advance(working_set, item.account_id, context) for item in items)
+
+        done.duties_done += self._apart(due, _account_key, act, "what accounts wait for")
+        done.more = done.more or len(due) == STEP or done.duties_done >= duties.DUTIES_MAX
+
         due = self._store.due_buckets(self._clock.now_ns(), STEP + len(self._skipped))
         due = [item for item in due if item not in self._skipped][:STEP]
 
@@ -356,3 +373,7 @@ def _session_key(item: DueSession) -> RequestKey:
 def _bucket_key(item: DueBucket) -> RequestKey:
     key = make_session_key(f"expiry\x00{item.bucket_id}", None)
     return RequestKey(item.account_id, key, RequestKind.TIMER, 0)
+
+
+def _account_key(item: DueAccount) -> RequestKey:
+    return RequestKey(item.account_id, make_session_key("agenda", None), RequestKind.TIMER, 0)

@@ -75,6 +75,7 @@ class Metrics(Collector):
         self.sessions_expired = 0
         self.sessions_lost = 0
         self.buckets_expired = 0
+        self.duties_done = 0
         self.asked = {(one, event): 0 for one in COMMAND_LABELS for event in EVENTS}
         self.latency = {kind: Histogram(LATENCY_BOUNDS_NS) for kind in _KIND_LABELS}
         self.store_seconds = Histogram(STORE_BOUNDS_SECONDS)
@@ -154,6 +155,8 @@ class Metrics(Collector):
             ("ocs_sessions_expired", "Sessions ended by Tcc.", self.sessions_expired),
             ("ocs_sessions_lost", "Sessions of restarted clients.", self.sessions_lost),
             ("ocs_buckets_expired", "Buckets emptied by expiry.", self.buckets_expired),
+            ("ocs_duties_done", "Renewals and other things accounts waited for.",
+             self.duties_done),
             ("ocs_log_lines_left_out", "Lines beyond the log's limit.", self.lines_left_out()),
         ):
             yield CounterMetricFamily(name, text, value=float(value))
