@@ -205,6 +205,7 @@ class Supervisor:
             return done
         self._beat()
         self._expire_sessions(done)
+        self._advance_accounts(done)
         self._expire_buckets(done)
         if self._restarted:
             self._release_restarted(done)
@@ -280,7 +281,6 @@ class Supervisor:
         done.sessions_expired += self._apart(due, _session_key, expire, "supervision")
         done.more = done.more or len(due) == STEP
 
-    def _expire_buckets(self, done: Round) -> None:
     def _advance_accounts(self, done: Round) -> None:
         due = self._store.due_accounts(self._clock.now_ns(), STEP + len(self._skipped))
         due = [item for item in due if item not in self._skipped][:STEP]
@@ -292,6 +292,7 @@ class Supervisor:
         done.duties_done += self._apart(due, _account_key, act, "what accounts wait for")
         done.more = done.more or len(due) == STEP or done.duties_done >= duties.DUTIES_MAX
 
+    def _expire_buckets(self, done: Round) -> None:
         due = self._store.due_buckets(self._clock.now_ns(), STEP + len(self._skipped))
         due = [item for item in due if item not in self._skipped][:STEP]
 
