@@ -89,7 +89,7 @@ class PreparedConnection:
         # No Origin-State-Id: a load ends its own sessions, so the next one is not its restart.
         self._origin = Origin(origin_host, gateway.origin_realm)
         envelope = Envelope(origin_host, gateway.origin_realm, scenario.destination_realm)
-        services = [one for one in scenario.services if one.kind in gateway.services]
+        services = [one for one in scenario.services if one.kind in gateway.carries]
         self._weights = [one.weight for one in services]
         self._templates = [
             make_templates(scenario, service, envelope, load.layout) for service in services

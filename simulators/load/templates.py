@@ -13,15 +13,9 @@ from typing import Any
 
 from protocol import datatypes
 from protocol.credit_control import ReportingReason, RequestType
-from simulators.scenarios.model import (
-    DataService,
-    IdentityPattern,
-    Prepared,
-    Scenario,
-    Service,
-    SmsService,
-    VoiceService,
-)
+from simulators.scenarios.model import Prepared, Scenario
+from simulators.scenarios.populations import IdentityPattern
+from simulators.scenarios.services import DataService, MessageService, Service, VoiceService
 from simulators.traffic.quota import ServiceReport, Unit
 from simulators.traffic.shapes import Envelope, Request, write_request
 from simulators.traffic.subscriber import Demand, Identities
@@ -183,7 +177,7 @@ def _template_set(
         marked = message[:12] + datatypes.pack_u32(_HOP_BY_HOP) + message[16:]
         return Template(kind, marked, layout)
 
-    if isinstance(service, SmsService):
+    if isinstance(service, MessageService):
         return TemplateSet(prepared(RequestType.EVENT))
     return TemplateSet(
         prepared(RequestType.INITIAL),
@@ -225,7 +219,8 @@ def _uses(service: Service) -> list[tuple[int | None, int | None, Unit, int]]:
     if isinstance(service, VoiceService):
         wanted = service.requested_seconds or 0
         return [(service.rating_group, service.service_identifier, Unit.SECONDS, wanted)]
-    messages = max(round(service.messages.fixed or 1), 1)
+    number = service.messages.fixed if isinstance(service, MessageService) else None
+    messages = max(round(number or 1), 1)
     return [(service.rating_group, service.service_identifier, Unit.EVENTS, messages)]
 
 

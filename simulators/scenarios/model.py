@@ -4,183 +4,39 @@
 by all other modules of this package. Times are simulated seconds unless a name says real.
 """
 
-import random
-import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from simulators.scenarios.arrivals import Arrivals, Poisson, Ramp
 from simulators.scenarios.document import Document, read_document
 from simulators.scenarios.document import Path as ValuePath
+from simulators.scenarios.populations import IdentityType, Subscribers
+from simulators.scenarios.services import (
+    KINDS,
+    DataService,
+    Service,
+    ServiceKind,
+    SmsService,
+    VoiceService,
+    name_of,
+)
+from simulators.scenarios.values import Distribution, Probability, Strict, fixed
 
-IdentityType = Literal["msisdn", "imsi", "sip", "nai"]
 Shape = Literal["generic", "open5gs", "magma", "kamailio"]
 
-_PLACES = re.compile("#+")
+CARRIED: dict[Shape, tuple[ServiceKind, ...]] = {
+    "generic": KINDS,
+    "open5gs": ("data",),
+    "magma": ("data",),
+    "kamailio": ("voice",),
+}
+"""What each family of gateways can charge for at all."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Distribution(_Model):
-    """A random number: one number, ``uniform: [low, high]``, ``exponential: mean``, ``one_of``."""
-
-    fixed: Annotated[float, Field(ge=0)] | None = None
-    uniform: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]] | None = None
-    exponential: Annotated[float, Field(gt=0)] | None = None
-    one_of: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _number_alone(cls, value: Any) -> Any:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return {"fixed": value}
-        if not isinstance(value, dict):
-            raise ValueError("give a number or one of uniform, exponential, one_of")  # noqa: TRY004
-        return value
-
-    @model_validator(mode="after")
-    def _one_form(self) -> Self:
-        if len(self.model_fields_set) != 1:
-            raise ValueError("give a number or exactly one of uniform, exponential, one_of")
-        if self.uniform is not None and self.uniform[0] > self.uniform[1]:
-            raise ValueError("uniform needs the smaller number first")
-        return self
-
-    def sample(self, dice: random.Random) -> float:
-        """One value; exponential ones are cut at ten times their mean."""
-        if self.uniform is not None:
-            return dice.uniform(*self.uniform)
-        if self.exponential is not None:
-            return min(dice.expovariate(1 / self.exponential), 10 * self.exponential)
-        if self.one_of is not None:
-            return dice.choice(self.one_of)
-        return self.fixed or 0.0
-
-
-def fixed(value: float) -> Distribution:
-    """The distribution that is always `value`."""
-    return Distribution(fixed=value)
-
-
-class IdentityPattern(_Model):
-    """One identity of each subscriber of a group: ``#`` stands for a digit of its number."""
-
-    type: IdentityType
-    pattern: Annotated[str, Field(min_length=1, max_length=120)]
-
-    @model_validator(mode="after")
-    def _one_run(self) -> Self:
-        if len(_PLACES.findall(self.pattern)) != 1:
-            raise ValueError("needs one run of # characters for the subscriber's number")
-        return self
-
-    @property
-    def digits(self) -> int:
-        """How many digits the pattern leaves for the number."""
-        return self.pattern.count("#")
-
-    def identity(self, number: int) -> str:
-        """The identity of subscriber `number`, zero-padded to the width of the pattern."""
-        return _PLACES.sub(f"{number:0{self.digits}d}", self.pattern)
-
-
-class Subscribers(_Model):
-    """Subscribers number `first` to `first + count - 1`, each with all these identities."""
-
-    identities: Annotated[tuple[IdentityPattern, ...], Field(min_length=1)]
-    first: Annotated[int, Field(ge=0)] = 1
-    count: Annotated[int, Field(ge=1, le=100_000_000)]
-
-    @model_validator(mode="after")
-    def _room(self) -> Self:
-        for pattern in self.identities:
-            if self.first + self.count - 1 >= 10**pattern.digits:
-                raise ValueError(
-                    f"{pattern.pattern!r} has room for numbers up to {10**pattern.digits - 1}, "
-                    f"not for {self.first + self.count - 1}"
-                )
-        return self
-
-    def identities_of(self, position: int) -> tuple[tuple[IdentityType, str], ...]:
-        """Type and text of each identity of the subscriber at 0 <= position < count."""
-        return tuple((one.type, one.identity(self.first + position)) for one in self.identities)
-
-
-class RatingGroupUse(_Model):
-    """What one rating group of a data session consumes; without a number it is not named."""
-
-    rating_group: Annotated[int, Field(ge=0, lt=1 << 32)] | None = None
-    service_identifier: Annotated[int, Field(ge=0, lt=1 << 32)] | None = None
-    octets_per_second: Distribution
-    requested_octets: Annotated[int, Field(ge=1, lt=1 << 63)] | None = None
-    """None leaves the size to the server: an empty Requested-Service-Unit."""
-    start_after_seconds: Distribution = fixed(0)
-    active_seconds: Distribution | None = None
-    idle_seconds: Distribution | None = None
-
-    @model_validator(mode="after")
-    def _both(self) -> Self:
-        if (self.active_seconds is None) != (self.idle_seconds is None):
-            raise ValueError("active_seconds and idle_seconds belong together")
-        return self
-
-
-class Destination(_Model):
-    """Numbers that are called or written to: ``#`` stands for a random digit."""
-
-    number: Annotated[str, Field(pattern=r"^[+0-9#]{1,40}$")]
-    weight: Annotated[float, Field(gt=0)] = 1
-
-
-class _Service(_Model):
-    weight: Annotated[float, Field(gt=0)] = 1
-    service_context: Annotated[str, Field(min_length=1, max_length=200)]
-
-
-class DataService(_Service):
-    """A data session with one or more rating groups (TS 32.251)."""
-
-    kind: Literal["data"]
-    service_context: Annotated[str, Field(min_length=1, max_length=200)] = "32251@3gpp.org"
-    duration_seconds: Distribution
-    rating_groups: Annotated[tuple[RatingGroupUse, ...], Field(min_length=1, max_length=64)]
-    apn: Annotated[str, Field(max_length=100)] = "internet"
-
-
-class VoiceService(_Service):
-    """A call (TS 32.260): reserved at the INVITE, charged from the answer on."""
-
-    kind: Literal["voice"]
-    service_context: Annotated[str, Field(min_length=1, max_length=200)] = "32260@3gpp.org"
-    rating_group: Annotated[int, Field(ge=0, lt=1 << 32)] | None = None
-    service_identifier: Annotated[int, Field(ge=0, lt=1 << 32)] | None = None
-    duration_seconds: Distribution
-    ring_seconds: Distribution = fixed(5)
-    answered_probability: Annotated[float, Field(ge=0, le=1)] = 1.0
-    requested_seconds: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
-    destinations: Annotated[tuple[Destination, ...], Field(min_length=1)]
-
-
-class SmsService(_Service):
-    """Messages charged as events at once (TS 32.274)."""
-
-    kind: Literal["sms"]
-    service_context: Annotated[str, Field(min_length=1, max_length=200)] = "32274@3gpp.org"
-    rating_group: Annotated[int, Field(ge=0, lt=1 << 32)] | None = None
-    service_identifier: Annotated[int, Field(ge=0, lt=1 << 32)] | None = None
-    messages: Distribution = fixed(1)
-    destinations: Annotated[tuple[Destination, ...], Field(min_length=1)]
-
-
-Service = DataService | VoiceService | SmsService
-ServiceKind = Literal["data", "voice", "sms"]
-
-
-class Gateway(_Model):
+class Gateway(Strict):
     """A client of the server; ``{n}`` in origin_host becomes 1, 2, ... for several connections."""
 
     origin_host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.{}-]{1,200}$")]
@@ -189,7 +45,8 @@ class Gateway(_Model):
     connections: Annotated[int, Field(ge=1, le=256)] = 1
     window: Annotated[int, Field(ge=1, le=65_536)] = 32
     """Requests that may wait for their answer, per connection."""
-    services: tuple[ServiceKind, ...] = ("data", "voice", "sms")
+    services: Annotated[tuple[ServiceKind, ...], Field(min_length=1)] | None = None
+    """What it carries; without it, all that its shape can."""
     answer_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
     """Real seconds after which a request is sent again with the T flag."""
     retransmissions_max: Annotated[int, Field(ge=0, le=10)] = 3
@@ -198,44 +55,84 @@ class Gateway(_Model):
     def _hosts(self) -> Self:
         if self.connections > 1 and "{n}" not in self.origin_host:
             raise ValueError("several connections need {n} in origin_host: a host connects once")
+        never = [kind for kind in self.carries if kind not in CARRIED[self.shape]]
+        if never:
+            able = ", ".join(CARRIED[self.shape])
+            raise ValueError(f"shape {self.shape} carries {able} only, not {', '.join(never)}")
         return self
+
+    @property
+    def carries(self) -> tuple[ServiceKind, ...]:
+        """The kinds of services that it carries."""
+        return self.services or CARRIED[self.shape]
 
     def origin_hosts(self) -> list[str]:
         """One Origin-Host per connection."""
         return [self.origin_host.replace("{n}", str(n + 1)) for n in range(self.connections)]
 
 
-class Load(_Model):
-    """How much happens at once, and when it ends: after real seconds or a number of sessions."""
+class Load(Strict):
+    """How much happens at once, and when it ends: after real seconds or a number of sessions.
+
+    A number of sessions at once (`concurrency`) begins a session when one has ended; arrivals go on
+    however slow the answers are.
+    """
 
     concurrency: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     arrivals_per_second: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
-    """New sessions per real second, however slow the answers are."""
+    """Short for `arrivals: {process: poisson, per_second: ...}`."""
+    arrivals: Annotated[Arrivals, Field(discriminator="process")] | None = None
     requests_per_second: Annotated[float, Field(gt=0, le=10_000_000)] | None = None
     """Prepared mode: open loop with this many requests per real second."""
+    think_seconds: Distribution = fixed(0)
+    """With `concurrency`: the pause between two sessions."""
+    think_time: Literal["simulated", "real"] = "simulated"
+    """Whether `speed_up` shortens the pause."""
     duration_seconds: Annotated[float, Field(gt=0, le=10_000_000)] | None = None
     sessions: Annotated[int, Field(ge=1)] | None = None
     warm_up_seconds: Annotated[float, Field(ge=0, le=3600)] = 0
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
-        if (self.concurrency is None) == (self.arrivals_per_second is None):
-            raise ValueError("give exactly one of concurrency and arrivals_per_second")
-        if self.duration_seconds is None and self.sessions is None:
+        ways = (self.concurrency, self.arrivals_per_second, self.arrivals)
+        if sum(way is not None for way in ways) != 1:
+            raise ValueError("give exactly one of concurrency, arrivals and arrivals_per_second")
+        if self.duration_seconds is None and self.sessions is None and self.ramp is None:
             raise ValueError("give duration_seconds or sessions, or it would never end")
+        if self.concurrency is None and self.think_seconds != fixed(0):
+            raise ValueError("think_seconds is for concurrency: arrivals do not wait for anything")
         return self
 
+    @property
+    def process(self) -> Arrivals | None:
+        """The arrival process; None when sessions follow each other."""
+        if self.arrivals_per_second is not None:
+            return Poisson(process="poisson", per_second=self.arrivals_per_second)
+        return self.arrivals
 
-class Faults(_Model):
+    @property
+    def ramp(self) -> Ramp | None:
+        """The steps to find the knee, where that is what the load is for."""
+        return self.arrivals if isinstance(self.arrivals, Ramp) else None
+
+    @property
+    def ends_after_seconds(self) -> float | None:
+        """Real seconds after which no session begins and all end; a ramp ends with its steps."""
+        if self.duration_seconds is None and self.ramp is not None:
+            return self.ramp.seconds
+        return self.duration_seconds
+
+
+class Faults(Strict):
     """What goes wrong on purpose; probabilities from 0 to 1."""
 
-    retransmit: Annotated[float, Field(ge=0, le=1)] = 0.0
+    retransmit: Probability = 0.0
     """Chance that an answered request is sent once more with the T flag."""
-    abandon: Annotated[float, Field(ge=0, le=1)] = 0.0
+    abandon: Probability = 0.0
     """Chance that a session goes silent before its end."""
 
 
-class Prepared(_Model):
+class Prepared(Strict):
     """The load mode: prepared messages, answers looked at for their Result-Code only."""
 
     updates_per_session: Annotated[int, Field(ge=0, le=1000)] = 8
@@ -245,7 +142,7 @@ class Prepared(_Model):
     """End every open session with a CCR-T when the time is over."""
 
 
-class Scenario(_Model):
+class Scenario(Strict):
     """A whole scenario."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
@@ -265,30 +162,56 @@ class Scenario(_Model):
     prepared: Prepared = Prepared()
 
     @model_validator(mode="after")
-    def _reachable(self) -> Self:
-        carried = {kind for gateway in self.gateways for kind in gateway.services}
-        missing = sorted({service.kind for service in self.services} - carried)
-        if missing:
-            raise ValueError(f"no gateway carries {', '.join(missing)}")
-        self._check_bearers()
+    def _possible(self) -> Self:
         hosts = [host for gateway in self.gateways for host in gateway.origin_hosts()]
         twice = sorted({host for host in hosts if hosts.count(host) > 1})
         if twice:
             raise ValueError(f"two connections would be {', '.join(twice)}")
-        prepared = self.mode == "prepared"
-        if prepared and any(gateway.shape != "generic" for gateway in self.gateways):
-            raise ValueError("mode: prepared knows shape: generic only")
-        if self.load.requests_per_second is not None and not prepared:
+        self._check_mix()
+        self._check_bearers()
+        if self.mode == "prepared":
+            self._check_prepared()
+        elif self.load.requests_per_second is not None:
             raise ValueError("load.requests_per_second is for mode: prepared")
-        if prepared and (self.load.concurrency is None or self.load.duration_seconds is None):
-            raise ValueError("mode: prepared needs load.concurrency and load.duration_seconds")
         return self
 
+    def _check_mix(self) -> None:
+        carried = {kind for gateway in self.gateways for kind in gateway.carries}
+        missing = sorted({service.kind for service in self.services} - carried)
+        if missing:
+            raise ValueError(f"no gateway carries {', '.join(missing)}")
+        known = {name for one in self.services for name in (name_of(one), one.kind)}
+        for number, group in enumerate(self.subscribers):
+            unknown = [name for name in group.uses or () if name not in known]
+            if unknown:
+                whose = group.name or f"subscribers[{number}]"
+                raise ValueError(f"{whose} uses {', '.join(unknown)}, which is no service here")
+        shares = [group.share is not None for group in self.subscribers]
+        if any(shares) and not all(shares):
+            raise ValueError("give a share to every group of subscribers, or to none")
+
     def _check_bearers(self) -> None:
-        whole = any(one.shape == "open5gs" and "data" in one.services for one in self.gateways)
+        whole = any(one.shape == "open5gs" and "data" in one.carries for one in self.gateways)
         for service in self.services:
             if whole and isinstance(service, DataService) and len(service.rating_groups) > 1:
                 raise ValueError("shape open5gs charges a bearer as one: give one rating group")
+
+    def _check_prepared(self) -> None:
+        if any(gateway.shape != "generic" for gateway in self.gateways):
+            raise ValueError("mode: prepared knows shape: generic only")
+        if self.load.concurrency is None or self.load.duration_seconds is None:
+            raise ValueError("mode: prepared needs load.concurrency and load.duration_seconds")
+        for service in self.services:
+            events = isinstance(service, SmsService) and service.manner == "iec"
+            if not events and not isinstance(service, DataService | VoiceService):
+                raise ValueError("mode: prepared knows data, voice and sms with manner: iec only")
+
+    def services_of(self, group: Subscribers) -> tuple[Service, ...]:
+        """The services that a group of subscribers uses."""
+        uses = group.uses
+        if uses is None:
+            return self.services
+        return tuple(one for one in self.services if name_of(one) in uses or one.kind in uses)
 
     @property
     def subscriber_count(self) -> int:
@@ -333,9 +256,11 @@ _IN_WORDS = {
     "too_short": "must not be empty",
     "model_type": "should be a mapping of keys and values",
     "tuple_type": "should be a list",
-    "union_tag_not_found": "kind is missing: data, voice or sms",
-    "union_tag_invalid": "kind should be data, voice or sms",
 }
+
+
+_CHOICES = {"kind": KINDS, "process": ("constant", "poisson", "daily", "burst", "ramp")}
+_TAGS = {tag for tags in _CHOICES.values() for tag in tags}
 
 
 def _problems(document: Document, error: ValidationError) -> Iterator[tuple[ValuePath, str]]:
@@ -343,8 +268,17 @@ def _problems(document: Document, error: ValidationError) -> Iterator[tuple[Valu
         path = _real_path(document, one["loc"])
         if one["type"] == "too_short" and (*path, 0) in document.places:
             continue  # said of every list with a wrong item; the item has its own problem
+        if one["type"] in {"union_tag_not_found", "union_tag_invalid"}:
+            yield path, _choose(one["type"], str(one["ctx"]["discriminator"]).strip("'"))
+            continue
         message = one["msg"].removeprefix("Value error, ").removeprefix("Input ")
         yield path, _IN_WORDS.get(one["type"], message[:1].lower() + message[1:])
+
+
+def _choose(error_type: str, key: str) -> str:
+    *most, last = _CHOICES[key]
+    verb = "should be" if error_type == "union_tag_invalid" else "is missing:"
+    return f"{key} {verb} {', '.join(most)} or {last}"
 
 
 def _real_path(document: Document, loc: tuple[str | int, ...]) -> ValuePath:
@@ -352,6 +286,6 @@ def _real_path(document: Document, loc: tuple[str | int, ...]) -> ValuePath:
     path: ValuePath = ()
     for index, part in enumerate(loc):
         last = index == len(loc) - 1
-        if (*path, part) in document.places or (last and part not in ("data", "voice", "sms")):
+        if (*path, part) in document.places or (last and part not in _TAGS):
             path = (*path, part)
     return path

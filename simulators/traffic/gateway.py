@@ -4,7 +4,6 @@ It keeps its window, sends unanswered requests again with the T flag (RFC 6733 s
 after a reconnection, and answers Re-Auth and Abort-Session. `simulation` makes one for each lane.
 """
 
-import random
 import time
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -49,7 +48,6 @@ class Run(Protocol):
     unix_seconds: int
     measured: Measurements
     schedule: Schedule
-    dice: random.Random
     observers: Observer
     stopping: bool
     last_failure: str
@@ -96,7 +94,6 @@ class GatewayConnection:
             vendor_specific_applications=((10415, 4),),
         )
         self._origin = Origin(lane.origin_host, gateway.origin_realm, simulation.unix_seconds)
-        self._envelope = self._envelope_to("")
         self._factory = DiameterFactory(
             simulation.reactor,
             self._settings,
@@ -151,13 +148,13 @@ class GatewayConnection:
         message = write_request(
             self.lane.gateway.shape,
             Request(
-                self._envelope,
+                self._envelope_to(session.server_host),
                 session.session_id,
                 session.service,
                 session.identities,
                 session.destination,
                 due.demand,
-                time.time_ns(),
+                due.unix_ns,
                 charging_id_of(session.session_id),
             ),
             self._factory.end_to_end_ids(),
@@ -260,7 +257,8 @@ class GatewayConnection:
             return error_answer(self._origin, header, code, error_message=str(fault))
         schedule = self._simulation.schedule
         if header.command_code == SessionCommand.RE_AUTH:
-            follows = schedule.reauthorise(self.lane, request.session_id)
+            at = self._simulation.elapsed()
+            follows = schedule.reauthorise(self.lane, request.session_id, at)
             done = _LIMITED_SUCCESS if follows else _SUCCESS
         else:
             follows = schedule.abort(self.lane, request.session_id, self._simulation.elapsed())
@@ -327,11 +325,9 @@ class GatewayConnection:
 
     def _settled(self, waiting: _Waiting, message: bytes, answer: CreditControlAnswer) -> None:
         simulation = self._simulation
-        if answer.origin_host and answer.origin_host != self._envelope.destination_host:
-            self._envelope = self._envelope_to(answer.origin_host)
         session = waiting.due.session
         simulation.schedule.answered(self.lane, session, answer, simulation.elapsed())
-        again = simulation.dice.random() < simulation.scenario.faults.retransmit
+        again = session.dice.random() < simulation.scenario.faults.retransmit
         if again and self.lane.has_room and answer.result_code not in TRANSIENT:
             self.lane.outstanding += 1
             self._again(

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from enum import Enum
 
 from protocol.credit_control import FinalUnitAction, MultipleServices, ReportingReason, ServiceUnits
+from simulators.traffic.timeline import Timeline
 
 NEVER = math.inf
 _SUCCESS = 2001
 _NOT_APPLICABLE = 4011
 _USE_TOLERANCE_SECONDS = 0.001
+_PLACE_TRIGGERS = frozenset({2, 3, 4, 5, *range(30, 38), 60, 61})
+"""Trigger-Type of what a change of place or radio is (TS 32.299 section 7.2.235)."""
 
 
 class Unit(Enum):
@@ -68,15 +71,17 @@ class ServiceReport:
     wanted: int | None = None
     used: int | None = None
     reason: ReportingReason | None = None
+    used_after: int | None = None
+    """How much of `used` came after a tariff change; None when there was none."""
 
 
 class Quota:
     """The quota of one service in one session; `rate` is in units per second while `running`."""
 
     __slots__ = (
-        "_anchor", "_granted", "_idle_limit", "_idle_since", "_manners", "_threshold", "_used",
-        "_valid_until", "final", "rate", "rating_group", "requested", "running",
-        "service_identifier", "starts_at", "state", "switches_at", "unit",
+        "_anchor", "_before", "_granted", "_idle_limit", "_idle_since", "_manners", "_tariff_at",
+        "_threshold", "_triggers", "_used", "_valid_until", "final", "rate", "rating_group",
+        "requested", "running", "service_identifier", "starts_at", "state", "switches_at", "unit",
     )  # fmt: skip
 
     def __init__(
@@ -108,6 +113,9 @@ class Quota:
         self._valid_until = NEVER
         self._idle_limit = 0
         self._idle_since = NEVER
+        self._tariff_at = NEVER
+        self._before: float | None = None
+        self._triggers: tuple[int, ...] | None = None
 
     @property
     def alive(self) -> bool:
@@ -126,6 +134,12 @@ class Quota:
 
     def advance(self, now: float) -> None:
         """Use units up to `now`: never more than granted, unless the gateway does not stop."""
+        if self._anchor <= self._tariff_at <= now:
+            self._use_until(self._tariff_at)
+            self._before, self._tariff_at = self._used, NEVER
+        self._use_until(now)
+
+    def _use_until(self, now: float) -> None:
         elapsed = now - self._anchor
         self._anchor = max(now, self._anchor)
         if not self.running or elapsed <= 0:
@@ -175,22 +189,32 @@ class Quota:
             return self.close(reason, QuotaState.IDLE)
         if reason is ReportingReason.QUOTA_EXHAUSTED and self.final is not None:
             return self._finish(now)
-        return self._ask(self._take(), reason)
+        used, used_after = self._take()
+        return self._ask(used, reason, used_after)
 
     def force(self, reason: ReportingReason | None) -> ServiceReport | None:
         """Report and ask again now: on re-authorisation, or when a call is answered."""
         if self.state is QuotaState.FREE:
             return None
-        used = self._take() if self.state is QuotaState.ACTIVE else None
-        return self._ask(used, reason if used is not None else None)
+        if self.state is not QuotaState.ACTIVE:
+            return self._ask(None, None)
+        used, used_after = self._take()
+        return self._ask(used, reason, used_after)
+
+    def moved(self) -> ServiceReport | None:
+        """Report and ask again because the place is another, unless the server armed no trigger."""
+        watched = self._triggers is None or not _PLACE_TRIGGERS.isdisjoint(self._triggers)
+        if not watched or self.state is not QuotaState.ACTIVE:
+            return None
+        return self.force(ReportingReason.RATING_CONDITION_CHANGE)
 
     def close(self, reason: ReportingReason, after: QuotaState) -> ServiceReport:
         """Report what was used and want no more."""
-        used = self._take()
+        used, used_after = self._take()
         self._granted = 0.0
         self.state = after
         return ServiceReport(
-            self.rating_group, self.service_identifier, self.unit, None, used, reason
+            self.rating_group, self.service_identifier, self.unit, None, used, reason, used_after
         )
 
     def give_back(self, report: ServiceReport) -> None:
@@ -211,17 +235,26 @@ class Quota:
             return ReportingReason.QHT
         return None
 
-    def _take(self) -> int:
+    def _take(self) -> tuple[int, int | None]:
+        """Whole units used since the last report, and those after a tariff change if one was."""
         used = int(self._used)
+        before, self._before = self._before, None
         self._used -= used
         self._granted = max(self._granted - used, 0.0)
-        return used
+        return used, None if before is None else used - min(int(before), used)
 
-    def _ask(self, used: int | None, reason: ReportingReason | None) -> ServiceReport:
+    def _ask(
+        self, used: int | None, reason: ReportingReason | None, used_after: int | None = None
+    ) -> ServiceReport:
         self.state = QuotaState.ASKED
-        wanted = self.requested or 0
         return ServiceReport(
-            self.rating_group, self.service_identifier, self.unit, wanted, used, reason
+            self.rating_group,
+            self.service_identifier,
+            self.unit,
+            self.requested or 0,
+            used,
+            reason,
+            used_after,
         )
 
     def _finish(self, now: float) -> ServiceReport:
@@ -231,8 +264,17 @@ class Quota:
         self._valid_until = now  # the answer says how long it stays restricted
         return report
 
-    def answered(self, now: float, report: ServiceReport, part: MultipleServices | None) -> str:
-        """React to the answer's part about this service; returns a word for the tally."""
+    def answered(
+        self,
+        now: float,
+        report: ServiceReport,
+        part: MultipleServices | None,
+        timeline: Timeline | None = None,
+    ) -> str:
+        """React to the answer's part about this service; returns a word for the tally.
+
+        Without a `timeline` a tariff change is not watched for.
+        """
         self.advance(now)
         code = _SUCCESS if part is None or part.result_code is None else part.result_code
         if code == _NOT_APPLICABLE:
@@ -247,7 +289,15 @@ class Quota:
                 self._valid_until = now + valid if valid else NEVER
                 return "restricted"
             return "reported"
-        return self._granted_by(now, part) if part else self._nothing_granted(now, None)
+        if part is None:
+            return self._nothing_granted(now, None)
+        changes_ns = part.granted.tariff_time_change_ns if part.granted else None
+        self._tariff_at, self._before = NEVER, None
+        if timeline is not None and changes_ns is not None:
+            self._tariff_at = timeline.simulated(changes_ns)
+        if part.trigger_types is not None:
+            self._triggers = part.trigger_types
+        return self._granted_by(now, part)
 
     def _granted_by(self, now: float, part: MultipleServices) -> str:
         amount = _amount(part.granted, self.unit)

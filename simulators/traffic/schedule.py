@@ -1,17 +1,26 @@
 """Which session acts next, on which connection: simulated time, arrivals, windows; no I/O.
 
 `gateway` asks it for requests that are due, tells it the answers, and sleeps until `next_real`.
+
+A session acts at instants of its own: however late an answer is, what the session does next it
+does as of the instant when it was due. So the same scenario, seed and answers make the same
+requests, and a slow server does not slow the traffic down that it is offered.
 """
 
 import heapq
 import random
 from collections import Counter, deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from protocol.credit_control import CreditControlAnswer
-from simulators.scenarios.model import Gateway, Scenario, Service
+from simulators.scenarios.arrivals import instants
+from simulators.scenarios.model import Gateway, Scenario
+from simulators.scenarios.services import KINDS
 from simulators.traffic.quota import MANNERS, NEVER
-from simulators.traffic.subscriber import Demand, Session, start_session
+from simulators.traffic.starting import start_session
+from simulators.traffic.subscriber import Demand, Session
+from simulators.traffic.timeline import Timeline
 
 _RAMP_SECONDS = 1.0
 
@@ -36,11 +45,22 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A request to send now."""
+    """A request to send now; `unix_ns` is when the session makes it, a little earlier or long ago
+    when there was no room for it.
+    """
 
     lane: Lane
     session: Session
     demand: Demand
+    unix_ns: int
+
+
+@dataclass(order=True, slots=True)
+class _Start:
+    """A session to begin: at real seconds, with its number; sessions of a chain follow others."""
+
+    real: float
+    ordinal: int
 
 
 class Schedule:
@@ -48,19 +68,43 @@ class Schedule:
 
     def __init__(self, scenario: Scenario, unix_seconds: int, tally: Counter[str]) -> None:
         self.scenario = scenario
+        self.timeline = Timeline(scenario.speed_up, unix_seconds * 1_000_000_000)
         self.lanes = [
             Lane(host, gateway) for gateway in scenario.gateways for host in gateway.origin_hosts()
         ]
-        self._dice = random.Random(scenario.seed)
         self._unix_seconds = unix_seconds
         self._tally = tally
         self._heap: list[tuple[float, int, Lane, Session]] = []
         self._order = 0
-        self._started = 0
         self._active = 0
-        self._next_arrival = 0.0
         self._closing = False
-        self._weights = [service.weight for service in scenario.services]
+        self._ordinals: dict[str, int] = {}
+        groups = scenario.subscribers
+        self._shares = [group.share or group.count for group in groups]
+        self._services = [scenario.services_of(group) for group in groups]
+        self._weights = [[one.weight for one in services] for services in self._services]
+        self._carriers = {
+            kind: [lane for lane in self.lanes if kind in lane.gateway.carries] for kind in KINDS
+        }
+        self._starts: list[_Start] = []
+        self._arrivals: Iterator[float] | None = None
+        self._plan_starts()
+
+    def _plan_starts(self) -> None:
+        load = self.scenario.load
+        if load.process is not None:
+            dice = random.Random(f"{self.scenario.seed} arrivals")
+            self._arrivals = instants(load.process, self.scenario.speed_up, dice)
+            self._push_start(next(self._arrivals), 0)
+        elif load.concurrency is not None:
+            ramp = max(load.warm_up_seconds, _RAMP_SECONDS)
+            for slot in range(load.concurrency):
+                self._push_start(ramp * slot / load.concurrency, slot)
+
+    def _push_start(self, real: float, ordinal: int) -> None:
+        wanted = self.scenario.load.sessions
+        if wanted is None or ordinal < wanted:
+            heapq.heappush(self._starts, _Start(real, ordinal))
 
     @property
     def active(self) -> int:
@@ -70,78 +114,73 @@ class Schedule:
     @property
     def finished(self) -> bool:
         """Nothing is left to do, and nothing will start."""
-        return self._active == 0 and (self._closing or self._all_started)
+        return self._active == 0 and (self._closing or not self._starts)
 
     def simulated(self, real: float) -> float:
         """Simulated seconds at a real time."""
         return real * self.scenario.speed_up
 
-    @property
-    def _all_started(self) -> bool:
-        sessions = self.scenario.load.sessions
-        return sessions is not None and self._started >= sessions
-
-    def _is_over(self, real: float) -> bool:
-        duration = self.scenario.load.duration_seconds
-        if self._closing or self._all_started:
-            return True
-        return duration is not None and real >= duration
-
     def take_due(self, real: float) -> list[Due]:
         """Requests to send at `real`; each counts as outstanding until it is answered."""
-        duration = self.scenario.load.duration_seconds
-        if not self._closing and duration is not None and real >= duration:
-            self.close(real)
+        ends = self.scenario.load.ends_after_seconds
+        over = not self._closing and ends is not None and real >= ends
+        due: list[Due] = []
+        self._take_until(ends if over and ends is not None else real, due)
+        if over and ends is not None:
+            self.close(ends)
+            self._take_until(real, due)
+        return due
+
+    def _take_until(self, real: float, due: list[Due]) -> None:
         self._start_sessions(real)
         now = self.simulated(real)
-        due: list[Due] = []
         for lane in self.lanes:
             while lane.waiting and lane.has_room:
-                self._act(lane, lane.waiting.popleft(), now, due)
+                self._act(lane, lane.waiting.popleft(), due)
         while self._heap and self._heap[0][0] <= now:
-            _, _, lane, session = heapq.heappop(self._heap)
-            if session.done or session.asked or session.next_instant() > now:
-                continue  # an older entry: the session has been scheduled again since
+            instant, _, lane, session = heapq.heappop(self._heap)
+            if max(session.next_instant(), session.clock) != instant:
+                continue  # an older entry: the session has acted, or been scheduled again, since
             if lane.has_room:
-                self._act(lane, session, now, due)
+                self._act(lane, session, due)
             else:
                 lane.waiting.append(session)
-        return due
 
     def next_real(self, real: float) -> float:
         """When to call `take_due` next; NEVER while only answers can change anything."""
-        instants = [self._heap[0][0] / self.scenario.speed_up] if self._heap else []
-        load = self.scenario.load
-        if not self._is_over(real):
-            if load.arrivals_per_second is not None:
-                instants.append(self._next_arrival)
-            elif self._active < (load.concurrency or 0):
-                instants.append(real + 0.02)
-            if load.duration_seconds is not None:
-                instants.append(load.duration_seconds)
-        return min(instants, default=NEVER)
+        upcoming = [self._heap[0][0] / self.scenario.speed_up] if self._heap else []
+        if not self._closing:
+            if self._starts:
+                upcoming.append(self._starts[0].real)
+            ends = self.scenario.load.ends_after_seconds
+            if ends is not None and real < ends:
+                upcoming.append(ends)
+        return min(upcoming, default=NEVER)
 
     def answered(
         self, lane: Lane, session: Session, answer: CreditControlAnswer, at: float
     ) -> None:
         """The answer to the session's request came at this real time."""
         lane.outstanding -= 1
-        session.answered(self.simulated(at), answer)
-        self._reschedule(lane, session)
+        if answer.origin_host:
+            session.server_host = answer.origin_host
+        session.answered(session.clock, answer)
+        self._reschedule(lane, session, at)
 
     def unanswered(self, lane: Lane, session: Session, at: float) -> None:
         """The session's request will get no answer."""
         lane.outstanding -= 1
-        session.unanswered(self.simulated(at))
-        self._reschedule(lane, session)
+        session.unanswered(session.clock)
+        self._reschedule(lane, session, at)
 
-    def reauthorise(self, lane: Lane, session_id: str) -> bool | None:
+    def reauthorise(self, lane: Lane, session_id: str, at: float) -> bool | None:
         """RAR for a session: None if there is none, else whether a request will follow."""
         session = lane.sessions.get(session_id)
         if session is None:
             return None
         follows = session.reauthorise()
-        self._reschedule(lane, session)
+        session.clock = max(session.clock, self.simulated(at))
+        self._reschedule(lane, session, at)
         return follows
 
     def abort(self, lane: Lane, session_id: str, at: float) -> bool | None:
@@ -149,56 +188,72 @@ class Schedule:
         session = lane.sessions.get(session_id)
         if session is None:
             return None
-        ends = session.abort(self.simulated(at))
-        self._reschedule(lane, session)
+        session.clock = max(session.clock, self.simulated(at))
+        ends = session.abort(session.clock)
+        self._reschedule(lane, session, at)
         return ends
 
     def close(self, real: float) -> None:
         """Start nothing more, and end every session in good order."""
         self._closing = True
+        self._starts.clear()
         for lane in self.lanes:
             for session in list(lane.sessions.values()):
-                session.finish(self.simulated(real))
-                self._reschedule(lane, session)
+                session.finish(max(self.simulated(real), session.clock))
+                self._reschedule(lane, session, real)
 
-    def _act(self, lane: Lane, session: Session, now: float, due: list[Due]) -> None:
-        demand = session.act(now)
+    def _act(self, lane: Lane, session: Session, due: list[Due]) -> None:
+        if session.done or session.asked:
+            return  # it has acted while it stood in the queue of its connection
+        session.clock = max(session.next_instant(), session.clock)
+        demand = session.act(session.clock)
         if demand is None:
-            self._reschedule(lane, session)
+            self._reschedule(lane, session, session.clock / self.scenario.speed_up)
             return
         lane.outstanding += 1
-        due.append(Due(lane, session, demand))
+        due.append(Due(lane, session, demand, self.timeline.unix_ns(session.clock)))
 
-    def _reschedule(self, lane: Lane, session: Session) -> None:
+    def _reschedule(self, lane: Lane, session: Session, real: float) -> None:
         if session.done:
             if lane.sessions.pop(session.session_id, None) is not None:
                 self._active -= 1
+                self._followed(lane, session, real)
             return
         instant = session.next_instant()
         if instant < NEVER:
             self._order += 1
+            instant = max(instant, session.clock)
             heapq.heappush(self._heap, (instant, self._order, lane, session))
 
-    def _start_sessions(self, real: float) -> None:
-        load = self.scenario.load
-        if load.concurrency is not None:
-            ramp = max(load.warm_up_seconds, _RAMP_SECONDS)
-            wanted = max(1, int(load.concurrency * min(1.0, real / ramp)))
-            while self._active < wanted and not self._is_over(real):
-                self._start(real)
-        elif load.arrivals_per_second is not None:
-            while self._next_arrival <= real and not self._is_over(real):
-                self._start(self._next_arrival)
-                self._next_arrival += self._dice.expovariate(load.arrivals_per_second)
+    def _followed(self, lane: Lane, session: Session, real: float) -> None:
+        """After a session: what it makes necessary, or the next one of its chain."""
+        ordinal = self._ordinals.pop(session.session_id)
+        if session.successor is not None and not self._closing:
+            session.successor.clock = session.clock
+            self._begin(lane, session.successor, ordinal)
+        elif self.scenario.load.concurrency is not None and not self._closing:
+            load = self.scenario.load
+            pause = load.think_seconds.sample(session.dice)
+            pause /= self.scenario.speed_up if load.think_time == "simulated" else 1
+            ended = max(real, session.clock / self.scenario.speed_up)
+            self._push_start(ended + pause, ordinal + self.scenario.load.concurrency)
 
-    def _start(self, real: float) -> None:
-        service: Service = self._dice.choices(self.scenario.services, self._weights)[0]
-        carriers = [lane for lane in self.lanes if service.kind in lane.gateway.services]
-        lane = self._dice.choice(carriers)
-        position = self._dice.randrange(self.scenario.subscriber_count)
-        identities = self.scenario.identities_of(position)
-        self._started += 1
-        session_id = f"{lane.origin_host};{self._unix_seconds};{self._started}"
+    def _start_sessions(self, real: float) -> None:
+        while self._starts and self._starts[0].real <= real and not self._closing:
+            start = heapq.heappop(self._starts)
+            self._start(start)
+            if self._arrivals is not None:
+                self._push_start(next(self._arrivals), start.ordinal + 1)
+
+    def _start(self, start: _Start) -> None:
+        """Begin a session; everything about it comes from the seed and its number."""
+        dice = random.Random(f"{self.scenario.seed} session {start.ordinal}")
+        group = dice.choices(range(len(self._shares)), self._shares)[0]
+        service = dice.choices(self._services[group], self._weights[group])[0]
+        lane = dice.choice(self._carriers[service.kind])
+        subscribers = self.scenario.subscribers[group]
+        identities = subscribers.identities_of(subscribers.pick(dice))
+        session_id = f"{lane.origin_host};{self._unix_seconds};{start.ordinal + 1}"
         named = dict(identities)
         if lane.gateway.shape == "magma" and "imsi" in named:
             session_id += f";IMSI{named['imsi']}"
@@ -207,11 +262,16 @@ class Schedule:
             session_id,
             tuple(identities),
             MANNERS[lane.gateway.shape],
-            self.simulated(real),
-            self._dice,
+            self.simulated(start.real),
+            dice,
             self._tally,
             self.scenario.faults.abandon,
+            self.timeline,
         )
-        lane.sessions[session_id] = session
+        self._begin(lane, session, start.ordinal)
+
+    def _begin(self, lane: Lane, session: Session, ordinal: int) -> None:
+        lane.sessions[session.session_id] = session
+        self._ordinals[session.session_id] = ordinal
         self._active += 1
-        self._reschedule(lane, session)
+        self._reschedule(lane, session, 0.0)

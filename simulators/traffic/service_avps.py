@@ -2,16 +2,35 @@
 
 from ipaddress import IPv4Address
 
-from simulators.traffic.avps import address, group, i32, raw, text, u32
+from simulators.scenarios.services import Place
+from simulators.traffic.avps import address, group, i32, raw, text, time, u32
 
-_LOCATION = bytes.fromhex("8200f110000100f1100000aabb01")[:13]  # TAI and ECGI of PLMN 001 01
+_HOME = "00101"
 _IMEISV = b"3534900698733190"
-_E_UTRAN = b"\x06"
+_RAT_TYPES = {"utran": 1, "geran": 2, "wlan": 3, "eutran": 6, "nbiot": 8, "nr": 51}
+"""3GPP-RAT-Type, TS 29.061 section 16.4.7."""
 _TIME_ZONE = b"\x40\x00"
 
 
 def _bearer(charging_id: int) -> bytes:
     return raw("3GPP-Charging-Id", charging_id.to_bytes(4, "big"))
+
+
+def _plmn(digits: str) -> bytes:
+    """MCC and MNC as three octets of semi-octets (TS 24.008 section 10.5.1.13)."""
+    third = digits[5] if len(digits) == 6 else "f"
+    swapped = digits[1] + digits[0] + third + digits[2] + digits[4] + digits[3]
+    return bytes.fromhex(swapped)
+
+
+def _location(plmn: str) -> bytes:
+    """TAI and ECGI (TS 29.274 section 8.21)."""
+    code = _plmn(plmn)
+    return b"\x82" + code + b"\x00\x01" + code + b"\x00\x00\xaa\xbb"
+
+
+def _rat(place: Place) -> bytes:
+    return bytes([_RAT_TYPES[place.rat]])
 
 
 def _user_address(charging_id: int) -> str:
@@ -27,9 +46,13 @@ def _equipment(optional: bool) -> bytes:
     )
 
 
-def ps_information(charging_id: int, apn: str, identities: tuple[tuple[str, str], ...]) -> bytes:
+def home_of(identities: tuple[tuple[str, str], ...]) -> Place:
+    """The network of the IMSI, or one of test networks if there is none."""
+    return Place(plmn=dict(identities).get("imsi", _HOME)[:5])
+
+
+def ps_information(charging_id: int, apn: str, place: Place) -> bytes:
     """PS-Information with everything that TS 32.251 asks of a P-GW."""
-    named = dict(identities)
     return group(
         "PS-Information",
         _bearer(charging_id),
@@ -48,18 +71,18 @@ def ps_information(charging_id: int, apn: str, identities: tuple[tuple[str, str]
         text("Called-Station-Id", apn),
         text("3GPP-Selection-Mode", "0"),
         text("3GPP-Charging-Characteristics", "0800"),
-        text("3GPP-SGSN-MCC-MNC", named.get("imsi", "00101")[:5]),
+        text("3GPP-SGSN-MCC-MNC", place.plmn),
         text("3GPP-GGSN-MCC-MNC", "00101"),
         raw("3GPP-NSAPI", b"5"),
         raw("3GPP-MS-TimeZone", _TIME_ZONE),
-        raw("3GPP-User-Location-Info", _LOCATION),
-        raw("3GPP-RAT-Type", _E_UTRAN),
+        raw("3GPP-User-Location-Info", _location(place.plmn)),
+        raw("3GPP-RAT-Type", _rat(place)),
         text("Charging-Rule-Base-Name", "prepaid-default"),
         _equipment(optional=True),
     )
 
 
-def open5gs_information(charging_id: int, apn: str, *, first: bool) -> bytes:
+def open5gs_information(charging_id: int, apn: str, place: Place, *, first: bool) -> bytes:
     """PS-Information of the Open5GS SMF for an EPS bearer: the NSAPI is one raw octet."""
     return group(
         "PS-Information",
@@ -73,28 +96,28 @@ def open5gs_information(charging_id: int, apn: str, *, first: bool) -> bytes:
         text("3GPP-SGSN-MCC-MNC", "00101"),
         raw("3GPP-NSAPI", b"\x05"),
         raw("3GPP-MS-TimeZone", _TIME_ZONE),
-        raw("3GPP-User-Location-Info", _LOCATION),
-        raw("3GPP-RAT-Type", _E_UTRAN),
+        raw("3GPP-User-Location-Info", _location(place.plmn)),
+        raw("3GPP-RAT-Type", _rat(place)),
         _equipment(optional=False),
     )
 
 
-def magma_information(charging_id: int, apn: str) -> bytes:
+def magma_information(charging_id: int, apn: str, place: Place) -> bytes:
     """PS-Information of Magma's session proxy: 3GPP's own AVPs without the M flag."""
     return group(
         "PS-Information",
         raw("3GPP-PDP-Type", bytes(4), optional=True),
-        raw("3GPP-RAT-Type", _E_UTRAN, optional=True),
+        raw("3GPP-RAT-Type", _rat(place), optional=True),
         raw("3GPP-Selection-Mode", b"0", optional=True),
         raw("3GPP-NSAPI", b"5", optional=True),
         address("CG-Address", "192.0.2.30"),
         address("PDP-Address", _user_address(charging_id)),
         address("SGSN-Address", "192.0.2.10"),
         address("GGSN-Address", "192.0.2.10"),
-        raw("3GPP-SGSN-MCC-MNC", b"00101", optional=True),
+        raw("3GPP-SGSN-MCC-MNC", place.plmn.encode(), optional=True),
         raw("3GPP-GGSN-MCC-MNC", b"00101", optional=True),
         text("Called-Station-Id", apn),
-        raw("3GPP-User-Location-Info", _LOCATION, optional=True),
+        raw("3GPP-User-Location-Info", _location(place.plmn), optional=True),
         raw("3GPP-Charging-Id", charging_id.to_bytes(4, "big"), optional=True),
     )
 
@@ -103,12 +126,14 @@ def _uri(number: str) -> str:
     return number if ":" in number else f"tel:{number}"
 
 
-def ims_information(call_id: str, caller: str, called: str, cause_code: int | None) -> bytes:
-    """IMS-Information of an originating call (TS 32.260)."""
+def ims_information(
+    call_id: str, caller: str, called: str, cause_code: int | None, role: int = 0
+) -> bytes:
+    """IMS-Information of a call (TS 32.260); role 0 is that of who calls, 1 of who is called."""
     return group(
         "IMS-Information",
         group("Event-Type", text("SIP-Method", "INVITE" if cause_code is None else "BYE")),
-        i32("Role-Of-Node", 0),
+        i32("Role-Of-Node", role),
         i32("Node-Functionality", 0),
         text("User-Session-Id", call_id),
         text("Calling-Party-Address", _uri(caller)),
@@ -150,4 +175,23 @@ def sms_information(sender: str, recipient: str, messages: int) -> bytes:
             ),
         ),
         u32("Number-Of-Messages-Sent", messages),
+    )
+
+
+def mms_information(sender: str, recipient: str, octets: int, unix_ns: int) -> bytes:
+    """MMS-Information of a submitted message (TS 32.270)."""
+    return group(
+        "MMS-Information",
+        group(
+            "Originator-Address",
+            i32("Address-Type", 1),
+            text("Address-Data", sender.lstrip("+")),
+        ),
+        group(
+            "Recipient-Address",
+            i32("Address-Type", 1),
+            text("Address-Data", recipient.lstrip("+")),
+        ),
+        time("Submission-Time", unix_ns),
+        u32("Message-Size", octets),
     )

@@ -15,13 +15,22 @@ from protocol.credit_control import (
     CREDIT_CONTROL_COMMAND,
     RequestType,
 )
-from simulators.scenarios.model import DataService, Service, Shape, SmsService
-from simulators.traffic.avps import group, i32, text, time, u32, u64
+from simulators.scenarios.model import Shape
+from simulators.scenarios.services import (
+    DataService,
+    MmsService,
+    Place,
+    Service,
+    VoiceService,
+)
+from simulators.traffic.avps import group, i32, raw, text, time, u32, u64
 from simulators.traffic.quota import ServiceReport, Unit
 from simulators.traffic.service_avps import (
+    home_of,
     ims_information,
     kamailio_information,
     magma_information,
+    mms_information,
     open5gs_information,
     ps_information,
     sms_information,
@@ -71,6 +80,11 @@ class Request:
         """The calling number, or whatever identity there is."""
         named = dict(self.identities)
         return named.get("msisdn") or self.identities[0][1]
+
+    @property
+    def place(self) -> Place:
+        """Where the subscriber is."""
+        return self.demand.place or home_of(self.identities)
 
 
 def write_request(shape: Shape, request: Request, end_to_end: int) -> bytes:
@@ -137,9 +151,8 @@ def units(unit: Unit, amount: int) -> bytes:
     return u64("CC-Total-Octets", amount)
 
 
-def _breakdown(report: ServiceReport, total: bool) -> bytes:
+def _breakdown(used: int, total: bool) -> bytes:
     """Used octets with their direction: a fifth is sent, the rest received."""
-    used = report.used or 0
     up = used // 5
     parts = u64("CC-Total-Octets", used) if total else b""
     return u64("CC-Input-Octets", up) + u64("CC-Output-Octets", used - up) + parts
@@ -169,40 +182,65 @@ def _generic(request: Request) -> bytes:
             time("Event-Timestamp", request.unix_ns),
             _subscription_ids(request.identities),
             _cause(request),
-            i32("Requested-Action", 0) if event else b"",
+            i32("Requested-Action", demand.action) if event else b"",
             i32("Multiple-Services-Indicator", 1) if _is(request, RequestType.INITIAL) else b"",
-            *map(_generic_services, demand.services),
-            group("Service-Information", _generic_information(request)),
+            *(_generic_services(report, demand.refund_information) for report in demand.services),
+            _generic_information(request),
         )
     )
 
 
-def _generic_services(report: ServiceReport) -> bytes:
+def _generic_services(report: ServiceReport, refund_information: bytes | None = None) -> bytes:
     members = []
     if report.wanted is not None:
         wanted = units(report.unit, report.wanted) if report.wanted else b""
         members.append(group("Requested-Service-Unit", wanted))
-    if report.used is not None:
-        used = (
-            _breakdown(report, total=True)
-            if report.unit is Unit.OCTETS
-            else units(report.unit, report.used)
-        )
-        members.append(group("Used-Service-Unit", _reason(report, in_usu=True), used))
+    members += _used_units(report)
     members += [*_keys(report), _reason(report, in_usu=False)]
+    if refund_information is not None:
+        members.append(raw("Refund-Information", refund_information))
     return group("Multiple-Services-Credit-Control", *members)
 
 
+def _used_units(report: ServiceReport) -> list[bytes]:
+    """A Used-Service-Unit, or two of them when the tariff changed (RFC 8506 section 8.27)."""
+    if report.used is None:
+        return []
+    reason = _reason(report, in_usu=True)
+    if report.used_after is None:
+        return [group("Used-Service-Unit", reason, _amount(report, report.used))]
+    parts = ((0, report.used - report.used_after), (1, report.used_after))
+    return [
+        group(
+            "Used-Service-Unit", reason, i32("Tariff-Change-Usage", when), _amount(report, used)
+        )
+        for when, used in parts
+    ]
+
+
+def _amount(report: ServiceReport, used: int) -> bytes:
+    if report.unit is Unit.OCTETS:
+        return _breakdown(used, total=True)
+    return units(report.unit, used)
+
+
 def _generic_information(request: Request) -> bytes:
+    inside = _inside(request)
+    return group("Service-Information", inside) if inside else b""
+
+
+def _inside(request: Request) -> bytes:
     service = request.service
+    demand, here, there = request.demand, request.msisdn, request.destination
     if isinstance(service, DataService):
-        return ps_information(request.charging_id, service.apn, request.identities)
-    if isinstance(service, SmsService):
-        messages = request.demand.services[0].wanted or 1
-        return sms_information(request.msisdn, request.destination, messages)
-    return ims_information(
-        request.session_id, request.msisdn, request.destination, request.demand.cause_code
-    )
+        return ps_information(request.charging_id, service.apn, request.place)
+    if isinstance(service, VoiceService):
+        called = service.role == "terminating"
+        parties = (there, here) if called else (here, there)
+        return ims_information(request.session_id, *parties, demand.cause_code, int(called))
+    if isinstance(service, MmsService):
+        return mms_information(here, there, service.message_octets, request.unix_ns)
+    return sms_information(here, there, demand.services[0].wanted or 1) if there else b""
 
 
 def _open5gs(request: Request) -> bytes:
@@ -228,7 +266,9 @@ def _open5gs(request: Request) -> bytes:
             *(_open5gs_services(report) for report in request.demand.services),
             group(
                 "Service-Information",
-                open5gs_information(request.charging_id, _apn(request), first=first),
+                open5gs_information(
+                    request.charging_id, _apn(request), request.place, first=first
+                ),
             ),
         )
     )
@@ -240,7 +280,7 @@ def _open5gs_services(report: ServiceReport) -> bytes:
         amount = u64("CC-Total-Octets", report.wanted or _EMPTY_OPEN5GS)
         wanted = group("Requested-Service-Unit", amount)
     if report.used is not None:
-        spent = u32("CC-Time", 1) + _breakdown(report, total=False)
+        spent = u32("CC-Time", 1) + _breakdown(report.used, total=False)
         used = group("Used-Service-Unit", _reason(report, in_usu=True), spent)
     qos = group(
         "QoS-Information",
@@ -272,7 +312,10 @@ def _magma(request: Request) -> bytes:
             text("Session-Id", request.session_id),
             *(_magma_services(report) for report in reversed(request.demand.services)),
             _route(envelope),
-            group("Service-Information", magma_information(request.charging_id, _apn(request))),
+            group(
+                "Service-Information",
+                magma_information(request.charging_id, _apn(request), request.place),
+            ),
             time("Event-Timestamp", request.unix_ns),
             u32("Auth-Application-Id", CREDIT_CONTROL_APPLICATION),
             i32("CC-Request-Type", request.demand.request_type),
@@ -296,7 +339,7 @@ def _magma_services(report: ServiceReport) -> bytes:
         members.append(group("Requested-Service-Unit", *(u64(kind, amount) for kind in kinds)))
     members += [identifier, _reason(report, in_usu=False)]
     if report.used is not None:
-        used = _breakdown(report, total=True)
+        used = _breakdown(report.used, total=True)
         members.append(group("Used-Service-Unit", used, _reason(report, in_usu=True)))
     return group("Multiple-Services-Credit-Control", *members)
 

@@ -3,7 +3,6 @@
 `run_scenario` is what the commands call; `Simulation` runs on a reactor that somebody else owns.
 """
 
-import random
 import time
 from collections.abc import Callable
 from typing import Any
@@ -32,7 +31,8 @@ class Simulation:
     """One run of a scenario against the server at host and port, on the given reactor.
 
     With `credentials` all its gateways speak TLS and show the same certificate; `observers` are
-    told what happens.
+    told what happens. `start_unix_ns` is what time it is for the gateways; without it the time of
+    the system. With it, the same answers are given to the same requests: see `schedule`.
     """
 
     def __init__(
@@ -44,16 +44,18 @@ class Simulation:
         progress: Progress | None = None,
         credentials: Credentials | None = None,
         observers: tuple[Observer, ...] = (),
+        start_unix_ns: int | None = None,
     ) -> None:
         self.reactor = reactor
         self.scenario = scenario
         self.credentials = credentials
-        self._unix_ns = time.time_ns() - time.monotonic_ns()
+        now_ns = time.time_ns() if start_unix_ns is None else start_unix_ns
+        self._start_is_given = start_unix_ns is not None
+        self._unix_ns = now_ns - time.monotonic_ns()
         self.unix_seconds = self.clock_ns() // 1_000_000_000
         self.observers: Observer = Observers(observers)
         self.measured = Measurements()
         self.schedule = Schedule(scenario, self.unix_seconds, self.measured.tally)
-        self.dice = random.Random(scenario.seed ^ 0x5EED)
         self.stopping = False
         self.last_failure = ""
         self._connections = {
@@ -95,6 +97,8 @@ class Simulation:
         """A gateway is connected; traffic begins with the last one."""
         if self._began is None and all(lane.open for lane in self.schedule.lanes):
             self._began = time.monotonic()
+            if not self._start_is_given:
+                self.schedule.timeline.began_unix_ns = self.clock_ns()
         self.pump_soon()
 
     def pump_soon(self) -> None:
@@ -134,7 +138,7 @@ class Simulation:
             connection.sweep(now)
         if self._progress is not None and self._began is not None:
             self._progress(self.measured, now)
-        duration = self.scenario.load.duration_seconds
+        duration = self.scenario.load.ends_after_seconds
         closing = self._closing_at if self._closing_at is not None else duration
         if closing is not None and now > closing + DRAIN_SECONDS:
             left = self.schedule.active
@@ -177,6 +181,7 @@ def run_scenario(
     progress: Progress | None = None,
     credentials: Credentials | None = None,
     observers: tuple[Observer, ...] = (),
+    start_unix_ns: int | None = None,
 ) -> Report:
     """Run a scenario to its end on a reactor of this process, which can do so only once.
 
@@ -188,7 +193,9 @@ def run_scenario(
     from twisted.internet import reactor as installed  # noqa: PLC0415
 
     reactor: Any = installed
-    simulation = Simulation(reactor, scenario, host, port, progress, credentials, observers)
+    simulation = Simulation(
+        reactor, scenario, host, port, progress, credentials, observers, start_unix_ns
+    )
     reports: list[Report] = []
 
     def finished(report: Report) -> None:

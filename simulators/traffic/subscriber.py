@@ -1,7 +1,8 @@
 """A subscriber's session: what it asks, what it uses, and how it reacts to answers (RFC 8506, 5).
 
 Pure: instants are simulated seconds given by `schedule`, which carries its requests to a gateway
-and the answers back. A session has at most one request on its way.
+and the answers back. A session has at most one request on its way, and dice of its own: what other
+sessions do, and when answers come, does not change what it asks. `starting` makes sessions.
 """
 
 import random
@@ -13,16 +14,17 @@ from protocol.credit_control import (
     CreditControlAnswer,
     MultipleServices,
     ReportingReason,
+    RequestedAction,
     RequestType,
 )
-from simulators.scenarios.model import DataService, Destination, Service, SmsService, VoiceService
-from simulators.traffic.quota import NEVER, Manners, Quota, QuotaState, ServiceReport, Unit
+from simulators.scenarios.services import DataService, Move, Place, Service, VoiceService
+from simulators.traffic.quota import NEVER, Quota, QuotaState, ServiceReport
+from simulators.traffic.timeline import Timeline
 
 SUCCESS = frozenset({2001, 2002})
 TRANSIENT = frozenset({3002, 3004, 5012})
 """Failures that are not the request's fault: what it reported is reported again."""
 _LOGOUT, _ADMINISTRATIVE = 1, 4
-_BUSY_HERE = 486
 
 Identities = tuple[tuple[str, str], ...]
 
@@ -37,6 +39,12 @@ class Demand:
     termination_cause: int | None = None
     cause_code: int | None = None
     """SIP reason of a call that ends; 0 is a normal end."""
+    action: RequestedAction = RequestedAction.DIRECT_DEBITING
+    """Of an event."""
+    refund_information: bytes | None = None
+    """Names the debit that is given back."""
+    place: Place | None = None
+    """Where the subscriber is; None is at home."""
 
 
 class Session(ABC):
@@ -49,12 +57,20 @@ class Session(ABC):
         identities: Identities,
         tally: Counter[str],
         destination: str = "",
+        dice: random.Random | None = None,
     ) -> None:
         self.session_id = session_id
         self.service = service
         self.identities = identities
         self.destination = destination
         """Called number or recipient."""
+        self.dice = dice or random.Random(0)
+        self.clock = 0.0
+        """The instant of its last request: for the session, answers take no time."""
+        self.successor: Session | None = None
+        """What begins because this session has ended well, such as a refund."""
+        self.server_host = ""
+        """Origin-Host of the answers, once known."""
         self.done = False
         self.asked: Demand | None = None
         self._tally = tally
@@ -93,61 +109,25 @@ class Session(ABC):
         services: list[ServiceReport],
         termination_cause: int | None = None,
         cause_code: int | None = None,
+        action: RequestedAction = RequestedAction.DIRECT_DEBITING,
+        refund_information: bytes | None = None,
+        place: Place | None = None,
     ) -> Demand:
         self.asked = Demand(
-            request_type, self._number, tuple(services), termination_cause, cause_code
+            request_type,
+            self._number,
+            tuple(services),
+            termination_cause,
+            cause_code,
+            action,
+            refund_information,
+            place,
         )
         self._number += 1
         for service in services:
             if service.used:
                 self._tally[f"used {service.unit.value}"] += service.used
         return self.asked
-
-
-class EventSession(Session):
-    """A message charged at once: one CCR-E, and it is over (RFC 8506 section 6.3)."""
-
-    def __init__(
-        self,
-        session_id: str,
-        service: SmsService,
-        identities: Identities,
-        tally: Counter[str],
-        destination: str,
-        messages: int,
-    ) -> None:
-        super().__init__(session_id, service, identities, tally, destination)
-        self._report = ServiceReport(
-            service.rating_group, service.service_identifier, Unit.EVENTS, max(messages, 1)
-        )
-
-    def next_instant(self) -> float:
-        """At once, and only once."""
-        return NEVER if self.asked or self.done else 0.0
-
-    def act(self, now: float) -> Demand | None:  # noqa: ARG002 - there is nothing to wait for
-        """The CCR-E."""
-        if self.asked or self.done:
-            return None
-        return self._send(RequestType.EVENT, [self._report])
-
-    def answered(self, now: float, answer: CreditControlAnswer) -> None:  # noqa: ARG002
-        """Count it as charged or refused."""
-        part = answer.services[0] if answer.services else None
-        code = answer.result_code
-        if code in SUCCESS and part is not None and part.result_code is not None:
-            code = part.result_code
-        if code in SUCCESS:
-            self._tally["events charged"] += 1
-            self._tally["used events"] += self._report.wanted or 0
-        else:
-            self._tally[f"refused {code}"] += 1
-        self.asked, self.done = None, True
-
-    def unanswered(self, now: float) -> None:  # noqa: ARG002
-        """Count it; nobody knows whether it was charged."""
-        self._tally["unanswered"] += 1
-        self.asked, self.done = None, True
 
 
 class QuotaSession(Session):
@@ -168,15 +148,22 @@ class QuotaSession(Session):
         destination: str = "",
         dice: random.Random | None = None,
         reports_answer: bool = True,
+        unanswered_cause: int = 486,
+        place: Place | None = None,
+        moves: tuple[tuple[float, Move], ...] = (),
+        timeline: Timeline | None = None,
     ) -> None:
-        super().__init__(session_id, service, identities, tally, destination)
+        super().__init__(session_id, service, identities, tally, destination, dice)
         self.quotas = quotas
         self._starts_at = starts_at
         self._ends_at = ends_at
         self._answers_at = answers_at
         self._abandons_at = abandons_at
-        self._dice = dice or random.Random(0)
         self._reports_answer = reports_answer
+        self._unanswered_cause = unanswered_cause
+        self._place = place
+        self._moves = list(moves)
+        self._timeline = timeline
         self._opened = False
         self._forced = False
         self._cause = _LOGOUT
@@ -186,7 +173,7 @@ class QuotaSession(Session):
                 quota.rate = 0.0
 
     def next_instant(self) -> float:
-        """The earliest of its end, the answer of a call, and what any quota waits for."""
+        """The earliest of its end, the answer of a call, a move, and what any quota waits for."""
         if self.done or self.asked:
             return NEVER
         if not self._opened:
@@ -196,6 +183,8 @@ class QuotaSession(Session):
         instants = [self._ends_at, self._abandons_at]
         if self._answers_at is not None:
             instants.append(self._answers_at)
+        if self._moves:
+            instants.append(self._moves[0][0])
         for quota in self.quotas:
             instants += (quota.next_instant(), quota.switches_at)
         return min(instants)
@@ -214,19 +203,26 @@ class QuotaSession(Session):
         if not self._opened:
             self._opened = True
             reports = [report for quota in self.quotas if (report := quota.report(now))]
-            return self._send(RequestType.INITIAL, reports)
+            return self._send(RequestType.INITIAL, reports, place=self._place)
         if now >= self._ends_at or not any(quota.alive for quota in self.quotas):
             return self._terminate()
         reports = self._update(now)
         if reports and not any(quota.alive for quota in self.quotas):
             return self._terminate(reports)
-        return self._send(RequestType.UPDATE, reports) if reports else None
+        if not reports:
+            return None
+        return self._send(RequestType.UPDATE, reports, place=self._place)
 
     def _update(self, now: float) -> list[ServiceReport]:
         if self._forced:
             self._forced = False
             forced = (quota.force(ReportingReason.FORCED_REAUTHORISATION) for quota in self.quotas)
             return [report for report in forced if report]
+        if self._moves and now >= self._moves[0][0]:
+            _, self._place = self._moves.pop(0)
+            self._tally["moves"] += 1
+            moved = (quota.moved() for quota in self.quotas)
+            return [report for report in moved if report]
         if self._answers_at is not None and now >= self._answers_at:
             self._answers_at = None
             for quota in self.quotas:
@@ -242,7 +238,7 @@ class QuotaSession(Session):
         use = self.service.rating_groups[self.quotas.index(quota)]
         quota.turn(now, not quota.running)
         lasts = use.active_seconds if quota.running else use.idle_seconds
-        quota.switches_at = now + max(lasts.sample(self._dice), 0.1) if lasts else NEVER
+        quota.switches_at = now + max(lasts.sample(self.dice), 0.1) if lasts else NEVER
 
     def _terminate(self, reported: list[ServiceReport] | None = None) -> Demand:
         reports = list(reported or ())
@@ -256,8 +252,10 @@ class QuotaSession(Session):
             reports = []
         cause_code = None
         if isinstance(self.service, VoiceService):
-            cause_code = 0 if answered else _BUSY_HERE
-        return self._send(RequestType.TERMINATION, reports, self._cause, cause_code)
+            cause_code = 0 if answered else self._unanswered_cause
+        return self._send(
+            RequestType.TERMINATION, reports, self._cause, cause_code, place=self._place
+        )
 
     def answered(self, now: float, answer: CreditControlAnswer) -> None:
         """Obey it: each quota gets its part; a failed command ends the session (8506, 5.1.2)."""
@@ -276,7 +274,7 @@ class QuotaSession(Session):
             for report in demand.services:
                 quota = self._quota_of(report)
                 part = _part_of(answer.services, report, len(demand.services))
-                self._tally[quota.answered(now, report, part)] += 1
+                self._tally[quota.answered(now, report, part, self._timeline)] += 1
 
     def unanswered(self, now: float) -> None:
         """End the session; what the lost request reported goes into the CCR-T."""
@@ -334,87 +332,3 @@ def _part_of(
         if part.rating_group == report.rating_group and part.service_identifiers == identifiers:
             return part
     return parts[0] if len(parts) == 1 and asked == 1 else None
-
-
-def pick_number(destinations: tuple[Destination, ...], dice: random.Random) -> str:
-    """A called number: a destination by its weight, its ``#`` filled with random digits."""
-    chosen = dice.choices(destinations, [one.weight for one in destinations])[0]
-    return "".join(str(dice.randrange(10)) if c == "#" else c for c in chosen.number)
-
-
-def start_session(
-    service: Service,
-    session_id: str,
-    identities: Identities,
-    manners: Manners,
-    now: float,
-    dice: random.Random,
-    tally: Counter[str],
-    abandon: float = 0.0,
-) -> Session:
-    """A new session of a service at `now`; `abandon` is its chance to go silent."""
-    tally[f"{service.kind} sessions"] += 1
-    if isinstance(service, SmsService):
-        number = pick_number(service.destinations, dice)
-        messages = round(service.messages.sample(dice))
-        return EventSession(session_id, service, identities, tally, number, messages)
-    lasts = service.duration_seconds.sample(dice)
-    abandons_at = now + dice.random() * lasts if dice.random() < abandon else NEVER
-    if isinstance(service, DataService):
-        return QuotaSession(
-            session_id,
-            service,
-            identities,
-            tally,
-            quotas=[_data_quota(service, i, manners, now, dice) for i in range(_width(service))],
-            starts_at=now,
-            ends_at=now + lasts,
-            abandons_at=abandons_at,
-            dice=dice,
-        )
-    rings = service.ring_seconds.sample(dice)
-    taken = dice.random() < service.answered_probability
-    quota = Quota(
-        Unit.SECONDS,
-        1.0,
-        manners,
-        service.rating_group,
-        service.service_identifier,
-        service.requested_seconds,
-        now,
-    )
-    return QuotaSession(
-        session_id,
-        service,
-        identities,
-        tally,
-        quotas=[quota],
-        starts_at=now,
-        ends_at=now + rings + (lasts if taken else 0),
-        answers_at=now + rings if taken else NEVER,
-        abandons_at=abandons_at,
-        destination=pick_number(service.destinations, dice),
-        reports_answer=manners.reports_answer,
-    )
-
-
-def _width(service: DataService) -> int:
-    return len(service.rating_groups)
-
-
-def _data_quota(
-    service: DataService, index: int, manners: Manners, now: float, dice: random.Random
-) -> Quota:
-    use = service.rating_groups[index]
-    quota = Quota(
-        Unit.OCTETS,
-        use.octets_per_second.sample(dice),
-        manners,
-        use.rating_group,
-        use.service_identifier,
-        use.requested_octets,
-        now + use.start_after_seconds.sample(dice),
-    )
-    if use.active_seconds is not None:
-        quota.switches_at = quota.starts_at + use.active_seconds.sample(dice)
-    return quota

@@ -153,7 +153,7 @@ def test_a_busy_server_is_asked_again(tmp_path):
 
 def test_without_a_server_the_report_says_so(tmp_path):
     path = tmp_path / "scenario.yaml"
-    path.write_text(SCENARIO.replace("window: 2", "window: 2, shape: magma"))
+    path.write_text(SCENARIO)
     done = subprocess.run(
         [sys.executable, "-m", "ocs.cli.main", "simulate", path, "--json", "--port", "1"],
         capture_output=True, text=True, timeout=60, check=False,

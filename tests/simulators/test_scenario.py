@@ -7,7 +7,9 @@ import yaml
 
 from config import config_path
 from simulators.scenarios.document import SIZE_MAX, DocumentError
-from simulators.scenarios.model import DataService, Distribution, load_scenario, parse_scenario
+from simulators.scenarios.model import load_scenario, parse_scenario
+from simulators.scenarios.services import DataService
+from simulators.scenarios.values import Distribution
 
 GOOD = """\
 name: small
@@ -59,7 +61,7 @@ def test_the_scenarios_that_come_along_are_right(name):
         ("concurrency: 2", "concurrency: 0",
          "s.yaml:2:8: load.concurrency: should be greater than or equal to 1"),
         ("concurrency: 2, ", "",
-         "s.yaml:2:1: load: give exactly one of concurrency and arrivals_per_second"),
+         "s.yaml:2:1: load: give exactly one of concurrency, arrivals and arrivals_per_second"),
         (", duration_seconds: 3}", "}",
          "s.yaml:2:1: load: give duration_seconds or sessions, or it would never end"),
         ("{uniform: [3, 5]}", "{uniform: [5, 3]}",
@@ -67,7 +69,9 @@ def test_the_scenarios_that_come_along_are_right(name):
         ("{uniform: [3, 5]}", "{uniform: [3, 5], fixed: 4}",
          ("s.yaml:10:5: services[0].duration_seconds:"
          " give a number or exactly one of uniform, exponential, one_of")),
-        ("kind: data", "kind: fax", "s.yaml:9:5: services[0]: kind should be data, voice or sms"),
+        ("kind: data", "kind: fax",
+         ("s.yaml:9:5: services[0]: kind should be data, voice, sms, mms, balance_check or"
+          " price_enquiry")),
         ("rating_group: 100", "rating_group: -1",
          ("s.yaml:11:22: services[0].rating_groups[0].rating_group:"
          " should be greater than or equal to 0")),

@@ -21,12 +21,16 @@ services:
 """
 
 
-@pytest.fixture
-def schedule():
-    made = Schedule(parse_scenario(SCENARIO, "quiet.yaml"), 1_000_000, Counter())
+def open_schedule(text):
+    made = Schedule(parse_scenario(text, "quiet.yaml"), 1_000_000, Counter())
     for lane in made.lanes:
         lane.open = True
     return made
+
+
+@pytest.fixture
+def schedule():
+    return open_schedule(SCENARIO)
 
 
 def refuse(schedule, due, real):
@@ -50,9 +54,8 @@ def test_a_run_with_a_duration_goes_on_while_no_session_is_open(schedule):
     assert schedule.finished
 
 
-def test_a_run_with_a_number_of_sessions_ends_with_the_last(schedule):
-    load = schedule.scenario.load.model_copy(update={"sessions": 3, "duration_seconds": None})
-    schedule.scenario = schedule.scenario.model_copy(update={"load": load})
+def test_a_run_with_a_number_of_sessions_ends_with_the_last():
+    schedule = open_schedule(SCENARIO.replace("duration_seconds: 60", "sessions: 3"))
     now, begun = 0.0, 0
     while not schedule.finished:
         due = schedule.take_due(now)

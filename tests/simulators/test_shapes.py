@@ -9,14 +9,13 @@ from protocol.credit_control import ReportingReason, RequestType
 from protocol.credit_control_reader import read_ccr
 from protocol.members import LENIENT, STRICT
 from protocol.service_information import read_service_information
-from simulators.scenarios.model import (
+from simulators.scenarios.services import (
     DataService,
-    Destination,
     RatingGroupUse,
     SmsService,
     VoiceService,
-    fixed,
 )
+from simulators.scenarios.values import Destination, fixed
 from simulators.traffic.quota import ServiceReport, Unit
 from simulators.traffic.shapes import Envelope, Request, charging_id_of, write_request
 from simulators.traffic.subscriber import Demand

@@ -15,17 +15,15 @@ from protocol.credit_control import (
     RequestType,
     ServiceUnits,
 )
-from simulators.scenarios.model import (
+from simulators.scenarios.services import (
     DataService,
-    Destination,
-    Distribution,
     RatingGroupUse,
     SmsService,
     VoiceService,
-    fixed,
 )
+from simulators.scenarios.values import Destination, Distribution, fixed
 from simulators.traffic.quota import MANNERS, NEVER, Quota, QuotaState, Unit
-from simulators.traffic.subscriber import start_session
+from simulators.traffic.starting import start_session
 
 INITIAL, UPDATE, TERMINATION = RequestType.INITIAL, RequestType.UPDATE, RequestType.TERMINATION
 

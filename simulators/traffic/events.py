@@ -1,0 +1,230 @@
+"""Sessions about messages and money: one-time events, reserved units, refunds and questions.
+
+Obeys RFC 8506 section 6 (IEC: one CCR-E) and TS 32.299 section 5.2.2 (ECUR: units are reserved with
+a CCR-I and debited with a CCR-T; a refund names its debit). Pure, as `subscriber`, which see.
+"""
+
+import random
+from collections import Counter
+from dataclasses import dataclass
+
+from protocol.credit_control import (
+    CreditControlAnswer,
+    ReportingReason,
+    RequestedAction,
+    RequestType,
+)
+from simulators.scenarios.services import Service
+from simulators.traffic.quota import NEVER, ServiceReport
+from simulators.traffic.subscriber import SUCCESS, Demand, Identities, Session
+
+_LOGOUT = 1
+_ENOUGH_CREDIT = 0
+_SUCCESS_WORDS = {
+    RequestedAction.DIRECT_DEBITING: "events charged",
+    RequestedAction.REFUND_ACCOUNT: "refunded",
+    RequestedAction.PRICE_ENQUIRY: "price told",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """What follows a debit that is given back: after so many simulated seconds."""
+
+    after_seconds: float
+
+
+class _MessageSession(Session):
+    """What sessions about one ServiceReport have in common."""
+
+    def __init__(
+        self,
+        session_id: str,
+        service: Service,
+        identities: Identities,
+        tally: Counter[str],
+        destination: str,
+        report: ServiceReport,
+        starts_at: float = 0.0,
+        refund: Refund | None = None,
+        dice: random.Random | None = None,
+    ) -> None:
+        super().__init__(session_id, service, identities, tally, destination, dice)
+        self._report = report
+        self._starts_at = starts_at
+        self._refund = refund
+
+    def _code_of(self, answer: CreditControlAnswer) -> int | None:
+        part = answer.services[0] if answer.services else None
+        code = answer.result_code
+        if code in SUCCESS and part is not None and part.result_code is not None:
+            code = part.result_code
+        if code not in SUCCESS:
+            self._tally[f"refused {code}"] += 1
+        return code
+
+    def _debited(self, now: float, answer: CreditControlAnswer) -> None:
+        """Let a refund follow where one is wanted and the answer says how to name the debit."""
+        if self._refund is None:
+            return
+        part = answer.services[0] if answer.services else None
+        token = answer.refund_information or (part.refund_information if part else None)
+        if token is None:
+            self._tally["no refund information"] += 1
+            return
+        self.successor = EventSession(
+            f"{self.session_id};refund",
+            self.service,
+            self.identities,
+            self._tally,
+            self.destination,
+            self._report,
+            now + self._refund.after_seconds,
+            action=RequestedAction.REFUND_ACCOUNT,
+            refund_information=token,
+            dice=self.dice,
+        )
+
+
+class EventSession(_MessageSession):
+    """One CCR-E, and it is over: a debit, a refund or a question (RFC 8506 sections 6.1 to 6.4)."""
+
+    def __init__(
+        self,
+        session_id: str,
+        service: Service,
+        identities: Identities,
+        tally: Counter[str],
+        destination: str,
+        report: ServiceReport,
+        starts_at: float = 0.0,
+        refund: Refund | None = None,
+        dice: random.Random | None = None,
+        action: RequestedAction = RequestedAction.DIRECT_DEBITING,
+        refund_information: bytes | None = None,
+    ) -> None:
+        super().__init__(
+            session_id, service, identities, tally, destination, report, starts_at, refund, dice
+        )
+        self._action = action
+        self._refund_information = refund_information
+
+    def next_instant(self) -> float:
+        """At once, and only once."""
+        return NEVER if self.asked or self.done else self._starts_at
+
+    def act(self, now: float) -> Demand | None:  # noqa: ARG002 - there is nothing to wait for
+        """The CCR-E."""
+        if self.asked or self.done:
+            return None
+        return self._send(
+            RequestType.EVENT,
+            [self._report],
+            action=self._action,
+            refund_information=self._refund_information,
+        )
+
+    def answered(self, now: float, answer: CreditControlAnswer) -> None:
+        """Count what came of it; a debit may be refunded later."""
+        self.asked, self.done = None, True
+        if self._code_of(answer) not in SUCCESS:
+            return
+        if self._action is RequestedAction.CHECK_BALANCE:
+            enough = answer.check_balance_result == _ENOUGH_CREDIT
+            self._tally["enough credit" if enough else "not enough credit"] += 1
+            return
+        self._tally[_SUCCESS_WORDS[self._action]] += 1
+        if self._action is RequestedAction.DIRECT_DEBITING:
+            self._tally[f"used {self._report.unit.value}"] += self._report.wanted or 0
+            self._debited(now, answer)
+
+    def unanswered(self, now: float) -> None:  # noqa: ARG002
+        """Count it; nobody knows whether it was charged."""
+        self._tally["unanswered"] += 1
+        self.asked, self.done = None, True
+
+
+class ReservedEventSession(_MessageSession):
+    """Units reserved with a CCR-I, and debited, or not, with the CCR-T (ECUR)."""
+
+    def __init__(
+        self,
+        session_id: str,
+        service: Service,
+        identities: Identities,
+        tally: Counter[str],
+        destination: str,
+        report: ServiceReport,
+        starts_at: float,
+        delivery_seconds: float,
+        delivered: bool,
+        refund: Refund | None = None,
+        dice: random.Random | None = None,
+    ) -> None:
+        super().__init__(
+            session_id,
+            service,
+            identities,
+            tally,
+            destination,
+            report,
+            starts_at,
+            refund,
+            dice,
+        )
+        self._lasts = delivery_seconds
+        self._delivered = delivered
+        self._ends_at: float | None = None
+        self._gone = False
+
+    def next_instant(self) -> float:
+        """When it is sent, and when it is delivered."""
+        if self.asked or self.done:
+            return NEVER
+        return self._starts_at if self._ends_at is None else self._ends_at
+
+    def act(self, now: float) -> Demand | None:
+        """The CCR-I, then the CCR-T."""
+        if self.asked or self.done:
+            return None
+        report = self._report
+        if self._ends_at is None:
+            self._ends_at = now + self._lasts
+            return self._send(RequestType.INITIAL, [report])
+        self._gone = self._delivered
+        used = (report.wanted or 0) if self._gone else 0
+        last = ServiceReport(
+            report.rating_group,
+            report.service_identifier,
+            report.unit,
+            None,
+            used,
+            ReportingReason.FINAL,
+        )
+        return self._send(RequestType.TERMINATION, [last], _LOGOUT)
+
+    def answered(self, now: float, answer: CreditControlAnswer) -> None:
+        """Go on after the reservation; after the debit it is over."""
+        demand, self.asked = self.asked, None
+        code = self._code_of(answer)
+        if demand is None or demand.request_type is RequestType.INITIAL:
+            self.done = code not in SUCCESS
+            self._tally["reserved"] += not self.done
+            return
+        self.done = True
+        if code in SUCCESS:
+            self._tally["events charged" if self._gone else "not delivered"] += 1
+            if self._gone:
+                self._debited(now, answer)
+
+    def unanswered(self, now: float) -> None:  # noqa: ARG002
+        """Count it; the reservation ends on its own."""
+        self._tally["unanswered"] += 1
+        self.asked, self.done = None, True
+
+    def finish(self, now: float) -> None:
+        """Deliver what is reserved at once; what was not sent yet never is."""
+        if self._ends_at is None:
+            self.done = True
+        else:
+            self._ends_at = min(self._ends_at, now)
