@@ -479,6 +479,11 @@ class MemoryStore(MemoryServerRequests):
         with self._lock:
             return [copy(item) for item in self._reviews.values()]
 
+    def notifications(self) -> list[Notification]:
+        """Return copies of all notifications in order of their ids."""
+        with self._lock:
+            return [copy(one) for one in self._notifications]
+
     def actions(self) -> list[OperatorAction]:
         """Return copies of all operator actions, oldest first."""
         with self._lock:
