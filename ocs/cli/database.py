@@ -51,7 +51,13 @@ def upgrade(run: Run) -> None:
     "--sessions-days", type=click.IntRange(min=0),
     help="Keep closed sessions this long; default retention.sessions_days.",
 )  # fmt: skip
-def prune(run: Run, records_days: int | None, sessions_days: int | None) -> None:
+@click.option(
+    "--notifications-days", type=click.IntRange(min=0),
+    help="Keep notifications this long; default retention.notifications_days.",
+)  # fmt: skip
+def prune(
+    run: Run, records_days: int | None, sessions_days: int | None, notifications_days: int | None
+) -> None:
     """Remove old records and closed sessions; the sums of their movements are carried forward.
 
     Works in small steps while the server runs, and may be interrupted and repeated.
@@ -62,9 +68,11 @@ def prune(run: Run, records_days: int | None, sessions_days: int | None) -> None
     retention = run.settings.retention
     records = retention.records_days if records_days is None else records_days
     sessions = retention.sessions_days if sessions_days is None else sessions_days
+    told = retention.notifications_days if notifications_days is None else notifications_days
+    day_ns = maintenance.NS_PER_DAY
     with counting(run.out, "accounts") as progress:
         result = maintenance.prune(
-            run.desk, records * maintenance.NS_PER_DAY, sessions * maintenance.NS_PER_DAY, progress
+            run.desk, records * day_ns, sessions * day_ns, told * day_ns, progress
         )
     run.out.show(result.view(), _show_prune)
 
@@ -116,6 +124,7 @@ def _show_prune(target: Console, document: Document) -> None:
         [
             ("Records before", document["before"]),
             ("Sessions removed", document["sessions"]),
+            ("Notifications removed", document["notifications"]),
             ("Requests removed", document["requests"]),
             ("Movements removed", document["movements"]),
             ("Carried forward", document["carried_forward"]),

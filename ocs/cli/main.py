@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "actions": ("ocs.cli.actions", "actions"),
     "trace": ("ocs.cli.trace", "trace"),
     "records": ("ocs.cli.records", "records"),
+    "events": ("ocs.cli.events", "events"),
     "decode": ("ocs.cli.decode", "decode"),
     "demo": ("ocs.cli.demo", "demo"),
     "simulate": ("ocs.cli.simulate", "simulate"),

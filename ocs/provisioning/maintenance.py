@@ -38,11 +38,13 @@ class PruneResult:
             "carried_forward": self.pruned.carried,
             "reviews": self.pruned.reviews,
             "server_requests": self.pruned.server_requests,
+            "notifications": self.pruned.notifications,
         }
 
 
 def prune(
     desk: Desk, keep_records_ns: int, keep_sessions_ns: int,
+    keep_notifications_ns: int = 90 * NS_PER_DAY,
     progress: Callable[[int], None] = lambda _accounts: None,
 ) -> PruneResult:  # fmt: skip
     """Remove records and closed sessions that are older; sums are carried forward.
@@ -52,7 +54,7 @@ def prune(
     consistent and pruned in part.
     """
     now_ns = desk.clock.now_ns()
-    if keep_records_ns < 0 or keep_sessions_ns < 0:
+    if min(keep_records_ns, keep_sessions_ns, keep_notifications_ns) < 0:
         raise UsageError("what is kept cannot be less than nothing")
     keep_ns = keep_records_ns
     pruner = Pruner(desk.reader, now_ns - keep_ns, now_ns - REPEATABLE_NS)
@@ -60,6 +62,8 @@ def prune(
     while (step := pruner.sessions(now_ns - keep_sessions_ns)).sessions:
         total.add(step)
     while (step := pruner.server_requests(now_ns - keep_sessions_ns)).server_requests:
+        total.add(step)
+    while (step := pruner.notifications(now_ns - keep_notifications_ns)).notifications:
         total.add(step)
     done, last = 0, 0
     while page := pruner.accounts_after(last):

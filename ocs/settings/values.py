@@ -213,6 +213,8 @@ class RetentionSettings:
     """Charging records with their movements."""
     sessions_days: int = 30
     """Closed sessions."""
+    notifications_days: int = 90
+    """Notifications, told or not."""
 
 
 @dataclass(frozen=True, slots=True)

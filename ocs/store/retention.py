@@ -34,6 +34,7 @@ from ocs.store.schema import (
     SETTING_PRUNED_BEFORE,
     account,
     movement,
+    notification,
     request,
     review,
     server_request,
@@ -62,6 +63,7 @@ class Pruned:
     sessions: int = 0
     reviews: int = 0
     server_requests: int = 0
+    notifications: int = 0
 
     def add(self, other: "Pruned") -> None:
         """Add another step's counts."""
@@ -71,6 +73,7 @@ class Pruned:
         self.sessions += other.sessions
         self.reviews += other.reviews
         self.server_requests += other.server_requests
+        self.notifications += other.notifications
 
 
 class Pruner:
@@ -131,6 +134,23 @@ class Pruner:
                     )
                 )
         return Pruned(server_requests=len(rows))
+
+    def notifications(self, before_ns: int) -> Pruned:
+        """Remove one step of notifications that were written before an instant."""
+        with self._writing() as connection:
+            ids = list(
+                connection.scalars(
+                    select(notification.c.notification_id)
+                    .where(notification.c.notification_id < first_id_at(before_ns))
+                    .order_by(notification.c.notification_id)
+                    .limit(STEP_SESSIONS)
+                )
+            )
+            if ids:
+                connection.execute(
+                    delete(notification).where(notification.c.notification_id.in_(ids))
+                )
+        return Pruned(notifications=len(ids))
 
     def accounts_after(self, account_id: int) -> list[int]:
         """Return the next page of accounts."""

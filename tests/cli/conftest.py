@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from ocs.charging.messages import RequestKind, ServiceRequest, Units, UsedUnits
 from ocs.cli.main import main
+from ocs.ledger.notification import Notification
 from ocs.provisioning import peers
 from ocs.provisioning.accounts import ledger
 from ocs.store.interface import PeerEntry
@@ -73,6 +74,11 @@ def stock(tmp_path_factory) -> tuple[Path, dict[str, str]]:
         lines = ledger(office.desk, account_id, 10, 0)
         charges = [line["entry"] for line in lines if line["side"] == "revenue"]
         reviews = office.desk.reports.reviews(0, 10, "open")
+        told = Notification(
+            account_id, office.desk.ids.next_id(), office.clock.now_ns(), "low-balance",
+            details={"level_micro": 5 * MB, "balance_micro": 4 * MB, "currency": "EUR"},
+        )  # fmt: skip
+        office.desk.store.transact([], lambda loaded: loaded.notifications.append(told))
     return file, {
         "account": f"account:{account_id}",
         "data": charges[1],

@@ -161,6 +161,7 @@ CALLS: dict[str, list[str]] = {
     "actions": [],
     "trace": ["{account}", "--since", "2026-01-05T12:00:15Z", "--count", "1"],
     "records export": ["--output", "{tmp}/out.csv"],
+    "events tail": ["--since", "2026-01-05"],
     "simulate list": [],
     "decode": ["0100001480000118000000000000000100000001"],
 }

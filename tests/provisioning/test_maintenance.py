@@ -15,10 +15,12 @@ from ocs.charging.messages import (
     UsedUnits,
 )
 from ocs.charging.server_requests import Command, RequestState, ServerRequest, Trigger
-from ocs.errors import NotFoundError, RefusedError
+from ocs.errors import NotFoundError, RefusedError, UsageError
+from ocs.ledger.notification import Notification
 from ocs.provisioning import accounts, maintenance, sessions
 from ocs.provisioning.desk import find_subscriber
 from ocs.store import backup
+from ocs.store.outbox import Outbox
 from tests.support.desks import NUMBER, SMS, open_office, wants
 
 DAY = maintenance.NS_PER_DAY
@@ -225,6 +227,24 @@ def test_a_session_id_used_again_after_pruning_ends_like_any_other(office):
         office.clock.advance(100_000)
         maintenance.prune(office.desk, 30 * DAY, 0)
     office.must_be_clean()
+
+
+@pytest.mark.rule("K-390")
+def test_notifications_go_when_their_time_is_over(office, monkeypatch):
+    monkeypatch.setattr("ocs.store.retention.STEP_SESSIONS", 2)
+    account_id = office.open_account()
+    for number in range(5):
+        row = Notification(account_id, office.desk.ids.next_id(), office.clock.now_ns(), "renewed",
+                           subject=str(number))  # fmt: skip
+        office.desk.store.transact([], lambda loaded, row=row: loaded.notifications.append(row))
+        office.clock.advance(86_400)
+    assert maintenance.prune(office.desk, 30 * DAY, 0).pruned.notifications == 0
+    pruned = maintenance.prune(office.desk, 30 * DAY, 0, 2 * DAY).pruned
+    left = [one.subject for one in Outbox(office.desk.reader).after(0)]
+    assert (pruned.notifications, left) == (3, ["3", "4"])
+    assert maintenance.prune(office.desk, 30 * DAY, 0, 0).pruned.notifications == 2
+    with pytest.raises(UsageError):
+        maintenance.prune(office.desk, 30 * DAY, 0, -1)
 
 
 def test_small_steps_give_the_same_result(office, monkeypatch):
