@@ -4,7 +4,7 @@ The attributes are those of Service-Information (TS 32.251, 32.260, 32.274) in n
 by catalog.tariffs, which chooses price rules by labels, and by the loader, which knows the words.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -44,6 +44,7 @@ class Circumstances(Protocol):
     charging_characteristics: str
     calling_party: str
     time_zone: str
+    named: tuple[tuple[str, str], ...]
 
 
 class Places:
@@ -55,6 +56,8 @@ class Places:
         self._networks = _inverted(catalog.networks)
         self._locations = _inverted(catalog.locations)
         self._knows_home = HOME in catalog.networks
+        self.dimensions = dimensions_of(catalog.attributes)
+        """Everything that prices of this catalogue may look at, in the order of deciding."""
 
     def zone_of(self, number_digits: str) -> str:
         """Return the destination zone with the longest prefix of an international number (digits
@@ -138,6 +141,17 @@ DIMENSIONS = (
 """In the order in which they decide: of two rules that hold, the one that names the first
 dimension in which they differ is the more specific. Destination and time band come after them."""
 ROLE = DIMENSIONS[0].name
+
+
+def dimensions_of(attributes: Iterable[str]) -> tuple[Dimension, ...]:
+    """Return all dimensions of a catalogue that declares these attributes, which decide last."""
+    return DIMENSIONS + tuple(Dimension(name, "named", _value_of(name)) for name in attributes)
+
+
+def _value_of(name: str) -> Callable[[Places, Any], str]:
+    return lambda _, named: next((value for own, value in named if own == name), "")
+
+
 CLOCK = "clock"
 """Names the subscriber's own clock in the key of a price context, beside the dimensions."""
 OTHERS_TOO = ",.."

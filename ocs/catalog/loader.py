@@ -7,7 +7,7 @@ when a stored one is read back.
 import re
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from ocs.amounts import Unit
+from ocs.amounts import Measured, NamedUnit, Unit
 from ocs.catalog.calendar import bands_that_hold
 from ocs.catalog.conditions import HOME
 from ocs.catalog.loader_bands import read_bands
@@ -17,6 +17,7 @@ from ocs.catalog.loader_plans import read_plans
 from ocs.catalog.loader_pools import check_partners, partners, pool_of, read_pools
 from ocs.catalog.loader_prices import Offer
 from ocs.catalog.loader_quota import read_quota
+from ocs.catalog.loader_units import countable, read_attributes, read_units, split_unit
 from ocs.catalog.loader_values import check_code
 from ocs.catalog.matching import normalise_context
 from ocs.catalog.model import Catalog, Pool, QuotaPolicy, Service
@@ -28,7 +29,10 @@ MAX_SERVICES = 1_000
 MAX_NUMBER = (1 << 32) - 1
 """Rating-Group and Service-Identifier are Unsigned32 (RFC 8506 8.28, 8.29)."""
 
-_UNITS = {unit.label: unit for unit in (Unit.OCTETS, Unit.SECONDS, Unit.EVENTS)}
+_OF_REQUESTS = (
+    "rating_groups", "service_identifiers", "default", "quota", "together_with", "pool",
+)
+"""Keys of a service that say nothing where no gateway asks for it."""
 _CONTEXT = re.compile(r"[^\s@]+@[^\s@]+")
 
 
@@ -44,9 +48,12 @@ def load_catalog(document: Document, source_name: str = "") -> Catalog:
     currency = root.choice("currency", {code: code for code in NUMERIC_BY_CODE})
     time_zone = root.parsed("time_zone", _time_zone, "UTC")
     bands = read_bands(root)
-    names = Names(DestinationReader(root).read(), read_networks(root), read_locations(root))
-    pools = read_pools(root)
-    services = _read_services(root, pools)
+    names = Names(
+        DestinationReader(root).read(), read_networks(root), read_locations(root),
+        read_attributes(root),
+    )  # fmt: skip
+    pools, units = read_pools(root), read_units(root)
+    services = _read_services(root, pools, units)
     week = bands_that_hold(bands)
     offer = Offer(
         services=services,
@@ -54,6 +61,7 @@ def load_catalog(document: Document, source_name: str = "") -> Catalog:
         pools=pools,
         bands={band.name: band.name in week or not band.spans for band in bands},
         gap_band="" in week,
+        units=units,
     )
     plans = read_plans(root, offer)
     examples = ExampleReader(services, plans, names, time_zone).read(root)
@@ -73,6 +81,8 @@ def load_catalog(document: Document, source_name: str = "") -> Catalog:
         locations=names.locations,
         bands=bands,
         pools=pools,
+        units=units,
+        attributes=names.attributes,
         source=document.text,
         examples=examples,
     )
@@ -86,8 +96,11 @@ def _time_zone(text: str) -> str:
     return text
 
 
-def _read_services(root: Mapping, pools: dict[str, Pool]) -> dict[str, Service]:
+def _read_services(
+    root: Mapping, pools: dict[str, Pool], units: dict[str, NamedUnit]
+) -> dict[str, Service]:
     group = root.mapping("services", required=True)
+    counted = countable(units)
     meant = partners(group)
     services: dict[str, Service] = {}
     claims: dict[tuple[str, str, int], str] = {}
@@ -97,7 +110,7 @@ def _read_services(root: Mapping, pools: dict[str, Pool]) -> dict[str, Service]:
             key.problem(f"there are more than {MAX_SERVICES} services")
             break
         if isinstance(node, Mapping):
-            services[code] = _ServiceReader(code, node, claims).read(pools, meant)
+            services[code] = _ServiceReader(code, node, claims).read(pools, meant, counted)
         else:
             node.problem(f"service '{code}' needs a group of keys")
     if root.has("services") and not group.entries:
@@ -115,13 +128,18 @@ class _ServiceReader:
         self._claims = claims
         self._contexts = self._read_contexts()
 
-    def read(self, pools: dict[str, Pool], meant: set[str]) -> Service:
+    def read(
+        self, pools: dict[str, Pool], meant: set[str], counted: dict[str, Measured]
+    ) -> Service:
         """Return the service, whatever is wrong with it.
 
-        ``meant`` are those that other services are granted together with.
+        ``meant`` are those that other services are granted together with, ``counted`` the units.
         """
         group = self._group
-        unit = group.choice("unit", _UNITS)
+        measured = group.choice("unit", counted)
+        unit, named = split_unit(measured)
+        if not self._contexts and not group.sequence("contexts"):
+            return self._recorded_only(unit, named)
         rating_groups = self._numbers("rating_groups", "rating group")
         identifiers = self._numbers("service_identifiers", "service identifier")
         default = group.boolean("default", default=False)
@@ -138,18 +156,34 @@ class _ServiceReader:
             code=self._code,
             contexts=self._contexts,
             unit=unit,
-            quota=self._quota(unit),
+            quota=self._quota(measured),
             rating_groups=rating_groups,
             service_identifiers=identifiers,
             default=default,
             destination_rated=group.boolean("destination_rated", default=False),
             together_with=group.text("together_with", ""),
             pool=pool_of(group, pools),
+            named=named,
         )
         group.finish()
         return service
 
-    def _quota(self, unit: Unit) -> QuotaPolicy:
+    def _recorded_only(self, unit: Unit, named: NamedUnit | None) -> Service:
+        """Return a service that no request of a gateway means: its usage is recorded (K-301)."""
+        group = self._group
+        for key in _OF_REQUESTS:
+            if group.has(key):
+                group.keys[key].problem(
+                    f"'{key}' is about requests of gateways; give contexts, such as 32251@3gpp.org"
+                )
+        service = Service(
+            self._code, (), unit, QuotaPolicy(slice=1, maximum=1), named=named,
+            destination_rated=group.boolean("destination_rated", default=False),
+        )
+        group.finish()
+        return service
+
+    def _quota(self, unit: Measured) -> QuotaPolicy:
         group = self._group.mapping("quota")
         if not self._group.has("quota"):
             self._group.missing("quota", "say at least the slice that is granted at a time")
@@ -166,8 +200,6 @@ class _ServiceReader:
                 scalar.problem(f"{scalar.describe()} means {context}, which is given twice")
             else:
                 contexts.append(context)
-        if not self._group.sequence("contexts"):
-            self._group.missing("contexts", "give Service-Context-Ids such as 32251@3gpp.org")
         return tuple(contexts)
 
     def _numbers(self, key: str, what: str) -> frozenset[int]:
@@ -205,6 +237,7 @@ def _check_unused(root: Mapping, offer: Offer) -> None:
         ("destinations", "destination", "is used by no price"),
         ("networks", "network", "is used by no price"),
         ("locations", "location", "is used by no price"),
+        ("units", "unit", "is what nothing is counted in"),
         ("time_bands", "time_band", "is used by no price"),
     ):
         for name, key in root.mapping(section).keys.items():

@@ -7,7 +7,7 @@ are those of catalog.conditions.
 import re
 from collections.abc import Callable
 from collections.abc import Mapping as AbstractMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ocs.catalog.conditions import (
     DIMENSIONS,
@@ -20,6 +20,7 @@ from ocs.catalog.conditions import (
     YES,
     access_point,
 )
+from ocs.catalog.loader_units import attribute_value
 from ocs.catalog.loader_values import check_code
 from ocs.catalog.model import Condition
 from ocs.marked import Mapping, Scalar, unknown_word
@@ -41,6 +42,8 @@ class Names:
     zones: dict[str, tuple[str, ...]]
     networks: dict[str, tuple[str, ...]]
     locations: dict[str, tuple[str, ...]]
+    attributes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Values that recorded usage may say of itself; () = any."""
 
 
 def read_networks(root: Mapping) -> dict[str, tuple[str, ...]]:
@@ -142,6 +145,10 @@ class ConditionReader:
             labels = readers[dimension.name](when)
             if labels:
                 conditions.append(Condition(dimension.name, labels))
+        for name, values in self._names.attributes.items():
+            labels = self._attribute(when, name, values)
+            if labels:
+                conditions.append(Condition(name, labels))
         when.finish()
         return tuple(conditions)
 
@@ -185,6 +192,17 @@ class ConditionReader:
             return ""
 
         return self._parsed(group, key, parse)
+
+    def _attribute(self, group: Mapping, name: str, values: tuple[str, ...]) -> tuple[str, ...]:
+        def parse(scalar: Scalar) -> str:
+            if not values or scalar.text in values:
+                return attribute_value(scalar)
+            scalar.problem(unknown_word(scalar.text, f"no value of '{name}'", set(values)))
+            return ""
+
+        if group.has(name):
+            self._used.add(("attribute", name))
+        return self._parsed(group, name, parse)
 
     def _roaming(self, group: Mapping) -> tuple[str, ...]:
         if not group.has("roaming"):

@@ -65,7 +65,7 @@ class ExampleReader:
             group.missing("at", "its price depends on the time, such as 2025-03-04T12:00")
         if group.has("to") and not service.destination_rated:
             group.keys["to"].problem(f"service '{service.code}' is not rated by destination")
-        whole = at_least(0, service.unit)
+        whole = at_least(0, service.counted_in)
         costs = group.get("costs") or group
         example = Example(
             plan=plan.code,

@@ -4,7 +4,14 @@ Called by loader_prices and loader_plans. What a model means is said in docs/cat
 costs by rating.pricing.
 """
 
-from ocs.amounts import AMOUNT_MAX_MICRO, Unit, format_amount, format_quantity
+from ocs.amounts import (
+    AMOUNT_MAX_MICRO,
+    Measured,
+    NamedUnit,
+    Unit,
+    format_amount,
+    format_quantity,
+)
 from ocs.catalog.loader_values import amount_from_zero, at_least, parse_rate
 from ocs.catalog.model import Price, PriceRule, QuotaPolicy, Tier
 from ocs.marked import Mapping, Node
@@ -19,11 +26,11 @@ PRICE_KEYS = (
 _TIERS = ("stepped", "volume")
 
 
-def read_price(group: Mapping, unit: Unit) -> Price:
+def read_price(group: Mapping, unit: Measured) -> Price:
     """Return the price that a group gives in one of MODELS, with increments and bounds.
 
-    Events are counted one by one; for octets and seconds ``per`` and ``increment`` must be said,
-    or a ``package``, which is both.
+    Events are counted one by one, a named unit in its parts at a price for a whole one; for octets
+    and seconds ``per`` and ``increment`` must be said, or a ``package``, which is both.
     """
     given = [model for model in MODELS if group.has(model)]
     if not given:
@@ -68,7 +75,7 @@ def _flat(group: Mapping) -> Price:
     return Price(0, setup_micro=group.parsed("flat", amount_from_zero, 0))
 
 
-def _counted(group: Mapping, unit: Unit) -> tuple[int, int]:
+def _counted(group: Mapping, unit: Measured) -> tuple[int, int]:
     """Return what the price is for and the increment, in base units."""
     whole = at_least(1, unit)
     if group.has("package"):
@@ -77,15 +84,16 @@ def _counted(group: Mapping, unit: Unit) -> tuple[int, int]:
                 group.keys[key].problem(f"'{key}' does not go with 'package', which is both")
         package = group.parsed("package", whole, 1)
         return package, package
-    counted = unit is Unit.EVENTS
+    one = unit.one if isinstance(unit, NamedUnit) else 1
+    counted = unit is Unit.EVENTS or isinstance(unit, NamedUnit)
     if not counted and not group.has("increment"):
         group.missing("increment", "say how usage is rounded up, such as 1 MB or 60 s")
     if not counted and not group.has("per"):
         group.missing("per", "say what the price is for, such as 1 MB or 1 min")
-    return group.parsed("per", whole, 1), group.parsed("increment", whole, 1)
+    return group.parsed("per", whole, one), group.parsed("increment", whole, 1)
 
 
-def _tiers(group: Mapping, model: str, unit: Unit, per: int) -> tuple[Tier, ...]:
+def _tiers(group: Mapping, model: str, unit: Measured, per: int) -> tuple[Tier, ...]:
     entries = group.mappings(model)
     if len(entries) > MAX_TIERS:
         entries[MAX_TIERS].problem(f"there are more than {MAX_TIERS} tiers")
@@ -117,7 +125,7 @@ def _tiers(group: Mapping, model: str, unit: Unit, per: int) -> tuple[Tier, ...]
     return tuple(tiers)
 
 
-def _check_tiers(group: Mapping, model: str, price: Price, unit: Unit) -> None:
+def _check_tiers(group: Mapping, model: str, price: Price, unit: Measured) -> None:
     """Note tiers of a volume price that no quantity billed can be in."""
     if not price.volume or price.steps is None:
         return
@@ -133,7 +141,7 @@ def _check_tiers(group: Mapping, model: str, price: Price, unit: Unit) -> None:
         start = tier.up_to
 
 
-def check_price(price: Price, unit: Unit, quota: QuotaPolicy, place: Node) -> None:
+def check_price(price: Price, unit: Measured, quota: QuotaPolicy, place: Node) -> None:
     """Note where a price and the quota policy it is granted under cannot work together."""
     if price.increment > quota.slice:
         place.problem(

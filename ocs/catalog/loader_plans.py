@@ -6,11 +6,12 @@ Called by catalog.loader, which has read time bands, destinations and services b
 from collections.abc import Callable
 from dataclasses import replace
 
-from ocs.amounts import AMOUNT_MAX_MICRO, Unit, parse_amount
+from ocs.amounts import AMOUNT_MAX_MICRO, Measured, Unit, parse_amount
 from ocs.catalog.loader_models import MODELS, check_clocked, check_price
 from ocs.catalog.loader_pools import check_pooled
 from ocs.catalog.loader_prices import Offer, PriceListReader
 from ocs.catalog.loader_quota import read_quota
+from ocs.catalog.loader_units import split_unit
 from ocs.catalog.loader_values import (
     amount_from_zero,
     at_least,
@@ -33,7 +34,7 @@ MAX_PLANS = 10_000
 MAX_ALLOWANCES = 100
 MAX_EXPIRY_SECONDS = 20 * 365 * 86400
 _MODES = {"free": ChargeMode.FREE, "uncontrolled": ChargeMode.UNCONTROLLED}
-_ALLOWANCE_UNITS = {
+_ALLOWANCE_UNITS: dict[str, Measured] = {
     unit.label: unit for unit in (Unit.OCTETS, Unit.SECONDS, Unit.EVENTS, Unit.MONEY)
 }
 _CLOCKS = {"catalogue": False, "subscriber": True}
@@ -85,6 +86,8 @@ def _read_terms_of_plan(plan: str, group: Mapping, offer: Offer) -> dict[str, Se
             key.problem(unknown_word(key.text, "no service of this catalogue", offer.services))
             continue
         offer.used.add(("service", service.code))
+        if service.named is not None:
+            offer.used.add(("unit", service.named.name))
         terms[service.code] = _read_terms(service, node, offer, codes)
     return terms
 
@@ -102,7 +105,15 @@ def _read_terms(service: Service, node: Node, offer: Offer, codes: dict[str, Nod
     if len(ways) != 1 and ways[:1] not in ([model] for model in MODELS):
         node.problem("give exactly one of price, prices and charge (free or uncontrolled)")
     quota_group = node.mapping("quota")
-    quota = read_quota(quota_group, service.unit, service.quota) if node.has("quota") else None
+    quota = (
+        read_quota(quota_group, service.counted_in, service.quota) if node.has("quota") else None
+    )
+    for key in ("quota", "final_unit"):
+        if node.has(key) and not service.contexts:
+            node.keys[key].problem(
+                f"'{key}' is about requests of gateways, and service '{service.code}' has no "
+                "contexts"
+            )
     final_unit = (
         read_final_unit(node, "final_unit", FinalUnitPolicy()) if node.has("final_unit") else None
     )
@@ -115,7 +126,8 @@ def _read_terms(service: Service, node: Node, offer: Offer, codes: dict[str, Nod
         rules = price_list.read(node, ways[0])
         check_clocked(rules, service.unit, price_list.places)
         for rule, place in zip(rules, price_list.places, strict=True):
-            check_price(rule.price, service.unit, quota or service.quota, place)
+            if service.contexts:
+                check_price(rule.price, service.counted_in, quota or service.quota, place)
             if service.pool:
                 check_pooled(offer.pools[service.pool], rule, place)
     clock = node.choice("clock", _CLOCKS, default=False)
@@ -140,11 +152,15 @@ def _read_allowances(group: Mapping, plan: Plan, offer: Offer) -> tuple[Allowanc
 
 
 def _read_allowance(code: str, group: Mapping, plan: Plan, offer: Offer) -> Allowance:
-    unit = group.choice("unit", _ALLOWANCE_UNITS)
-    amount = group.parsed("amount", _amount_of(unit), 1, required=True)
-    services = tuple(key.text for key in group.scalars("services") if _pays(key, unit, plan, offer))
+    counted = group.choice("unit", {**_ALLOWANCE_UNITS, **offer.units})
+    unit, named = split_unit(counted)
+    amount = group.parsed("amount", _amount_of(counted), 1, required=True)
+    services = tuple(
+        key.text for key in group.scalars("services") if _pays(key, counted, plan, offer)
+    )
     if not group.has("services") and not any(
-        terms.mode is ChargeMode.PRICED and unit in {Unit.MONEY, offer.services[name].unit}
+        terms.mode is ChargeMode.PRICED
+        and counted in (Unit.MONEY, offer.services[name].counted_in)
         for name, terms in plan.terms.items()
     ):
         group.title.problem(f"no service with a price in plan '{plan.code}' can use this allowance")
@@ -157,12 +173,13 @@ def _read_allowance(code: str, group: Mapping, plan: Plan, offer: Offer) -> Allo
         expires_after_seconds=group.parsed(
             "expires_after", seconds_up_to(MAX_EXPIRY_SECONDS, minimum=0), 0
         ),
+        named=named,
     )
     group.finish()
     return allowance
 
 
-def _amount_of(unit: Unit) -> Callable[[str], int]:
+def _amount_of(unit: Measured) -> Callable[[str], int]:
     if unit is not Unit.MONEY:
         return at_least(1, unit)
 
@@ -175,7 +192,7 @@ def _amount_of(unit: Unit) -> Callable[[str], int]:
     return parse
 
 
-def _pays(key: Scalar, unit: Unit, plan: Plan, offer: Offer) -> bool:
+def _pays(key: Scalar, unit: Measured, plan: Plan, offer: Offer) -> bool:
     """Whether an allowance of ``unit`` can pay for the service named; if not, note why."""
     service, terms = offer.services.get(key.text), plan.terms.get(key.text)
     if service is None:
@@ -184,9 +201,9 @@ def _pays(key: Scalar, unit: Unit, plan: Plan, offer: Offer) -> bool:
         key.problem(f"plan '{plan.code}' does not sell service '{key.text}'")
     elif terms.mode is not ChargeMode.PRICED:
         key.problem(f"service '{key.text}' costs nothing in plan '{plan.code}'")
-    elif unit not in {Unit.MONEY, service.unit}:
+    elif unit not in (Unit.MONEY, service.counted_in):
         key.problem(
-            f"service '{key.text}' is counted in {service.unit.label}, this allowance in "
+            f"service '{key.text}' is counted in {service.counted_in.label}, this allowance in "
             f"{unit.label}"
         )
     else:

@@ -4,9 +4,11 @@ Called by catalog.loader_plans for each service of a plan.
 """
 
 from collections.abc import Mapping as AbstractMapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ocs.catalog.conditions import ROLE
+from ocs.amounts import NamedUnit
+from ocs.catalog.conditions import ROLE, Dimension, dimensions_of
 from ocs.catalog.loader_conditions import ConditionReader, Names, condition_code
 from ocs.catalog.loader_models import PRICE_KEYS, read_price
 from ocs.catalog.loader_values import check_code
@@ -31,6 +33,7 @@ class Offer:
     gap_band: bool
     """Whether there are times in which no band holds."""
     pools: dict[str, Pool] = field(default_factory=dict)
+    units: dict[str, NamedUnit] = field(default_factory=dict)
     used: set[tuple[str, str]] = field(default_factory=set)
     """(kind, name) of every service, zone and time band that a plan names."""
 
@@ -59,7 +62,8 @@ class PriceListReader:
         if way != "prices":
             if group.has("when"):
                 group.keys["when"].problem("'when' belongs to one of several prices")
-            rule = PriceRule(self._code(group, "", "", ()), read_price(group, self._service.unit))
+            price = read_price(group, self._service.counted_in)
+            rule = PriceRule(self._code(group, "", "", ()), price)
             self.places.append(group)
             return (rule,)
         entries = group.mappings("prices")
@@ -90,7 +94,7 @@ class PriceListReader:
         when = self._conditions.read(group)
         rule = PriceRule(
             code=self._code(group, zone, band, when),
-            price=read_price(group, self._service.unit),
+            price=read_price(group, self._service.counted_in),
             zone=zone,
             band=band,
             when=when,
@@ -134,12 +138,13 @@ class PriceListReader:
         self._check_plain(plain, rules, prices)
         # What may hold in the same cases has the first label of the first condition in common.
         earlier: dict[tuple[str, str, str], list[int]] = {}
+        known = dimensions_of(self._offer.names.attributes)
         for index, (rule, place) in enumerate(zip(rules, self.places, strict=True)):
             if not rule.when:
                 continue
             first = rule.when[0]
             rivals = earlier.get((rule.zone, rule.band, first.labels[0]), ())
-            covering = next((one for one in rivals if _covers(rules[one], rule)), None)
+            covering = next((one for one in rivals if _covers(rules[one], rule, known)), None)
             if covering is not None:
                 place.problem(
                     "this price never holds: the one in line "
@@ -194,11 +199,11 @@ def _labels(rule: PriceRule) -> dict[str, frozenset[str]]:
     return {one.dimension: frozenset(one.labels) for one in rule.when}
 
 
-def _covers(rule: PriceRule, other: PriceRule) -> bool:
+def _covers(rule: PriceRule, other: PriceRule, known: Sequence[Dimension]) -> bool:
     """Whether ``rule``, of the same destination and band, names the same and holds where ``other``
     does.
     """
-    if rank(rule) != rank(other):
+    if rank(rule, known) != rank(other, known):
         return False
     wide, narrow = _labels(rule), _labels(other)
     return all(narrow[dimension] <= labels for dimension, labels in wide.items())

@@ -6,7 +6,7 @@ The options of metering are those of TS 32.299 6.5 and 7.2.
 
 import re
 
-from ocs.amounts import Unit, format_quantity
+from ocs.amounts import Measured, Unit, format_quantity
 from ocs.catalog.loader_values import MAX_VALIDITY_SECONDS, at_least, seconds_up_to
 from ocs.catalog.model import Announcement, Metering, QuotaPolicy
 from ocs.marked import Mapping, Scalar, unknown_word
@@ -40,7 +40,7 @@ _PARTIES = {"served": 0, "remote": 1}
 _PERCENT = re.compile(r"([0-9]{1,2}) ?%?")
 
 
-def read_quota(group: Mapping, unit: Unit, base: QuotaPolicy | None = None) -> QuotaPolicy:
+def read_quota(group: Mapping, unit: Measured, base: QuotaPolicy | None = None) -> QuotaPolicy:
     """Return the quota policy of a group; what it leaves out is as in ``base``.
 
     Without ``base``, ``slice`` must be given and ``maximum`` is the slice.
@@ -71,7 +71,7 @@ def read_quota(group: Mapping, unit: Unit, base: QuotaPolicy | None = None) -> Q
     return policy
 
 
-def _check_quota(group: Mapping, policy: QuotaPolicy, unit: Unit) -> None:
+def _check_quota(group: Mapping, policy: QuotaPolicy, unit: Measured) -> None:
     for key, smaller, larger_key, larger in (
         ("slice", policy.slice, "maximum", policy.maximum),
         ("minimum_useful", policy.minimum_useful, "slice", policy.slice),
@@ -102,7 +102,7 @@ def _holding_time(text: str) -> int | None:
 # ------------------------------------------------------------------------------------ metering
 
 
-def _read_metering(group: Mapping, unit: Unit, base: Metering | None) -> Metering | None:
+def _read_metering(group: Mapping, unit: Measured, base: Metering | None) -> Metering | None:
     """Return what clients are told about metering, None where nothing is said."""
     known = base or Metering()
     mechanical, mechanism = group.has("time_mechanism"), group.mapping("time_mechanism")
@@ -124,7 +124,7 @@ def _read_metering(group: Mapping, unit: Unit, base: Metering | None) -> Meterin
     return None if metering == Metering() else metering
 
 
-def _check_metering(group: Mapping, unit: Unit, metering: Metering) -> None:
+def _check_metering(group: Mapping, unit: Measured, metering: Metering) -> None:
     for key in ("consumption_time", "time_mechanism"):
         if group.has(key) and unit is not Unit.SECONDS:
             group.keys[key].problem(f"'{key}' is for services counted in seconds")

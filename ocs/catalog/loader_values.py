@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 from ocs.amounts import (
     AMOUNT_MAX_MICRO,
     MICRO,
+    Measured,
     Unit,
+    format_quantity,
     parse_amount,
     parse_decimal,
     parse_quantity,
@@ -51,13 +53,15 @@ def code_problem(text: str, what: str) -> str:
     )
 
 
-def at_least(minimum: int, unit: Unit) -> Callable[[str], int]:
+def at_least(minimum: int, unit: Measured) -> Callable[[str], int]:
     """Return a parser of quantities of ``unit`` that refuses those below ``minimum``."""
 
     def parse(text: str) -> int:
         value = parse_quantity(text, unit)
         if value < minimum:
-            raise ValueError(f"'{text}' is too small; the least is {minimum} {unit.label}")
+            raise ValueError(
+                f"'{text}' is too small; the least is {format_quantity(minimum, unit)}"
+            )
         return value
 
     return parse

@@ -38,7 +38,8 @@ def meaning_of(
         networks.add(HOME)
     bands = {rule.band for rule in terms.rules if rule.band != ALWAYS}
     return (
-        service.unit, service.destination_rated, terms.mode, terms.rules, terms.subscriber_clock,
+        service.unit, service.named, service.destination_rated, terms.mode, terms.rules,
+        terms.subscriber_clock,
         _numbers(catalog.zones, numbers),
         _members(catalog.networks, networks, lambda network: network[:3]),
         "roaming" in named and HOME in catalog.networks,

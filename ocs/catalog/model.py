@@ -274,7 +274,8 @@ class Service:
 
     code: str
     contexts: tuple[str, ...]
-    """Service-Context-Id suffixes, lower case, such as ``32251@3gpp.org``."""
+    """Service-Context-Id suffixes, lower case, such as ``32251@3gpp.org``; none where only
+    recorded usage is charged."""
     unit: Unit
     quota: QuotaPolicy
     rating_groups: frozenset[int] = frozenset()
@@ -288,6 +289,18 @@ class Service:
     what they cost is the sum (G-001, M-015)."""
     pool: str = ""
     """The credit pool its quotas belong to, for clients that understand pools."""
+    named: NamedUnit | None = None
+    """What its events are counted in, where the catalogue has a name for it (K-300)."""
+    measure: str = field(init=False, default="")
+    """The measure of buckets of free units that may pay for it; empty: plain octets and so on."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "measure", self.named.measure if self.named else "")
+
+    @property
+    def counted_in(self) -> Measured:
+        """What its quantities are counted in, for people."""
+        return self.named or self.unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +316,13 @@ class Allowance:
     """Smaller is spent first; then the earlier expiry."""
     expires_after_seconds: int = 0
     """0 = never."""
+    named: NamedUnit | None = None
+    """The unit of the catalogue's own that its events are counted in."""
+
+    @property
+    def counted_in(self) -> Measured:
+        """What it is counted in, for people."""
+        return self.named or self.unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,6 +424,10 @@ class Catalog:
     """Places (``PLMN/area/cell``, ``PLMN/area`` or ``PLMN//cell``) by the name of their zone."""
     bands: tuple[TimeBand, ...] = ()
     pools: dict[str, Pool] = field(default_factory=dict)
+    units: dict[str, NamedUnit] = field(default_factory=dict)
+    """Units besides octets, seconds and events, by name."""
+    attributes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """What recorded usage may say of itself, and the values it may have; () = any."""
     version: int = 0
     source: str = ""
     """The document's text as it was published."""

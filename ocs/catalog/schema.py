@@ -8,6 +8,7 @@ shapes of the loader, and takes its words from there; what depends on another pa
 from collections.abc import Iterable
 from typing import Any
 
+from ocs.amounts import UNIT_DECIMALS_MAX
 from ocs.catalog.conditions import MEDIA, RAT_NAMES, RECIPIENTS, ROLES
 from ocs.catalog.loader_bands import MAX_BANDS
 from ocs.catalog.loader_examples import MAX_EXAMPLES
@@ -15,6 +16,7 @@ from ocs.catalog.loader_models import MAX_TIERS
 from ocs.catalog.loader_plans import MAX_ALLOWANCES
 from ocs.catalog.loader_prices import MAX_RULES
 from ocs.catalog.loader_quota import ENVELOPES, TRIGGERS
+from ocs.catalog.loader_units import ATTRIBUTE_VALUE, MAX_ATTRIBUTES, MAX_UNITS
 from ocs.currencies import NUMERIC_BY_CODE
 
 Schema = dict[str, Any]
@@ -23,6 +25,7 @@ DIALECT = "http://json-schema.org/draft-07/schema#"
 MAX_U32 = (1 << 32) - 1
 _CODE = "^[a-z0-9]([a-z0-9_-]{0,38}[a-z0-9])?$"
 _DIGITS = "[0-9][0-9_]*"
+_UNIT_NAME = "^[A-Za-z][A-Za-z0-9_-]{0,19}$"
 _TIME = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
 _TEXT: Schema = {"type": ["string", "number", "boolean"]}
 _BOOLEAN: Schema = {"type": "boolean"}
@@ -52,6 +55,12 @@ def catalogue_schema() -> Schema:
         "locations": (_named(_many(_matching(
             "^[0-9]{3}-?[0-9]{2,3}/([0-9]{1,10}(/[0-9]{1,11})?|/[0-9]{1,11})$"))),
             "named sets of areas and cells, such as 214-07/5001/12"),
+        "units": ({"type": "object", "propertyNames": {"pattern": _UNIT_NAME},
+                   "additionalProperties": _ref("unit"), "maxProperties": MAX_UNITS},
+                  "units of your own, such as kWh"),
+        "attributes": ({**_named(_many(_matching(f"^{ATTRIBUTE_VALUE}$"))),
+                        "maxProperties": MAX_ATTRIBUTES},
+                       "what recorded usage says of itself: its values, or any"),
         "pools": (_named(_ref("pool")), "credit pools that services may share"),
         "services": ({**_named(_ref("service")), "minProperties": 1}, "what can be charged"),
         "plans": ({**_named(_ref("plan")), "minProperties": 1}, "what is sold"),
@@ -65,6 +74,7 @@ def catalogue_schema() -> Schema:
         "definitions": {
             "span": _span(),
             "number_plan": _number_plan(),
+            "unit": _unit(),
             "pool": _pool(),
             "service": _service(),
             "quota": _quota(),
@@ -100,6 +110,11 @@ def _ref(name: str) -> Schema:
 
 def _word(words: Iterable[str]) -> Schema:
     return {"enum": sorted(words)}
+
+
+def _counted(*words: str) -> Schema:
+    """Return one of the words, or the name of a unit under ``units``."""
+    return {"anyOf": [_word(words), {"type": "string", "pattern": _UNIT_NAME}]}
 
 
 def _matching(pattern: str) -> Schema:
@@ -147,6 +162,12 @@ def _number_plan() -> Schema:
     }, "file")  # fmt: skip
 
 
+def _unit() -> Schema:
+    return _group({
+        "decimals": (_integer(0, UNIT_DECIMALS_MAX), "how finely it is counted; 0 if left out"),
+    })  # fmt: skip
+
+
 def _pool() -> Schema:
     return _group({
         "number": (_integer(1, MAX_U32), "how gateways name it"),
@@ -155,18 +176,21 @@ def _pool() -> Schema:
 
 
 def _service() -> Schema:
-    return _group({
+    group = _group({
         "contexts": (_many({"type": "string"}), "Service-Context-Ids, such as 32251@3gpp.org"),
         "rating_groups": (_many(_integer(0, MAX_U32)), "rating groups that mean this service"),
         "service_identifiers": (_many(_integer(0, MAX_U32)),
                                 "service identifiers that mean this service"),
         "default": (_BOOLEAN, "meant when a request names neither"),
-        "unit": (_word(("octets", "seconds", "events")), "what is counted"),
+        "unit": (_counted("octets", "seconds", "events"), "what is counted"),
         "destination_rated": (_BOOLEAN, "prices may depend on the called party or recipient"),
         "quota": (_ref("quota"), "how much is granted at a time"),
         "together_with": (_TEXT, "a service that counts the same requests in another unit"),
         "pool": (_TEXT, "the credit pool its quotas belong to"),
-    }, "contexts", "unit", "quota")  # fmt: skip
+    }, "unit")  # fmt: skip
+    of_requests = ("rating_groups", "service_identifiers", "default", "quota", "pool")
+    needs = {key: ["contexts"] for key in (*of_requests, "together_with")}
+    return {**group, "dependencies": {"contexts": ["quota"], **needs}}
 
 
 def _quota() -> Schema:
@@ -283,7 +307,9 @@ def _when() -> Schema:
         "charging_characteristics": (_many(_TEXT), "four hexadecimal digits"),
         "origin": (_many(_TEXT), "names of destinations: who calls or sends"),
     })  # fmt: skip
-    return {**group, "minProperties": 1}
+    # Attributes of the catalogue are conditions too.
+    anything = _many(_matching(f"^{ATTRIBUTE_VALUE}$"))
+    return {**group, "additionalProperties": anything, "minProperties": 1}
 
 
 def _final_unit() -> Schema:
@@ -303,7 +329,7 @@ def _final_unit() -> Schema:
 
 def _allowance() -> Schema:
     return _group({
-        "unit": (_word(("octets", "seconds", "events", "money")), "what it is counted in"),
+        "unit": (_counted("octets", "seconds", "events", "money"), "what it is counted in"),
         "amount": (_QUANTITY, "how much"),
         "services": (_many(_TEXT), "which services it pays for; all of its unit if left out"),
         "priority": (_integer(0, 1000), "the smaller is spent first"),

@@ -9,7 +9,15 @@ from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
 from ocs.catalog.calendar import Calendar, Timeline
-from ocs.catalog.conditions import CLOCK, DIMENSIONS, OTHERS_TOO, ROLE, Circumstances, Places
+from ocs.catalog.conditions import (
+    CLOCK,
+    DIMENSIONS,
+    OTHERS_TOO,
+    ROLE,
+    Circumstances,
+    Dimension,
+    Places,
+)
 from ocs.catalog.model import ALWAYS, TERMINATING, PriceRule, ServiceTerms, TariffSlot
 
 KEYS_REMEMBERED_MAX = 4_096
@@ -93,8 +101,8 @@ class ConditionalRules:
     that name the same, the one that stands first. A terminating call has only rules that say so.
     """
 
-    __slots__ = ("_bands", "_calendar", "_classes", "_get", "_keys", "_order", "_places", "tariffs",
-                 "terms")  # fmt: skip
+    __slots__ = ("_bands", "_calendar", "_classes", "_dimensions", "_get", "_keys", "_order",
+                 "_places", "tariffs", "terms")  # fmt: skip
 
     def __init__(
         self, terms: ServiceTerms, bands: Sequence[str], calendar: Calendar, places: Places
@@ -102,10 +110,11 @@ class ConditionalRules:
         self.terms = terms
         self.tariffs: dict[str, Tariff] = {}
         self._bands, self._calendar, self._places = bands, calendar, places
-        ranks = [rank(rule) for rule in terms.rules]
+        self._dimensions = places.dimensions
+        ranks = [rank(rule, self._dimensions) for rule in terms.rules]
         self._order = sorted(range(len(ranks)), key=lambda index: (-ranks[index], index))
         self._classes = label_classes(terms.rules)
-        attributes = [one.attribute for one in DIMENSIONS if one.name in self._classes]
+        attributes = [one.attribute for one in self._dimensions if one.name in self._classes]
         if terms.subscriber_clock:
             attributes.append("time_zone")
         self._get = attrgetter(*dict.fromkeys(attributes))
@@ -120,7 +129,7 @@ class ConditionalRules:
                 self._keys.clear()
             labels = {
                 one.name: one.label(self._places, getattr(said, one.attribute))
-                for one in DIMENSIONS
+                for one in self._dimensions
                 if one.name in self._classes
             }
             self._keys[raw] = key = self.key_of(zone, labels, said.time_zone)
@@ -141,7 +150,7 @@ class ConditionalRules:
         parts = [zone] if zone else []
         parts += [
             f"{one.name}={self._classes[one.name][labels[one.name]]}"
-            for one in DIMENSIONS
+            for one in self._dimensions
             if one.name in deciding and one.name in self._classes
         ]
         if self.terms.subscriber_clock and clock and len(set(winners.values())) > 1:
@@ -196,11 +205,11 @@ def price_list(
     return PlainRules(terms, bands, calendar)
 
 
-def rank(rule: PriceRule) -> int:
+def rank(rule: PriceRule, dimensions: Sequence[Dimension] = DIMENSIONS) -> int:
     """Return how specific a rule is; the larger wins."""
     named = {one.dimension for one in rule.when}
     score = 0
-    for dimension in DIMENSIONS:
+    for dimension in dimensions:
         score = score * 2 + (dimension.name in named)
     return score * 4 + bool(rule.zone) * 2 + bool(rule.band)
 

@@ -107,7 +107,8 @@ class Decision:
         """Return the buckets of units and of money that may pay for ``service`` (M-012)."""
         said = self.session or self.request
         return entries.payers(
-            self.state, service.unit, service.code, said.subscriber_id, self.context.now_ns
+            self.state, service.unit, service.code, said.subscriber_id, self.context.now_ns,
+            service.measure,
         )
 
     def zone_for(self, service: Service, number: str = "") -> str:
@@ -173,6 +174,8 @@ class Decision:
         """Return the catalogue's service that this part of the request means."""
         if self.index is None:
             return None
+        if asked.service:
+            return self.index.catalog.services.get(asked.service)
         context = self.session.service_context if self.session else self.request.service_context
         return self.index.match_service(context, asked.rating_group, asked.service_identifiers)
 

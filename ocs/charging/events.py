@@ -38,7 +38,9 @@ def decide_event(decision: Decision) -> ChargingReply:
             Outcome.END_USER_SERVICE_DENIED, reason="the account is blocked by the operator"
         )
     index, context = decision.index, decision.request.service_context
-    if index is None or not index.knows_context(context):
+    if index is None or not (
+        index.knows_context(context) or any(asked.service for asked in decision.request.services)
+    ):
         return ChargingReply(
             Outcome.RATING_FAILED,
             reason=f"the catalogue has no service for '{context}'",
@@ -146,7 +148,7 @@ def _rate_one(decision: Decision, event: _Event) -> _Event:
     units = units_of(requested, service.unit)
     if units is None and requested != Units():
         return event.refuse(
-            Outcome.RATING_FAILED, f"'{service.code}' is charged in {service.unit.label} only"
+            Outcome.RATING_FAILED, f"'{service.code}' is charged in {service.counted_in.label} only"
         )
     event.units = units if units is not None else _events(decision, service)
     if event.mode is ChargeMode.PRICED:
@@ -282,7 +284,7 @@ def _note(decision: Decision, event: _Event, taken: list[Hold]) -> int:
         event.reply.granted = _added(event.reply.granted, service.unit, event.units)
     line = ChargedLine(
         service.code, event.asked.rating_group, service.unit, event.units, from_buckets,
-        charged, event.units, 0, taken,
+        charged, event.units, 0, taken, service.measure,
     )
     last = decision.charged[-1] if event.follows else None
     if last is not None and last.service == line.service:

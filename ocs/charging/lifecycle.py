@@ -130,6 +130,7 @@ def grant_allowances(
         bucket = Bucket(
             account_id, new_id(), allowance.unit, allowance.code,
             priority=allowance.priority, expires_ns=expires_ns, services=allowance.services,
+            measure=allowance.named.measure if allowance.named else "",
         )
         working_set.add_bucket(bucket)
         entries.credit(working_set, bucket, allowance.amount, posting)

@@ -142,6 +142,8 @@ class ServiceRequest(msgspec.Struct, array_like=True):
     invalid: str = ""
     """Set by the front when a value of this service cannot be used: what is wrong with it."""
     details: ServiceDetails | None = None
+    service: str = ""
+    """Code of the service, where it is named as the catalogue does: usage that is recorded."""
 
 
 class Identity(msgspec.Struct, frozen=True, array_like=True):
@@ -188,6 +190,8 @@ class RatingAttributes(msgspec.Struct, array_like=True):
     """Number-Portability-Routing-Information."""
     rate_octets_per_second: int = 0
     """The bearer's upper rate, both directions; 0 = unknown (for D05)."""
+    named: tuple[tuple[str, str], ...] = ()
+    """Attributes that the catalogue declares, with what recorded usage says of them."""
 
 
 class ChargingRequest(msgspec.Struct):
@@ -367,6 +371,8 @@ class ChargedLine(msgspec.Struct, array_like=True):
     reserved_micro: int
     taken: list[Hold] = []
     """What was taken from which bucket, so that a refund can put it back."""
+    measure: str = ""
+    """The named unit that its events are counted in (amounts.NamedUnit)."""
 
 
 class ChargingRecord(msgspec.Struct, array_like=True):

@@ -89,9 +89,11 @@ def spendable(
 
 
 def payers(
-    state: AccountLike, unit: Unit, service: str, subscriber_id: int, now_ns: int
+    state: AccountLike, unit: Unit, service: str, subscriber_id: int, now_ns: int,
+    measure: str = "",
 ) -> tuple[list[Bucket], list[Bucket]]:
-    """Return what may pay for ``service``: buckets of its ``unit``, and of money (M-012).
+    """Return what may pay for ``service``: buckets of its ``unit`` and ``measure``, and of money
+    (M-012, K-302).
 
     Both are in spending order; expired buckets are left out.
     """
@@ -107,7 +109,7 @@ def payers(
             continue
         if bucket.unit == MONEY:
             money.append(bucket)
-        elif bucket.unit == unit:
+        elif bucket.unit == unit and bucket.measure == measure:
             units.append(bucket)
     if len(units) > 1:
         units.sort(key=_spending_order)

@@ -6,7 +6,7 @@ never more than the line they refund took. Called by the command line.
 
 from typing import Any
 
-from ocs.amounts import INT64_MAX, Unit, format_quantity
+from ocs.amounts import INT64_MAX, Measured, NamedUnit, Unit, format_quantity, measured
 from ocs.charging import refunds
 from ocs.charging.messages import (
     ChargingRecord,
@@ -29,6 +29,7 @@ from ocs.provisioning.views import (
     ledger_view,
     members_view,
     money,
+    unit_of,
 )
 from ocs.store.ledger_reports import LedgerLine
 
@@ -65,7 +66,7 @@ def adjust(
         if bucket.unit == Unit.MONEY and bucket.name == MAIN_BUCKET:
             lowest = -state.account.credit_limit_micro
         if units < 0 and bucket.available + units < lowest:
-            unit = Unit(bucket.unit)
+            unit = measured(bucket.unit, bucket.measure)
             raise RefusedError(
                 f"bucket '{bucket.name}' has {format_quantity(bucket.available, unit)} available "
                 f"and may not go below {format_quantity(lowest, unit)}; nothing was changed"
@@ -133,9 +134,9 @@ def show(desk: Desk, account_id: int) -> dict[str, Any]:
 
 def ledger(desk: Desk, account_id: int, limit: int, since_ns: int) -> list[dict[str, Any]]:
     """Return an account's newest lines, the oldest of them first."""
-    names = {bucket.bucket_id: bucket.name for bucket in desk.reports.buckets(account_id)}
+    buckets = {bucket.bucket_id: bucket for bucket in desk.reports.buckets(account_id)}
     lines = desk.ledger.ledger(account_id, limit, since_ns=since_ns)
-    return [ledger_view(line, names) for line in reversed(lines)]
+    return [ledger_view(line, buckets) for line in reversed(lines)]
 
 
 class _RefundedMeanwhileError(Exception):
@@ -150,8 +151,8 @@ def _refund_once(desk: Desk, line: LedgerLine, amount: str, reference: str) -> P
     account_id = moved.account_id
     given = desk.ledger.refunds_of(account_id, entry)
     left = -moved.amount - sum(one.amount for one in given)
-    unit = Unit(moved.unit)
-    names = {bucket.bucket_id: bucket.name for bucket in desk.reports.buckets(account_id)}
+    buckets = {bucket.bucket_id: bucket for bucket in desk.reports.buckets(account_id)}
+    unit = unit_of(moved, buckets)
     # The n-th refund of a line has a key of its own, so two at once cannot both be the n-th.
     slot = RequestKey(
         account_id, make_session_key(f"refund of\x00{entry}", None), RequestKind.OPERATOR,
@@ -180,13 +181,13 @@ def _refund_once(desk: Desk, line: LedgerLine, amount: str, reference: str) -> P
 
     if left <= 0 and not reference:
         raise RefusedError(f"entry {entry} was refunded completely before")
-    name = names.get(moved.bucket_id)
-    if name is None:
+    refunded = buckets.get(moved.bucket_id)
+    if refunded is None:
         raise NotFoundError(f"the bucket of entry {entry} does not exist any more")
     found = Found(account_id, 0, line.request.record.identity or f"account:{account_id}")
     order = Order(
         "account refund", found, Contra.REFUND, amount or _amount_text(max(left, 0), unit),
-        name, reference, entry, moved.service, everything=not amount,
+        refunded.name, reference, entry, moved.service, everything=not amount,
     )  # fmt: skip
     parse_units(order.amount, unit)
     keys = (slot,) if marker is None else (slot, marker)
@@ -217,8 +218,9 @@ def _guard(
     return NewRecord(key, working_set.new_request_id(), now_ns, 0, record)
 
 
-def _amount_text(units: int, unit: Unit) -> str:
-    return format_quantity(units, unit) if unit is Unit.MONEY else str(units)
+def _amount_text(units: int, unit: Measured) -> str:
+    exact = unit is Unit.MONEY or isinstance(unit, NamedUnit)
+    return format_quantity(units, unit) if exact else str(units)
 
 
 def _check_room(bucket: Bucket, units: int) -> None:

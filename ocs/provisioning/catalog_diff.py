@@ -12,7 +12,7 @@ from enum import IntEnum
 from math import gcd
 from typing import Any
 
-from ocs.amounts import Unit, format_amount, format_quantity
+from ocs.amounts import Measured, NamedUnit, Unit, format_amount, format_quantity
 from ocs.catalog.model import (
     Allowance,
     BandSpan,
@@ -32,7 +32,7 @@ from ocs.rating.explain import price_text
 SUMMARY_MAX = 160
 _NAMES = {
     "terms": "services", "rules": "prices", "zones": "destinations", "bands": "time_bands",
-    "zone": "destination", "band": "time_band", "subscriber_clock": "clock",
+    "named": "named unit", "zone": "destination", "band": "time_band", "subscriber_clock": "clock",
     "credit_limit_micro": "credit_limit", "low_balance_micro": "low_balance",
     "validity_seconds": "validity", "short_validity_seconds": "short_validity",
     "threshold_percent": "threshold", "quota_holding_seconds": "quota_holding_time",
@@ -149,7 +149,7 @@ class _Trees:
     def root(self) -> _Node:
         return self._node("", self._catalog, Unit.EVENTS)
 
-    def _node(self, name: str, value: Any, unit: Unit) -> _Node:
+    def _node(self, name: str, value: Any, unit: Measured) -> _Node:
         """Return the tree of a field's value; ``unit`` is what its quantities are counted in."""
         if isinstance(value, Price):
             return _Fact(_reduced(value), price_text(value, unit, self._catalog.currency))
@@ -159,6 +159,8 @@ class _Trees:
                 "number": _Fact(value.number, str(value.number)),
                 "unit": _Fact(_lowest(value.rate_micro, value.per), worth),
             })  # fmt: skip
+        if isinstance(value, NamedUnit):
+            return _Fact(value, f"{value.name} in steps of {format_quantity(1, value)}")
         if is_dataclass(value):
             return self._group(value, self._unit_of(value, unit))
         if isinstance(value, Mapping):
@@ -167,21 +169,21 @@ class _Trees:
             return self._list(name, value, unit)
         return _Fact(value, _text(name, value, unit))
 
-    def _group(self, value: Any, unit: Unit) -> _Group:
+    def _group(self, value: Any, unit: Measured) -> _Group:
         return _Group({
             _NAMES.get(one.name, one.name): self._node(one.name, getattr(value, one.name), unit)
             for one in fields(value)
             if one.init and one.compare and one.name not in _UNSAID
         })  # fmt: skip
 
-    def _unit_of(self, value: Any, unit: Unit) -> Unit:
+    def _unit_of(self, value: Any, unit: Measured) -> Measured:
         if isinstance(value, Service | Allowance):
-            return value.unit
+            return value.counted_in
         code = getattr(value, "service", None)
         service = self._catalog.services.get(code) if isinstance(code, str) else None
-        return unit if service is None else service.unit
+        return unit if service is None else service.counted_in
 
-    def _list(self, name: str, values: Any, unit: Unit) -> _Node:
+    def _list(self, name: str, values: Any, unit: Measured) -> _Node:
         """Return lists of things with codes by their code, others as facts or members."""
         first = next(iter(values), None)
         if isinstance(first, PriceRule | Allowance):
@@ -231,7 +233,7 @@ def _ordered(values: Any) -> list[Any]:
     return sorted(values, key=lambda one: (one.priority, one.expires_after_seconds))
 
 
-def _text(name: str, value: object, unit: Unit) -> str:
+def _text(name: str, value: object, unit: Measured) -> str:
     if value is None:
         return "none"
     if isinstance(value, bool):

@@ -139,7 +139,7 @@ def catalog_view(catalog: Catalog) -> dict[str, Any]:
         "services": [
             {
                 "code": service.code,
-                "unit": service.unit.label,
+                "unit": service.counted_in.label,
                 "contexts": list(service.contexts),
                 "rating_groups": sorted(service.rating_groups),
                 "service_identifiers": sorted(service.service_identifiers),

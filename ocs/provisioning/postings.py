@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from ocs.amounts import Unit, format_quantity, parse_amount, parse_quantity
+from ocs.amounts import Measured, Unit, format_quantity, measured, parse_amount, parse_quantity
 from ocs.charging.messages import (
     ChargingRecord,
     ChargingReply,
@@ -67,7 +67,7 @@ class Posted:
     command: str
     reference: str
     bucket: str
-    unit: Unit
+    unit: Measured
     amount: int
     currency: str
     balance_micro: int
@@ -119,7 +119,7 @@ def post(
     def decide(working_set: WorkingSet) -> Posted:
         state = account_of(working_set, account_id)
         bucket = _bucket(state, order.bucket)
-        amount = parse_units(order.amount, Unit(bucket.unit))
+        amount = parse_units(order.amount, measured(bucket.unit, bucket.measure))
         stored = working_set.answers.get(key)
         if stored is not None:
             return _repeated(order, state, bucket, amount, stored)
@@ -161,7 +161,7 @@ def account_of(working_set: WorkingSet, account_id: int) -> AccountState:
     return state
 
 
-def parse_units(text: str, unit: Unit) -> int:
+def parse_units(text: str, unit: Measured) -> int:
     """Return an amount or quantity in the unit's base; a sign is allowed. Raises UsageError."""
     try:
         if unit is Unit.MONEY:
@@ -207,11 +207,11 @@ def _record(
     order: Order, state: AccountState, bucket: Bucket, amount: int, now_ns: int, desk: Desk
 ) -> ChargingRecord:
     balance_micro, held_micro = entries.money_balance(state)
-    unit = Unit(bucket.unit)
+    unit = measured(bucket.unit, bucket.measure)
     asked = Units(
         seconds=amount if unit is Unit.SECONDS else None,
         octets=amount if unit is Unit.OCTETS else None,
-        events=amount if unit is Unit.EVENTS else None,
+        events=amount if bucket.unit == Unit.EVENTS else None,
         money_micro=amount if unit is Unit.MONEY else None,
         money_currency=state.account.currency if unit is Unit.MONEY else "",
     )
@@ -249,12 +249,12 @@ def _repeated(
         return _posted(order, state, bucket, before, stored.request_id, record, repeated=True)
     was = {
         "command": record.service_context,
-        "amount": format_quantity(before, Unit(bucket.unit)),
+        "amount": format_quantity(before, measured(bucket.unit, bucket.measure)),
         "entry": record.reply.refund_reference,
     }
     wanted = {
         "command": f"{order.command} {bucket.name}",
-        "amount": format_quantity(amount, Unit(bucket.unit)),
+        "amount": format_quantity(amount, measured(bucket.unit, bucket.measure)),
         "entry": order.entry,
     }
     differences = [
@@ -286,7 +286,7 @@ def _posted(
         command=order.command,
         reference=order.reference,
         bucket=bucket.name,
-        unit=Unit(bucket.unit),
+        unit=measured(bucket.unit, bucket.measure),
         amount=amount,
         currency=state.account.currency,
         balance_micro=record.balance_micro,

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ocs.amounts import Unit, parse_quantity
-from ocs.catalog.conditions import CLOCK, DIMENSIONS, HOME, NO, ROLE, YES
+from ocs.amounts import Measured, Unit, parse_quantity
+from ocs.catalog.conditions import CLOCK, HOME, NO, ROLE, YES
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import TERMINATING, ChargeMode, Service, ServiceTerms, TariffSlot
 from ocs.charging.contexts import cost_in_context
@@ -46,10 +46,10 @@ def quote(index: CatalogIndex, question: Question) -> dict[str, Any]:
     terms = plan.terms.get(service.code)
     if terms is None:
         raise RefusedError(f"plan '{plan.code}' does not include service '{service.code}'")
-    units = _units(question.quantity, service.unit)
-    before = _units(question.before, service.unit) if question.before else 0
+    units = _units(question.quantity, service.counted_in)
+    before = _units(question.before, service.counted_in) if question.before else 0
     zone = _zone(index, service, question.destination)
-    labels = _labels(question.when)
+    labels = _labels(index, question.when)
     _add_roaming(index, labels)
     key = index.price_list(terms).key_of(zone, labels, labels.get(CLOCK, ""))
     view = {
@@ -58,7 +58,7 @@ def quote(index: CatalogIndex, question: Question) -> dict[str, Any]:
         "plan": plan.code,
         "service": service.code,
         "mode": terms.mode.name.lower(),
-        "unit": service.unit.label,
+        "unit": service.counted_in.label,
         "units": units,
         "units_before": before,
         "zone": zone,
@@ -80,22 +80,22 @@ def quote(index: CatalogIndex, question: Question) -> dict[str, Any]:
             + (f" to zone '{zone}'" if zone else "")
             + f" at {format_instant(question.at_ns)}"
         )
-    cost, steps = _cost(index, terms, service.unit, key, slot, before, units, question.at_ns)
+    cost, steps = _cost(index, terms, service, key, slot, before, units, question.at_ns)
     return {
         **view,
         "rule": slot.rule.code,
-        "price": price_text(slot.rule.price, service.unit, catalog.currency),
+        "price": price_text(slot.rule.price, service.counted_in, catalog.currency),
         **money("cost", cost),
         "steps": steps,
     }
 
 
 def _cost(
-    index: CatalogIndex, terms: ServiceTerms, unit: Unit, key: str, slot: TariffSlot,
+    index: CatalogIndex, terms: ServiceTerms, service: Service, key: str, slot: TariffSlot,
     before: int, units: int, at_ns: int,
 ) -> tuple[int, list[str]]:  # fmt: skip
     assert slot.rule is not None
-    price, currency = slot.rule.price, index.catalog.currency
+    price, currency, unit = slot.rule.price, index.catalog.currency, service.unit
     first = cost_in_context(index, terms, unit, price, key, at_ns, before)
     last = cost_in_context(index, terms, unit, price, key, at_ns, before + units)
     if first is None or last is None:
@@ -106,7 +106,7 @@ def _cost(
             at_ns, currency, before, before + units,
         )  # fmt: skip
     else:
-        steps = explain_units(slot.rule, unit, currency, before, before + units)
+        steps = explain_units(slot.rule, service.counted_in, currency, before, before + units)
     return last - first, steps
 
 
@@ -118,17 +118,17 @@ def _find_service(index: CatalogIndex, code: str) -> Service:
     return service
 
 
-def _units(text: str, unit: Unit) -> int:
+def _units(text: str, unit: Measured) -> int:
     try:
         return parse_quantity(text, unit)
     except ValueError as error:
         raise UsageError(str(error)) from None
 
 
-def _labels(when: tuple[str, ...]) -> dict[str, str]:
+def _labels(index: CatalogIndex, when: tuple[str, ...]) -> dict[str, str]:
     """Return labels by dimension; raises UsageError for a word that is no condition."""
     labels: dict[str, str] = {}
-    known = {dimension.name for dimension in DIMENSIONS} | {CLOCK}
+    known = {dimension.name for dimension in index.places.dimensions} | {CLOCK}
     for word in when:
         name, given, label = word.partition("=")
         if name not in known or not given or not label:

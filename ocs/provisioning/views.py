@@ -5,11 +5,12 @@ decimal string beside an integer of micro units with the suffix ``_micro``. Used
 line for --json and for its tables.
 """
 
+from collections.abc import Mapping as AbstractMapping
 from typing import Any
 
 import msgspec
 
-from ocs.amounts import Unit, format_amount, format_quantity
+from ocs.amounts import Measured, Unit, format_amount, format_quantity, measured
 from ocs.catalog.model import FinalUnitAction
 from ocs.charging.messages import Outcome, RequestKind, ServiceReply, Units
 from ocs.charging.server_requests import Command, RequestState, ServerRequest, Trigger
@@ -99,7 +100,7 @@ def members_view(names: tuple[Identifier, ...]) -> list[View]:
 
 def bucket_view(bucket: Bucket) -> View:
     """Return one bucket; amounts in its unit, and for people in ``balance_text``."""
-    unit = Unit(bucket.unit)
+    unit = measured(bucket.unit, bucket.measure)
     return {
         "bucket_id": str(bucket.bucket_id),
         "name": bucket.name,
@@ -121,15 +122,27 @@ def entry_name(movement: Movement) -> str:
     return f"{movement.request_id}.{movement.line}"
 
 
-def ledger_view(line: LedgerLine, bucket_names: dict[int, str]) -> View:
-    """Return one line of an account's ledger."""
+def unit_of(moved: Movement, buckets: AbstractMapping[int, Bucket]) -> Measured:
+    """Return what a ledger line is counted in, by the bucket it moved."""
+    bucket = buckets.get(moved.bucket_id)
+    return measured(moved.unit, bucket.measure if bucket else "")
+
+
+def bucket_name(moved: Movement, buckets: AbstractMapping[int, Bucket]) -> str:
+    """Return the name of the bucket that a ledger line moved, its number when it is gone."""
+    bucket = buckets.get(moved.bucket_id)
+    return bucket.name if bucket else str(moved.bucket_id)
+
+
+def ledger_view(line: LedgerLine, buckets: AbstractMapping[int, Bucket]) -> View:
+    """Return one line of an account's ledger; ``buckets`` are those of the account, by id."""
     moved, record = line.movement, line.request.record
-    unit = Unit(moved.unit)
+    unit = unit_of(moved, buckets)
     return {
         "entry": entry_name(moved),
         "at": format_instant(line.request.received_ns),
         "event_at": format_instant(moved.event_ns),
-        "bucket": bucket_names.get(moved.bucket_id, str(moved.bucket_id)),
+        "bucket": bucket_name(moved, buckets),
         "unit": unit.label,
         "side": label(moved.contra, Contra),
         "amount": moved.amount,
@@ -323,7 +336,7 @@ def request_view(stored: StoredRequest) -> View:
             {
                 "service": line.service,
                 "rating_group": line.rating_group,
-                "unit": Unit(line.unit).label,
+                "unit": measured(line.unit, line.measure).label,
                 "used": line.used,
                 "from_buckets": line.from_buckets,
                 **money("charged", line.charged_micro),

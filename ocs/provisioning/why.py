@@ -7,18 +7,18 @@ the one in the ledger.
 from dataclasses import dataclass, field
 from typing import Any
 
-from ocs.amounts import Unit, format_amount, format_quantity
+from ocs.amounts import Measured, Unit, format_amount, format_quantity
 from ocs.catalog.conditions import describe
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import TariffSlot
 from ocs.errors import RefusedError
-from ocs.ledger.account import Contra, Movement
+from ocs.ledger.account import Bucket, Contra, Movement
 from ocs.provisioning.accounts import find_entry
 from ocs.provisioning.catalogs import Catalogues
 from ocs.provisioning.desk import Desk
 from ocs.provisioning.instants import format_instant
 from ocs.provisioning.recompute import cumulative_micro, is_timed
-from ocs.provisioning.views import ledger_view, request_view
+from ocs.provisioning.views import bucket_name, ledger_view, request_view, unit_of
 from ocs.rating.explain import explain_seconds, explain_units
 from ocs.store.ledger_reports import LedgerLine
 
@@ -43,7 +43,7 @@ def explain(desk: Desk, catalogues: Catalogues, entry: str) -> dict[str, Any]:
     """
     line = find_entry(desk, entry)
     buckets = {
-        bucket.bucket_id: bucket.name for bucket in desk.reports.buckets(line.movement.account_id)
+        bucket.bucket_id: bucket for bucket in desk.reports.buckets(line.movement.account_id)
     }
     explanation = _explain(desk, catalogues, line, buckets)
     recomputed = explanation.recomputed_micro
@@ -60,14 +60,14 @@ def explain(desk: Desk, catalogues: Catalogues, entry: str) -> dict[str, Any]:
 
 
 def _explain(
-    desk: Desk, catalogues: Catalogues, line: LedgerLine, buckets: dict[int, str]
+    desk: Desk, catalogues: Catalogues, line: LedgerLine, buckets: dict[int, Bucket]
 ) -> _Explanation:
     moved, record = line.movement, line.request.record
-    unit = Unit(moved.unit)
-    bucket = buckets.get(moved.bucket_id, str(moved.bucket_id))
+    unit = unit_of(moved, buckets)
+    bucket = bucket_name(moved, buckets)
     result = _Explanation()
     if moved.contra != Contra.REVENUE:
-        result.steps += _of_operator_or_timer(line, bucket)
+        result.steps += _of_operator_or_timer(line, bucket, unit)
         return result
     result.steps.append(_request_words(line))
     if unit is not Unit.MONEY:
@@ -121,7 +121,7 @@ def _of_price(desk: Desk, index: CatalogIndex, line: LedgerLine, result: _Explan
         )
     else:
         result.steps += explain_units(
-            rule, service.unit, currency, moved.units_before, moved.units_after
+            rule, service.counted_in, currency, moved.units_before, moved.units_after
         )
     siblings = [
         other
@@ -152,9 +152,9 @@ def _request_words(line: LedgerLine) -> str:
     )
 
 
-def _of_operator_or_timer(line: LedgerLine, bucket: str) -> list[str]:
+def _of_operator_or_timer(line: LedgerLine, bucket: str, unit: Measured) -> list[str]:
     moved, record = line.movement, line.request.record
-    amount = format_quantity(abs(moved.amount), Unit(moved.unit))
+    amount = format_quantity(abs(moved.amount), unit)
     what = {
         Contra.TOP_UP: f"top-up of {amount} into bucket '{bucket}'",
         Contra.ADJUSTMENT: (

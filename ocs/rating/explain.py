@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ocs.amounts import Unit, format_amount
+from ocs.amounts import Measured, NamedUnit, Unit, format_amount, format_quantity
 from ocs.catalog.model import Price, PriceRule, TariffSlot, Tier
 from ocs.rating import pricing, timeline
 
 
-def price_text(price: Price, unit: Unit, currency: str) -> str:
+def price_text(price: Price, unit: Measured, currency: str) -> str:
     """Return one price in words, such as ``0.05 EUR per 1000000 octets``."""
     if price.tiers:
         words = "; ".join(_tier_text(tier, unit, currency) for tier in price.tiers)
@@ -17,9 +17,9 @@ def price_text(price: Price, unit: Unit, currency: str) -> str:
     else:
         words = _rate_text(price.rate_micro, price.per, unit, currency)
     if price.increment > 1:
-        words += f", in steps of {price.increment}"
+        words += f", in steps of {_count(price.increment, unit)}"
     if price.minimum:
-        words += f", at least {price.minimum}"
+        words += f", at least {_count(price.minimum, unit)}"
     if price.setup_micro:
         words += f", setup {format_amount(price.setup_micro)} {currency}"
     if price.maximum_micro is not None:
@@ -27,27 +27,32 @@ def price_text(price: Price, unit: Unit, currency: str) -> str:
     return words
 
 
-def _rate_text(rate_micro: int, per: int, unit: Unit, currency: str) -> str:
-    return f"{format_amount(rate_micro)} {currency} per {per} {unit.label}"
+def _count(units: int, unit: Measured) -> str:
+    """Return a quantity beside another one that says the unit already."""
+    return format_quantity(units, unit) if isinstance(unit, NamedUnit) else str(units)
 
 
-def _tier_text(tier: Tier, unit: Unit, currency: str) -> str:
+def _rate_text(rate_micro: int, per: int, unit: Measured, currency: str) -> str:
+    return f"{format_amount(rate_micro)} {currency} per {format_quantity(per, unit)}"
+
+
+def _tier_text(tier: Tier, unit: Measured, currency: str) -> str:
     words = _rate_text(tier.rate_micro, tier.per, unit, currency)
     if tier.flat_micro:
         words += f" and {format_amount(tier.flat_micro)} {currency} once"
-    return f"{words} up to {tier.up_to}" if tier.up_to else f"{words} beyond"
+    return f"{words} up to {_count(tier.up_to, unit)}" if tier.up_to else f"{words} beyond"
 
 
 def explain_units(
-    rule: PriceRule, unit: Unit, currency: str, before: int, after: int
+    rule: PriceRule, unit: Measured, currency: str, before: int, after: int
 ) -> list[str]:
     """Explain the charge for cumulative units ``before`` -> ``after`` under one rule."""
     price = rule.price
     lines = [f"rule '{rule.code}': {price_text(price, unit, currency)}"]
     for label, units in (("before", before), ("after", after)):
         lines.append(
-            f"{label}: {units} {unit.label} used and paid with money, "
-            f"{pricing.billed_units(price, units)} billed, "
+            f"{label}: {format_quantity(units, unit)} used and paid with money, "
+            f"{_count(pricing.billed_units(price, units), unit)} billed, "
             f"cost {format_amount(pricing.cost_micro(price, units))} {currency}"
         )
     charge = pricing.cost_micro(price, after) - pricing.cost_micro(price, before)

@@ -97,7 +97,7 @@ MISTAKES = [
     ("[34, 35]\n", "[34]\n  moon: [34]\n", 8, 10, "the prefix 34 is given twice"),
     ("32251@3gpp.org", "32251", 10, 16, "no context such as"),
     ("[32251@3gpp.org]", "[32251@3gpp.org, 8.32251@3GPP.org]", 10, 32, "given twice"),
-    ("    contexts: [32251@3gpp.org]\n", "", 9, 3, "'contexts' is missing"),
+    ("    contexts: [32251@3gpp.org]\n", "", 10, 5, "'rating_groups' is about requests of"),
     ("    rating_groups: [100]\n", "", 9, 3, "no request means this service"),
     ("[100]", "[100, 4294967296]", 11, 26, "out of range"),
     ("[100]", "[100, 0x64]", 11, 26, "not a whole number"),
