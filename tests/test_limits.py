@@ -19,7 +19,10 @@ PAGE = ROOT / "docs" / "limits.md"
 SECTIONS = ("diameter", "charging", "server_requests", "overload", "logging")
 LIMITING = re.compile(r"^max_|_seconds$|_ms$|_per_second$")
 CONSTANT = re.compile(r"(?:MAX_[A-Z_]+|[A-Z][A-Z_]*_MAX)")
-BOUNDED = ("protocol", "ocs.service", "ocs.charging.session", "ocs.charging.server_requests")
+BOUNDED = (
+    *("protocol", "ocs.service", "ocs.charging.session", "ocs.charging.server_requests"),
+    "simulators.replay",
+)
 """Where a constant named like a limit bounds what somebody outside can cause."""
 NO_LIMITS = {
     "protocol.codec.MAX_LENGTH": "what the format can say",
@@ -109,7 +112,7 @@ def test_every_fixed_limit_is_what_the_code_says(row):
 
 
 def constants() -> Iterator[str]:
-    for module in modules("protocol", "ocs"):
+    for module in modules("protocol", "ocs", "simulators"):
         if not module.inside(*BOUNDED):
             continue
         for node in module.tree.body:

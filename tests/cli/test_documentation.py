@@ -15,7 +15,7 @@ from ocs.cli.main import main
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
 GLOBAL = {"--config", "--database", "--json", "--operator", "--reason", "--help"}
-WITHOUT_JSON = {"serve", "demo", "simulate run"}
+WITHOUT_JSON = {"serve", "demo", "simulate run", "simulate replay", "simulate record"}
 """They run until they end; what they report is described where they are."""
 
 

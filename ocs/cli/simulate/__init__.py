@@ -11,6 +11,8 @@ from ocs.cli.command import Group
 
 _COMMANDS = {
     "run": ("ocs.cli.simulate.run", "run"),
+    "replay": ("ocs.cli.simulate.replay", "replay"),
+    "record": ("ocs.cli.simulate.record", "record"),
     "list": ("ocs.cli.simulate.library", "list_"),
 }
 """Module and name of each command: it is imported when it is called or listed, not before."""

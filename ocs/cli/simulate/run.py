@@ -9,7 +9,14 @@ import click
 
 from ocs.cli.command import Run, ocs_command
 from ocs.cli.output import console, print_json
-from ocs.cli.simulate.choosing import Server, read_scenario, server_options
+from ocs.cli.simulate.choosing import (
+    SCENARIO_OPTIONS,
+    Server,
+    read_scenario,
+    scenario_options,
+    server_options,
+)
+from ocs.cli.simulate.record import recording
 from ocs.errors import FaultError, RefusedError, UsageError
 
 if TYPE_CHECKING:
@@ -37,11 +44,18 @@ ocs simulate run demo --tls-certificate pgws.pem --tls-key pgws.key --tls-truste
 )
 def run(
     run: Run,
+@click.option(
+    "--record",
+    "record_file",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Record the run there, as a capture for `ocs simulate replay`.",
+)
     scenario: str,
     duration: float | None,
     seed: int | None,
     report_file: Path | None,
-    **server_values: Any,
+    record_file: Path | None,
+    **options: Any,
 ) -> int:
     """Run SCENARIO, a YAML file or one of `ocs simulate list`, against a server, and report.
 
@@ -62,7 +76,8 @@ def run(
             spoken = seconds
             target.print(progress_line(measured, seconds, before))
 
-    report = _run(chosen, server, progress)
+    with recording(record_file, chosen) as observers:
+        report = _run(chosen, server, progress, observers, _instant(start))
     document = json.loads(report.as_json())
     if report_file is not None:
         report_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
@@ -83,7 +98,9 @@ def _run(
     if chosen.mode == "subscribers":
         from simulators.traffic.simulation import run_scenario
 
-        return run_scenario(chosen, host, port, progress, server.credentials, observers)
+        return run_scenario(
+            chosen, host, port, progress, server.credentials, observers, start_unix_ns
+        )
     if server.credentials is not None:
         raise UsageError(f"{chosen.name} is prepared load, which does not speak TLS")
     from simulators.load.prepared import PeerRefusedError, run_prepared
