@@ -9,13 +9,7 @@ import click
 
 from ocs.cli.command import Run, ocs_command
 from ocs.cli.output import console, print_json
-from ocs.cli.simulate.choosing import (
-    SCENARIO_OPTIONS,
-    Server,
-    read_scenario,
-    scenario_options,
-    server_options,
-)
+from ocs.cli.simulate.choosing import Server, read_scenario, server_options
 from ocs.cli.simulate.record import recording
 from ocs.errors import FaultError, RefusedError, UsageError
 
@@ -42,20 +36,20 @@ ocs simulate run demo --tls-certificate pgws.pem --tls-key pgws.key --tls-truste
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="Also write the report there, as JSON.",
 )
-def run(
-    run: Run,
 @click.option(
     "--record",
     "record_file",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="Record the run there, as a capture for `ocs simulate replay`.",
 )
+def run(
+    run: Run,
     scenario: str,
     duration: float | None,
     seed: int | None,
     report_file: Path | None,
     record_file: Path | None,
-    **options: Any,
+    **server_values: Any,
 ) -> int:
     """Run SCENARIO, a YAML file or one of `ocs simulate list`, against a server, and report.
 
@@ -77,7 +71,7 @@ def run(
             target.print(progress_line(measured, seconds, before))
 
     with recording(record_file, chosen) as observers:
-        report = _run(chosen, server, progress, observers, _instant(start))
+        report = _run(chosen, server, progress, observers)
     document = json.loads(report.as_json())
     if report_file is not None:
         report_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
@@ -98,9 +92,7 @@ def _run(
     if chosen.mode == "subscribers":
         from simulators.traffic.simulation import run_scenario
 
-        return run_scenario(
-            chosen, host, port, progress, server.credentials, observers, start_unix_ns
-        )
+        return run_scenario(chosen, host, port, progress, server.credentials, observers)
     if server.credentials is not None:
         raise UsageError(f"{chosen.name} is prepared load, which does not speak TLS")
     from simulators.load.prepared import PeerRefusedError, run_prepared
