@@ -13,6 +13,7 @@ from ocs.catalog.loader_prices import Offer, PriceListReader
 from ocs.catalog.loader_quota import read_quota
 from ocs.catalog.loader_units import split_unit
 from ocs.catalog.loader_values import (
+from ocs.catalog.loader_recurring import read_recurring
     amount_from_zero,
     at_least,
     check_code,
@@ -73,6 +74,14 @@ def _read_plan(code: str, group: Mapping, offer: Offer) -> Plan:
     group.finish()
     return plan
 
+    plan = replace(plan, recurring=read_recurring(group, plan))
+    bonuses = BonusReader(plan, offer.services, offer.promotions, offer.used)
+    plan = replace(
+        plan,
+        life_cycle=read_life_cycle(group),
+        top_up_bonus=bonuses.read(group),
+        transfers=read_transfers(group),
+    )
 
 def _read_terms_of_plan(plan: str, group: Mapping, offer: Offer) -> dict[str, ServiceTerms]:
     services = group.mapping("services", required=True)

@@ -139,6 +139,11 @@ def days_left(instant_ns: int, period: Period, zone: tzinfo) -> int:
     return max(1, min(-(-end // DAY), period.days))
 
 
+def days_unused(instant_ns: int, end_ns: int, zone: tzinfo) -> int:
+    """Return how many whole days are left until the end of a period; 0 when it is over."""
+    return max(0, (local_of(end_ns, zone) - local_of(instant_ns, zone)) // DAY)
+
+
 def _day_in(month: int, day: int) -> date:
     """Return a day of a month (months since the year 0), the last where it has no such day."""
     year, index = divmod(month, _MONTHS)

@@ -24,6 +24,7 @@ Schema = dict[str, Any]
 DIALECT = "http://json-schema.org/draft-07/schema#"
 MAX_U32 = (1 << 32) - 1
 _CODE = "^[a-z0-9]([a-z0-9_-]{0,38}[a-z0-9])?$"
+from ocs.catalog.loader_recurring import EVERY, MAX_RECURRING, MAX_RETRIES, UNPAID
 _DIGITS = "[0-9][0-9_]*"
 _UNIT_NAME = "^[A-Za-z][A-Za-z0-9_-]{0,19}$"
 _TIME = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
@@ -96,6 +97,11 @@ def catalogue_schema() -> Schema:
 def _group(keys: dict[str, tuple[Schema, str]], *required: str) -> Schema:
     """Return a group of known keys, each with its schema and what it means."""
     properties = {
+            "recurring": _recurring(),
+            "promotion": _promotion(),
+            "life_cycle": _life_cycle(),
+            "bonus": _bonus(),
+            "transfers": _transfers(),
         key: {"allOf": [schema], "description": words} if "$ref" in schema else
         {**schema, "description": words}
         for key, (schema, words) in keys.items()
@@ -242,6 +248,8 @@ def _priced() -> dict[str, tuple[Schema, str]]:
     tiers = {"type": "array", "items": _ref("tier"), "minItems": 2, "maxItems": MAX_TIERS}
     return {
         "price": (_AMOUNT_FROM_ZERO, "amount for every 'per'"),
+        "recurring": ({**_named(_ref("recurring")), "maxProperties": MAX_RECURRING},
+                      "fees, and allowances that are renewed"),
         "flat": (_AMOUNT_FROM_ZERO, "charged once, whatever is used"),
         "stepped": (tiers, "tiers: every unit costs the price of the tier it is in"),
         "volume": (tiers, "tiers: all units cost the price of the tier reached"),
@@ -350,3 +358,69 @@ def _example() -> Schema:
         "costs": (_AMOUNT, "money that is charged, without allowances"),
         "price": (_TEXT, "code of the price that must hold"),
     }, "plan", "service", "used", "costs")  # fmt: skip
+def _recurring() -> Schema:
+    return _group({
+        "every": (_matching(f"^{EVERY}$"), "such as month, week, 30 days or 3 months"),
+        "day": (_TEXT, "of the month, mon to sun, or such as 04-01; if left out, the first day's"),
+        "at": (_matching("^([01][0-9]|2[0-3]):[0-5][0-9]$"), "local time; 00:00 if left out"),
+        "fee": (_AMOUNT_FROM_ZERO, "debited when a period begins"),
+        "allowances": (_many(_TEXT), "those of the plan that are filled anew with each period"),
+        "prorate": (_BOOLEAN, "a part of a period costs and brings a part"),
+        "retry": ({"anyOf": [_QUANTITY, {"type": "array", "items": _QUANTITY,
+                                         "maxItems": MAX_RETRIES}]},
+                  "when it is tried again while money is short, each after the time before"),
+        "unpaid": (_word(UNPAID), "what may be used while the fee is unpaid"),
+    }, "every")  # fmt: skip
+
+
+def _promotion() -> Schema:
+    return _group({
+        "from": ({"type": "string"}, "such as 2026-12-24, on the catalogue's clock"),
+        "to": ({"type": "string"}, "the first day or moment that is outside again"),
+        "times": (_integer(0, 1_000_000), "how often an account may have it; 0 is always"),
+    }, "from", "to")  # fmt: skip
+
+
+def _life_cycle() -> Schema:
+    extension = _group({
+        "from": (_AMOUNT_FROM_ZERO, "the least amount that brings it"),
+        "validity": (_QUANTITY, "counted from the top-up"),
+    }, "validity")  # fmt: skip
+    return _group({
+        "starts": (_word(STARTS), "when an account becomes active"),
+        "validity": (_QUANTITY, "how long it is active then"),
+        "grace": (_QUANTITY, "how long only free services may be used afterwards"),
+        "barred": (_QUANTITY, "how long it is barred before it is closed; for ever if left out"),
+        "top_up_validity": ({**_many(extension), "maxItems": MAX_EXTENSIONS},
+                            "how long top-ups make it valid"),
+        "longest_validity": (_QUANTITY, "no top-up makes it valid for longer"),
+        "at_close": (_word(AT_CLOSE), "what happens to what is left"),
+    })  # fmt: skip
+
+
+def _bonus() -> Schema:
+    return _group({
+        "share": (_matching("^[0-9]{1,4} ?%?$"), "of the top-up, as money"),
+        "maximum": (_AMOUNT_FROM_ZERO, "a share is never more than this"),
+        "unit": (_word(BONUS_UNITS), "what a fixed amount is counted in; money if left out"),
+        "amount": (_QUANTITY, "a fixed amount instead of a share"),
+        "from": (_AMOUNT_FROM_ZERO, "the least top-up that brings it"),
+        "up_to": (_AMOUNT_FROM_ZERO, "the largest top-up that brings it"),
+        "services": (_many(_TEXT), "which services it pays for; all if left out"),
+        "priority": (_integer(0, 1000), "the smaller is spent first"),
+        "expires_after": (_QUANTITY, "counted from the top-up"),
+        "promotion": (_TEXT, "only in this promotion's window"),
+    })  # fmt: skip
+
+
+def _transfers() -> Schema:
+    return _group({
+        "fee": (_AMOUNT_FROM_ZERO, "paid by the giver on top of each transfer"),
+        "minimum": (_AMOUNT_FROM_ZERO, "the least that can be given"),
+        "maximum": (_AMOUNT_FROM_ZERO, "the most of one transfer"),
+        "daily": (_AMOUNT_FROM_ZERO, "the most of a day, fees left out"),
+        "daily_count": (_integer(0, 10_000), "how many a day"),
+        "keeps": (_AMOUNT_FROM_ZERO, "what the giver must have left"),
+    })  # fmt: skip
+
+

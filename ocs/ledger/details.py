@@ -47,12 +47,38 @@ class Life(msgspec.Struct, omit_defaults=True):
     """While an operator blocks it: the status that comes back."""
 
 
+class Recurrence(msgspec.Struct, array_like=True):
+    """Where an account is with one recurring item of its plan; fields are only appended."""
+
+    code: str
+    anchor_ns: int
+    """When it began: anniversaries are counted from here."""
+    start_ns: int
+    """Where the period begins that was run last."""
+    end_ns: int
+    """Where it ends and the next one is due."""
+    retry_ns: int = 0
+    """When its fee is tried again by itself; 0 = not any more."""
+    tries: int = 0
+    """How often the balance was short for it."""
+    paid_micro: int = 0
+    """What was taken for this period."""
+    days: int = 0
+    """For so many days of it."""
+    unpaid: bool = False
+    """The period was not run: what it would have brought is missing."""
+
+
 class AccountDetails(msgspec.Struct, omit_defaults=True):
     """Life cycle, recurring charges and the customer's own limits."""
 
     agenda: dict[str, int] = msgspec.field(default_factory=dict)
     """When (ns UTC) something of each kind has to be done: see charging.agenda."""
 
+    recurring: list[Recurrence] = msgspec.field(default_factory=list)
+    """What falls due again and again: see charging.recurring."""
+    recurring_plan: str = ""
+    """The plan that these belong to."""
     told: list[Told] = msgspec.field(default_factory=list)
     """At most charging.notices.REMEMBERED_MAX, like the visits."""
     visits: list[Visit] = msgspec.field(default_factory=list)
