@@ -11,9 +11,9 @@ from ocs.catalog.loader_models import MODELS, check_clocked, check_price
 from ocs.catalog.loader_pools import check_pooled
 from ocs.catalog.loader_prices import Offer, PriceListReader
 from ocs.catalog.loader_quota import read_quota
+from ocs.catalog.loader_recurring import read_recurring
 from ocs.catalog.loader_units import split_unit
 from ocs.catalog.loader_values import (
-from ocs.catalog.loader_recurring import read_recurring
     amount_from_zero,
     at_least,
     check_code,
@@ -71,9 +71,6 @@ def _read_plan(code: str, group: Mapping, offer: Offer) -> Plan:
         ),
     )
     plan = replace(plan, allowances=_read_allowances(group, plan, offer))
-    group.finish()
-    return plan
-
     plan = replace(plan, recurring=read_recurring(group, plan))
     bonuses = BonusReader(plan, offer.services, offer.promotions, offer.used)
     plan = replace(
@@ -82,6 +79,9 @@ def _read_plan(code: str, group: Mapping, offer: Offer) -> Plan:
         top_up_bonus=bonuses.read(group),
         transfers=read_transfers(group),
     )
+    group.finish()
+    return plan
+
 
 def _read_terms_of_plan(plan: str, group: Mapping, offer: Offer) -> dict[str, ServiceTerms]:
     services = group.mapping("services", required=True)

@@ -377,12 +377,27 @@ class Plan:
     credit_limit_micro: int = 0
     """Given to new accounts of this plan unless said otherwise."""
     low_balance_micro: int | None = None
+    notify: NotifyPolicy | None = None
+    """What its customers are told of."""
+    life_cycle: LifeCycle | None = None
+    """None: accounts are active until an operator says otherwise."""
+    top_up_bonus: tuple[Bonus, ...] = ()
+    transfers: Transfers | None = None
+    """What customers may give to others; None: nothing."""
+    recurring: tuple[Recurring, ...] = ()
+    """Fees, and allowances that are renewed, in the order in which they fall due at one instant."""
     conditional: bool = field(init=False, default=False)
     """Whether any of its prices looks at more than destination and the catalogue's clock."""
 
     def __post_init__(self) -> None:
         conditional = any(terms.conditional for terms in self.terms.values())
         object.__setattr__(self, "conditional", conditional)
+
+    @property
+    def given_once(self) -> tuple[Allowance, ...]:
+        """The allowances that come with the plan and are not renewed."""
+        renewed = {code for item in self.recurring for code in item.allowances}
+        return tuple(one for one in self.allowances if one.code not in renewed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,27 +417,12 @@ class Example:
     when: tuple[Condition, ...] = ()
     """What is true of the usage, one label each."""
     clock: str = ""
-    notify: NotifyPolicy | None = None
-    """What its customers are told of."""
-    life_cycle: LifeCycle | None = None
-    """None: accounts are active until an operator says otherwise."""
-    top_up_bonus: tuple[Bonus, ...] = ()
-    transfers: Transfers | None = None
-    """What customers may give to others; None: nothing."""
-    recurring: tuple[Recurring, ...] = ()
-    """Fees, and allowances that are renewed, in the order in which they fall due at one instant."""
     """Of the place where the subscriber is, such as ``+02:00``."""
     price: str = ""
     """Code of the price that must hold; empty leaves it open."""
     line: int = field(default=0, compare=False)
     column: int = field(default=0, compare=False)
 
-
-    @property
-    def given_once(self) -> tuple[Allowance, ...]:
-        """The allowances that come with the plan and are not renewed."""
-        renewed = {code for item in self.recurring for code in item.allowances}
-        return tuple(one for one in self.allowances if one.code not in renewed)
 
 @dataclass(frozen=True, slots=True)
 class Catalog:

@@ -16,6 +16,7 @@ from ocs.catalog.loader_models import MAX_TIERS
 from ocs.catalog.loader_plans import MAX_ALLOWANCES
 from ocs.catalog.loader_prices import MAX_RULES
 from ocs.catalog.loader_quota import ENVELOPES, TRIGGERS
+from ocs.catalog.loader_recurring import EVERY, MAX_RECURRING, MAX_RETRIES, UNPAID
 from ocs.catalog.loader_units import ATTRIBUTE_VALUE, MAX_ATTRIBUTES, MAX_UNITS
 from ocs.currencies import NUMERIC_BY_CODE
 
@@ -24,7 +25,6 @@ Schema = dict[str, Any]
 DIALECT = "http://json-schema.org/draft-07/schema#"
 MAX_U32 = (1 << 32) - 1
 _CODE = "^[a-z0-9]([a-z0-9_-]{0,38}[a-z0-9])?$"
-from ocs.catalog.loader_recurring import EVERY, MAX_RECURRING, MAX_RETRIES, UNPAID
 _DIGITS = "[0-9][0-9_]*"
 _UNIT_NAME = "^[A-Za-z][A-Za-z0-9_-]{0,19}$"
 _TIME = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
@@ -86,6 +86,11 @@ def catalogue_schema() -> Schema:
             "when": _when(),
             "final_unit": _final_unit(),
             "allowance": _allowance(),
+            "recurring": _recurring(),
+            "promotion": _promotion(),
+            "life_cycle": _life_cycle(),
+            "bonus": _bonus(),
+            "transfers": _transfers(),
             "example": _example(),
         },
     }
@@ -97,11 +102,6 @@ def catalogue_schema() -> Schema:
 def _group(keys: dict[str, tuple[Schema, str]], *required: str) -> Schema:
     """Return a group of known keys, each with its schema and what it means."""
     properties = {
-            "recurring": _recurring(),
-            "promotion": _promotion(),
-            "life_cycle": _life_cycle(),
-            "bonus": _bonus(),
-            "transfers": _transfers(),
         key: {"allOf": [schema], "description": words} if "$ref" in schema else
         {**schema, "description": words}
         for key, (schema, words) in keys.items()
@@ -237,6 +237,8 @@ def _plan() -> Schema:
                      "the terms of each service that is sold"),
         "allowances": ({**_named(_ref("allowance")), "maxProperties": MAX_ALLOWANCES},
                        "what comes with the plan"),
+        "recurring": ({**_named(_ref("recurring")), "maxProperties": MAX_RECURRING},
+                      "fees, and allowances that are renewed"),
         "final_unit": (_ref("final_unit"), "what gateways do when the money ends"),
         "credit_limit": (_AMOUNT_FROM_ZERO, "how far below zero new accounts may go"),
         "low_balance": (_AMOUNT, "below this balance gateways are told so"),
@@ -248,8 +250,6 @@ def _priced() -> dict[str, tuple[Schema, str]]:
     tiers = {"type": "array", "items": _ref("tier"), "minItems": 2, "maxItems": MAX_TIERS}
     return {
         "price": (_AMOUNT_FROM_ZERO, "amount for every 'per'"),
-        "recurring": ({**_named(_ref("recurring")), "maxProperties": MAX_RECURRING},
-                      "fees, and allowances that are renewed"),
         "flat": (_AMOUNT_FROM_ZERO, "charged once, whatever is used"),
         "stepped": (tiers, "tiers: every unit costs the price of the tier it is in"),
         "volume": (tiers, "tiers: all units cost the price of the tier reached"),
@@ -345,19 +345,6 @@ def _allowance() -> Schema:
     }, "unit", "amount")  # fmt: skip
 
 
-def _example() -> Schema:
-    return _group({
-        "plan": (_TEXT, "code of a plan"),
-        "service": (_TEXT, "code of a service"),
-        "used": (_QUANTITY, "how much is used"),
-        "before": (_QUANTITY, "used in the same session before"),
-        "to": (_matching(r"^\+?[0-9]{1,15}$"), "called number or recipient"),
-        "at": ({"type": "string"}, "such as 2025-03-04T12:00, on the catalogue's clock"),
-        "when": (_ref("when"), "conditions that are fulfilled, one value each"),
-        "clock": (_matching("^[-+](0[0-9]|1[0-9]):[0-5][0-9]$"), "of the subscriber's place"),
-        "costs": (_AMOUNT, "money that is charged, without allowances"),
-        "price": (_TEXT, "code of the price that must hold"),
-    }, "plan", "service", "used", "costs")  # fmt: skip
 def _recurring() -> Schema:
     return _group({
         "every": (_matching(f"^{EVERY}$"), "such as month, week, 30 days or 3 months"),
@@ -424,3 +411,16 @@ def _transfers() -> Schema:
     })  # fmt: skip
 
 
+def _example() -> Schema:
+    return _group({
+        "plan": (_TEXT, "code of a plan"),
+        "service": (_TEXT, "code of a service"),
+        "used": (_QUANTITY, "how much is used"),
+        "before": (_QUANTITY, "used in the same session before"),
+        "to": (_matching(r"^\+?[0-9]{1,15}$"), "called number or recipient"),
+        "at": ({"type": "string"}, "such as 2025-03-04T12:00, on the catalogue's clock"),
+        "when": (_ref("when"), "conditions that are fulfilled, one value each"),
+        "clock": (_matching("^[-+](0[0-9]|1[0-9]):[0-5][0-9]$"), "of the subscriber's place"),
+        "costs": (_AMOUNT, "money that is charged, without allowances"),
+        "price": (_TEXT, "code of the price that must hold"),
+    }, "plan", "service", "used", "costs")  # fmt: skip

@@ -42,6 +42,9 @@ class Contra(IntEnum):
     """Free units given by a plan."""
     CARRIED_FORWARD = 7
     """Sum of pruned movements with the sides of the others kept in ``rule``."""
+    FEE = 8
+    """A recurring fee of the plan, ``rule``, for a period from ``slot_ns`` on: for its days from
+    ``units_before`` to ``units_after``."""
 
 
 class AccountFlag(IntEnum):
@@ -50,10 +53,9 @@ class AccountFlag(IntEnum):
     OVER_USAGE = 1
     """Usage went beyond grant and credit limit (D05)."""
     PARKED_USAGE = 2
-    FEE = 8
-    """A recurring fee of the plan, ``rule``, for a period from ``slot_ns`` on: for its days from
-    ``units_before`` to ``units_after``."""
     """Usage that cannot be true is waiting for a decision (D05)."""
+    UNPAID = 4
+    """A fee of its plan is unpaid, and the plan lets it use nothing meanwhile (K-266)."""
 
 
 class Counter(msgspec.Struct, array_like=True):
@@ -62,8 +64,6 @@ class Counter(msgspec.Struct, array_like=True):
     code: str
     """What is counted: see charging.counters."""
     subscriber_id: int
-    UNPAID = 4
-    """A fee of its plan is unpaid, and the plan lets it use nothing meanwhile (K-266)."""
     """The member it is about; 0 is the account as a whole."""
     period_ns: int
     """Where its period began."""
