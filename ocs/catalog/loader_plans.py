@@ -72,13 +72,6 @@ def _read_plan(code: str, group: Mapping, offer: Offer) -> Plan:
     )
     plan = replace(plan, allowances=_read_allowances(group, plan, offer))
     plan = replace(plan, recurring=read_recurring(group, plan))
-    bonuses = BonusReader(plan, offer.services, offer.promotions, offer.used)
-    plan = replace(
-        plan,
-        life_cycle=read_life_cycle(group),
-        top_up_bonus=bonuses.read(group),
-        transfers=read_transfers(group),
-    )
     group.finish()
     return plan
 

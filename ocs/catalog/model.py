@@ -12,7 +12,6 @@ from math import lcm
 
 from ocs.amounts import Measured, NamedUnit, Unit
 from ocs.catalog.notify import NotifyPolicy
-from ocs.catalog.offers import Bonus, LifeCycle, Promotion, Transfers
 from ocs.catalog.recurring import Recurring
 
 ALWAYS = ""
@@ -377,13 +376,6 @@ class Plan:
     credit_limit_micro: int = 0
     """Given to new accounts of this plan unless said otherwise."""
     low_balance_micro: int | None = None
-    notify: NotifyPolicy | None = None
-    """What its customers are told of."""
-    life_cycle: LifeCycle | None = None
-    """None: accounts are active until an operator says otherwise."""
-    top_up_bonus: tuple[Bonus, ...] = ()
-    transfers: Transfers | None = None
-    """What customers may give to others; None: nothing."""
     recurring: tuple[Recurring, ...] = ()
     """Fees, and allowances that are renewed, in the order in which they fall due at one instant."""
     conditional: bool = field(init=False, default=False)

@@ -87,10 +87,6 @@ def catalogue_schema() -> Schema:
             "final_unit": _final_unit(),
             "allowance": _allowance(),
             "recurring": _recurring(),
-            "promotion": _promotion(),
-            "life_cycle": _life_cycle(),
-            "bonus": _bonus(),
-            "transfers": _transfers(),
             "example": _example(),
         },
     }
@@ -358,57 +354,6 @@ def _recurring() -> Schema:
                   "when it is tried again while money is short, each after the time before"),
         "unpaid": (_word(UNPAID), "what may be used while the fee is unpaid"),
     }, "every")  # fmt: skip
-
-
-def _promotion() -> Schema:
-    return _group({
-        "from": ({"type": "string"}, "such as 2026-12-24, on the catalogue's clock"),
-        "to": ({"type": "string"}, "the first day or moment that is outside again"),
-        "times": (_integer(0, 1_000_000), "how often an account may have it; 0 is always"),
-    }, "from", "to")  # fmt: skip
-
-
-def _life_cycle() -> Schema:
-    extension = _group({
-        "from": (_AMOUNT_FROM_ZERO, "the least amount that brings it"),
-        "validity": (_QUANTITY, "counted from the top-up"),
-    }, "validity")  # fmt: skip
-    return _group({
-        "starts": (_word(STARTS), "when an account becomes active"),
-        "validity": (_QUANTITY, "how long it is active then"),
-        "grace": (_QUANTITY, "how long only free services may be used afterwards"),
-        "barred": (_QUANTITY, "how long it is barred before it is closed; for ever if left out"),
-        "top_up_validity": ({**_many(extension), "maxItems": MAX_EXTENSIONS},
-                            "how long top-ups make it valid"),
-        "longest_validity": (_QUANTITY, "no top-up makes it valid for longer"),
-        "at_close": (_word(AT_CLOSE), "what happens to what is left"),
-    })  # fmt: skip
-
-
-def _bonus() -> Schema:
-    return _group({
-        "share": (_matching("^[0-9]{1,4} ?%?$"), "of the top-up, as money"),
-        "maximum": (_AMOUNT_FROM_ZERO, "a share is never more than this"),
-        "unit": (_word(BONUS_UNITS), "what a fixed amount is counted in; money if left out"),
-        "amount": (_QUANTITY, "a fixed amount instead of a share"),
-        "from": (_AMOUNT_FROM_ZERO, "the least top-up that brings it"),
-        "up_to": (_AMOUNT_FROM_ZERO, "the largest top-up that brings it"),
-        "services": (_many(_TEXT), "which services it pays for; all if left out"),
-        "priority": (_integer(0, 1000), "the smaller is spent first"),
-        "expires_after": (_QUANTITY, "counted from the top-up"),
-        "promotion": (_TEXT, "only in this promotion's window"),
-    })  # fmt: skip
-
-
-def _transfers() -> Schema:
-    return _group({
-        "fee": (_AMOUNT_FROM_ZERO, "paid by the giver on top of each transfer"),
-        "minimum": (_AMOUNT_FROM_ZERO, "the least that can be given"),
-        "maximum": (_AMOUNT_FROM_ZERO, "the most of one transfer"),
-        "daily": (_AMOUNT_FROM_ZERO, "the most of a day, fees left out"),
-        "daily_count": (_integer(0, 10_000), "how many a day"),
-        "keeps": (_AMOUNT_FROM_ZERO, "what the giver must have left"),
-    })  # fmt: skip
 
 
 def _example() -> Schema:
