@@ -376,6 +376,8 @@ class Plan:
     credit_limit_micro: int = 0
     """Given to new accounts of this plan unless said otherwise."""
     low_balance_micro: int | None = None
+    notify: NotifyPolicy | None = None
+    """What its customers are told of."""
     recurring: tuple[Recurring, ...] = ()
     """Fees, and allowances that are renewed, in the order in which they fall due at one instant."""
     conditional: bool = field(init=False, default=False)
@@ -404,8 +406,6 @@ class Example:
     before: int = 0
     destination: str = ""
     at_ns: int = 0
-    notify: NotifyPolicy | None = None
-    """What its customers are told of."""
     when: tuple[Condition, ...] = ()
     """What is true of the usage, one label each."""
     clock: str = ""
