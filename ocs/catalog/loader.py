@@ -13,6 +13,8 @@ from ocs.catalog.conditions import HOME
 from ocs.catalog.loader_bands import read_bands
 from ocs.catalog.loader_conditions import Names, read_locations, read_networks
 from ocs.catalog.loader_examples import ExampleReader
+from ocs.catalog.loader_notify import read_notify
+from ocs.catalog.loader_offers import read_promotions
 from ocs.catalog.loader_plans import read_plans
 from ocs.catalog.loader_pools import check_partners, partners, pool_of, read_pools
 from ocs.catalog.loader_prices import Offer
@@ -62,6 +64,8 @@ def load_catalog(document: Document, source_name: str = "") -> Catalog:
         bands={band.name: band.name in week or not band.spans for band in bands},
         gap_band="" in week,
         units=units,
+        notify=read_notify(root, names.networks),
+        promotions=read_promotions(root, time_zone),
     )
     plans = read_plans(root, offer)
     examples = ExampleReader(services, plans, names, time_zone).read(root)
@@ -83,6 +87,7 @@ def load_catalog(document: Document, source_name: str = "") -> Catalog:
         pools=pools,
         units=units,
         attributes=names.attributes,
+        promotions=offer.promotions,
         source=document.text,
         examples=examples,
     )
@@ -239,6 +244,7 @@ def _check_unused(root: Mapping, offer: Offer) -> None:
         ("locations", "location", "is used by no price"),
         ("units", "unit", "is what nothing is counted in"),
         ("time_bands", "time_band", "is used by no price"),
+        ("promotions", "promotion", "is used by no bonus"),
     ):
         for name, key in root.mapping(section).keys.items():
             if (kind, name) not in offer.used and (kind, name) != ("network", HOME):

@@ -8,6 +8,8 @@ from dataclasses import replace
 
 from ocs.amounts import AMOUNT_MAX_MICRO, Measured, Unit, parse_amount
 from ocs.catalog.loader_models import MODELS, check_clocked, check_price
+from ocs.catalog.loader_notify import read_notify
+from ocs.catalog.loader_offers import BonusReader, read_life_cycle, read_transfers
 from ocs.catalog.loader_pools import check_pooled
 from ocs.catalog.loader_prices import Offer, PriceListReader
 from ocs.catalog.loader_quota import read_quota
@@ -69,9 +71,17 @@ def _read_plan(code: str, group: Mapping, offer: Offer) -> Plan:
         low_balance_micro=(
             group.parsed("low_balance", parse_amount, 0) if group.has("low_balance") else None
         ),
+        notify=read_notify(group, offer.names.networks, offer.notify),
     )
     plan = replace(plan, allowances=_read_allowances(group, plan, offer))
     plan = replace(plan, recurring=read_recurring(group, plan))
+    bonuses = BonusReader(plan, offer.services, offer.promotions, offer.used)
+    plan = replace(
+        plan,
+        life_cycle=read_life_cycle(group),
+        top_up_bonus=bonuses.read(group),
+        transfers=read_transfers(group),
+    )
     group.finish()
     return plan
 

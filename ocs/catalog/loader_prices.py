@@ -13,6 +13,8 @@ from ocs.catalog.loader_conditions import ConditionReader, Names, condition_code
 from ocs.catalog.loader_models import PRICE_KEYS, read_price
 from ocs.catalog.loader_values import check_code
 from ocs.catalog.model import TERMINATING, Condition, Pool, PriceRule, Service
+from ocs.catalog.notify import NotifyPolicy
+from ocs.catalog.offers import Promotion
 from ocs.catalog.tariffs import best_rule, rank
 from ocs.marked import Mapping, Node, unknown_word
 
@@ -34,6 +36,9 @@ class Offer:
     """Whether there are times in which no band holds."""
     pools: dict[str, Pool] = field(default_factory=dict)
     units: dict[str, NamedUnit] = field(default_factory=dict)
+    notify: NotifyPolicy | None = None
+    """What the customers of every plan are told of that says nothing itself."""
+    promotions: dict[str, Promotion] = field(default_factory=dict)
     used: set[tuple[str, str]] = field(default_factory=set)
     """(kind, name) of every service, zone and time band that a plan names."""
 

@@ -12,6 +12,7 @@ from math import lcm
 
 from ocs.amounts import Measured, NamedUnit, Unit
 from ocs.catalog.notify import NotifyPolicy
+from ocs.catalog.offers import Bonus, LifeCycle, Promotion, Transfers
 from ocs.catalog.recurring import Recurring
 
 ALWAYS = ""
@@ -40,6 +41,22 @@ class ChargeMode(IntEnum):
 
 PRICED, FREE, UNCONTROLLED = ChargeMode
 """The modes under names of their own, for what runs for every request: see amounts.MONEY."""
+
+
+class Period(IntEnum):
+    """Over what a cumulative count runs; days, weeks from Monday on, and months are those of the
+    catalogue's time zone. The numbers are stored.
+    """
+
+    SESSION = 0
+    """A session and its tariff slot, or one event."""
+    DAY = 1
+    WEEK = 2
+    MONTH = 3
+
+
+SESSION = Period.SESSION
+"""The usual count, under a name of its own: see amounts.MONEY."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +97,9 @@ class Price:
     ``setup_micro`` once. With ``tiers`` they say the rate instead, each that of the billed units
     in it, or with ``volume`` the one reached that of all; rate and per then repeat the first's.
     ``maximum_micro`` bounds the whole cost, setup included. K-001 to K-006.
+
+    ``counted`` is over what the units are cumulative: beyond SESSION all that an account, or with
+    ``by_member`` each of its subscribers, uses at this price in a period is one count (K-200).
     """
 
     rate_micro: int
@@ -90,6 +110,8 @@ class Price:
     tiers: tuple[Tier, ...] = ()
     volume: bool = False
     maximum_micro: int | None = None
+    counted: Period = SESSION
+    by_member: bool = False
     twice_rate: int = field(init=False, compare=False, repr=False, default=0)
     twice_per: int = field(init=False, compare=False, repr=False, default=0)
     """Both doubled, for the rounding of what every request asks several times."""
@@ -331,7 +353,8 @@ class TariffSlot:
     """The price rule in force at an instant, and from when to when it is (ns UTC, end exclusive).
 
     ``rule`` None: the plan has no price there. ``end_ns`` 0: it holds for ever from then on;
-    ``start_ns`` 0: it always did before.
+    ``start_ns`` 0: it always did before. Under a counted price a slot ends with the period at the
+    latest, and ``start_ns`` is where the period began: what the count is known by (K-201).
     """
 
     rule: PriceRule | None
@@ -356,12 +379,15 @@ class ServiceTerms:
     """Whether the price depends on more than destination and the catalogue's clock."""
     prices_terminating: bool = field(init=False, default=False)
     """Whether a rule is for terminating calls, which are free otherwise."""
+    counted: bool = field(init=False, default=False)
+    """Whether a rule counts over more than a session: quotas then end at every tariff switch."""
 
     def __post_init__(self) -> None:
         conditional = self.subscriber_clock or any(rule.when for rule in self.rules)
         object.__setattr__(self, "conditional", conditional)
         terminating = any(rule.names("role", TERMINATING) for rule in self.rules)
         object.__setattr__(self, "prices_terminating", terminating)
+        object.__setattr__(self, "counted", any(rule.price.counted for rule in self.rules))
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,6 +404,11 @@ class Plan:
     low_balance_micro: int | None = None
     notify: NotifyPolicy | None = None
     """What its customers are told of."""
+    life_cycle: LifeCycle | None = None
+    """None: accounts are active until an operator says otherwise."""
+    top_up_bonus: tuple[Bonus, ...] = ()
+    transfers: Transfers | None = None
+    """What customers may give to others; None: nothing."""
     recurring: tuple[Recurring, ...] = ()
     """Fees, and allowances that are renewed, in the order in which they fall due at one instant."""
     conditional: bool = field(init=False, default=False)
@@ -437,6 +468,7 @@ class Catalog:
     """Units besides octets, seconds and events, by name."""
     attributes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """What recorded usage may say of itself, and the values it may have; () = any."""
+    promotions: dict[str, Promotion] = field(default_factory=dict)
     version: int = 0
     source: str = ""
     """The document's text as it was published."""

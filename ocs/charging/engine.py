@@ -19,7 +19,7 @@ for each request of a batch, in order of arrival, inside one transaction.
 
 from __future__ import annotations
 
-from ocs.charging import circumstances, events, notices, parking, refunds
+from ocs.charging import account_life, circumstances, events, notices, parking, refunds
 from ocs.charging.advice import advise
 from ocs.charging.decision import (
     NS_PER_SECOND,
@@ -45,7 +45,7 @@ from ocs.charging.serving import serve
 from ocs.charging.session import OPEN, Session, SessionState, make_event_key
 from ocs.charging.working_set import NewRecord, RequestKey, WorkingSet
 from ocs.ledger import entries
-from ocs.ledger.account import BLOCKED, REMOVED
+from ocs.ledger.account import REMOVED
 
 __all__ = ["DecisionContext", "DecisionPolicy", "decide", "key_of", "keys_of"]
 
@@ -144,7 +144,7 @@ def _initial(decision: Decision) -> ChargingReply:
     )
     decision.session = session
     _remember(decision, session)
-    services = serve(decision, session, may_grant=True)
+    services = _serve(decision, session, may_grant=True)
     promoted = _promote(decision, services)
     if promoted is not None:
         return promoted
@@ -166,7 +166,7 @@ def _open(decision: Decision, session: Session) -> ChargingReply:
             refund_reference=refunds.reference_of_session(decision),
         )
     refusal = _refuse_account(decision) or _refuse_context(decision)
-    services = serve(decision, session, may_grant=refusal is None)
+    services = _serve(decision, session, may_grant=refusal is None)
     if refusal is None:
         refusal = _promote(decision, services)
     if refusal is not None:
@@ -175,6 +175,17 @@ def _open(decision: Decision, session: Session) -> ChargingReply:
         return refusal
     _restart_tcc(decision, session)
     return ChargingReply(SUCCESS, services)
+
+
+def _serve(decision: Decision, session: Session, *, may_grant: bool) -> list[ServiceReply]:
+    """Serve, and let the first use of an account make it active (K-242)."""
+    first_use = None
+    if decision.state.account.status and may_grant:
+        first_use = account_life.first_use(decision)
+    services = serve(decision, session, may_grant=may_grant)
+    if first_use is not None:
+        first_use.settle(services)
+    return services
 
 
 def _closed(decision: Decision, session: Session) -> ChargingReply:
@@ -199,10 +210,11 @@ def _unknown_session(decision: Decision) -> ChargingReply:
 
 
 def _refuse_account(decision: Decision) -> ChargingReply | None:
-    if decision.state.account.status == BLOCKED:
-        return ChargingReply(
-            Outcome.END_USER_SERVICE_DENIED, reason="the account is blocked by the operator"
-        )
+    account = decision.state.account
+    if account.status or account.due_ns:
+        refusal = account_life.refuse_use(decision)
+        if refusal is not None:
+            return refusal
     if decision.session is not None and decision.session.aborted:
         return ChargingReply(
             Outcome.END_USER_SERVICE_DENIED, reason="the session was ended by the operator"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ocs.amounts import Unit
 from ocs.catalog.model import ChargeMode, PriceRule, Service, ServiceTerms
-from ocs.charging import refunds, together
+from ocs.charging import account_life, refunds, together
 from ocs.charging.contexts import units_of
 from ocs.charging.decision import Decision
 from ocs.charging.messages import (
@@ -22,7 +22,7 @@ from ocs.charging.messages import (
     Units,
 )
 from ocs.ledger import entries
-from ocs.ledger.account import AccountStatus, Contra, Hold
+from ocs.ledger.account import Contra, Hold
 from ocs.rating import pricing
 
 
@@ -33,10 +33,11 @@ def decide_event(decision: Decision) -> ChargingReply:
         if decision.request.refund_reference:
             return refunds.refund(decision)
         return _refund_freely(decision)
-    if decision.state.account.status == AccountStatus.BLOCKED:
-        return ChargingReply(
-            Outcome.END_USER_SERVICE_DENIED, reason="the account is blocked by the operator"
-        )
+    account = decision.state.account
+    if account.status or account.due_ns:
+        refusal = account_life.refuse_use(decision)
+        if refusal is not None:
+            return refusal
     index, context = decision.index, decision.request.service_context
     if index is None or not (
         index.knows_context(context) or any(asked.service for asked in decision.request.services)
@@ -56,9 +57,26 @@ def decide_event(decision: Decision) -> ChargingReply:
             return _refused(parts, part.reply.outcome, part.reply.reason)
     if action == EventAction.PRICE_ENQUIRY:
         return _priced(decision, parts)
+    return _use(decision, parts, action)
+
+
+def _use(decision: Decision, parts: list[_Event], action: int) -> ChargingReply:
+    """Debit, or tell whether it could be paid; as the state of the account allows (K-241)."""
+    first_use = None
+    if decision.state.account.status:
+        refusal = account_life.refuse_costs(decision, [part.mode for part in parts])
+        if refusal:
+            return _refused(parts, Outcome.END_USER_SERVICE_DENIED, refusal)
+        first_use = account_life.first_use(decision)
     if action == EventAction.CHECK_BALANCE:
-        return _checked(decision, parts)
-    return _debit(decision, parts)
+        reply = _checked(decision, parts)
+    else:
+        reply = _debit(decision, parts)
+    if first_use is not None and (
+        action == EventAction.CHECK_BALANCE or reply.outcome != Outcome.SUCCESS
+    ):
+        first_use.undo()
+    return reply
 
 
 class _Event:

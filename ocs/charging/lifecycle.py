@@ -1,4 +1,4 @@
-"""What happens without a request: lost sessions, operators' releases, expired buckets, allowances.
+"""What happens without a request: lost sessions, operators' releases, expired buckets.
 
 Called by the service's supervisor and by provisioning, inside Store.transact. Pure; everything
 is decided again from the loaded state, so several servers and a late start do each thing once.
@@ -6,9 +6,6 @@ is decided again from the loaded state, so several servers and a late start do e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-from ocs.catalog.model import Allowance
 from ocs.charging.decision import NS_PER_SECOND, DecisionContext
 from ocs.charging.engine import close
 from ocs.charging.messages import (
@@ -22,7 +19,6 @@ from ocs.charging.server_requests import Trigger
 from ocs.charging.session import Session, SessionState, make_session_key
 from ocs.charging.working_set import NewRecord, RequestKey, WorkingSet
 from ocs.ledger import entries
-from ocs.ledger.account import Bucket, Contra
 
 TCC_EXPIRED = "supervision timer Tcc ran out"
 
@@ -114,28 +110,6 @@ def expire_bucket(
         posting = entries.Posting(request_id, bucket.expires_ns, context.now_ns)
         return entries.expire(working_set, bucket, posting)
     return 0
-
-
-def grant_allowances(
-    working_set: WorkingSet, account_id: int, allowances: Sequence[Allowance],
-    posting: entries.Posting, new_id: Callable[[], int],
-) -> list[Bucket]:
-    """Give an account the free units of its plan: one bucket and one movement each."""
-    posting.contra = Contra.ALLOWANCE
-    buckets = []
-    for allowance in allowances:
-        expires_ns = 0
-        if allowance.expires_after_seconds:
-            expires_ns = posting.now_ns + allowance.expires_after_seconds * NS_PER_SECOND
-        bucket = Bucket(
-            account_id, new_id(), allowance.unit, allowance.code,
-            priority=allowance.priority, expires_ns=expires_ns, services=allowance.services,
-            measure=allowance.named.measure if allowance.named else "",
-        )
-        working_set.add_bucket(bucket)
-        entries.credit(working_set, bucket, allowance.amount, posting)
-        buckets.append(bucket)
-    return buckets
 
 
 def _record(

@@ -19,8 +19,10 @@ import msgspec
 
 from ocs.charging.profile import GENERIC, NS_PER_SECOND, PROFILES, ClientProfile
 from ocs.charging.session import OPEN, Session
-from ocs.ledger.account import BLOCKED, Account
+from ocs.ledger.account import BARRED, BLOCKED, CLOSED, Account
 
+_STOPPED = frozenset({BLOCKED, BARRED, CLOSED})
+"""States in which open sessions are ended."""
 ANSWER_SECONDS = 10
 """How long an answer is waited for before another route is tried."""
 REPORT_SECONDS = 10
@@ -55,6 +57,8 @@ class Trigger(IntEnum):
     BUCKET_EXPIRY = 5
     OPERATOR = 6
     """One session, by hand."""
+    LIFE_CYCLE = 7
+    """The account's validity is over: what costs something is refused from the next report on."""
 
     @property
     def label(self) -> str:
@@ -199,7 +203,7 @@ def concerned(session: Session, trigger: Trigger | int, situation: Situation) ->
         return None
     profile = situation.profiles.get(session.profile, GENERIC)
     if trigger == Trigger.BLOCK:
-        if situation.account is not None and situation.account.status != BLOCKED:
+        if situation.account is not None and situation.account.status not in _STOPPED:
             return None
         if profile.reacts_to_abort:
             return Command.ABORT_SESSION
@@ -214,7 +218,7 @@ def concerned(session: Session, trigger: Trigger | int, situation: Situation) ->
 
 def _ends_soon(session: Session, situation: Situation) -> bool:
     """Tell whether credit would change what the client does next (D17, C-048)."""
-    if situation.account is not None and situation.account.status == BLOCKED:
+    if situation.account is not None and situation.account.status in _STOPPED:
         return False
     return any(quota.final or quota.restricted or quota.refused for quota in session.quotas)
 
@@ -244,6 +248,7 @@ _CONCERNS: dict[Trigger, Callable[[Session, Situation], bool]] = {
     Trigger.CATALOGUE: _older_catalogue,
     Trigger.BUCKET_EXPIRY: _overdue,
     Trigger.OPERATOR: lambda _session, _situation: True,
+    Trigger.LIFE_CYCLE: lambda session, _situation: bool(session.quotas),
 }
 
 

@@ -6,7 +6,7 @@ C-005, C-021, C-022 and D01, D18, D24. Called by engine for every request of a s
 from __future__ import annotations
 
 from ocs.catalog.model import PRICED, UNCONTROLLED, Service, ServiceTerms
-from ocs.charging import adoption, granting, parking, pools, together, usage
+from ocs.charging import account_life, adoption, granting, parking, pools, together, usage
 from ocs.charging.decision import Decision, Part
 from ocs.charging.messages import (
     ChargedLine,
@@ -208,6 +208,8 @@ def _stays(decision: Decision, part: Part) -> bool:
 
 
 def _grant(decision: Decision, part: Part) -> None:
+    if decision.state.account.status and account_life.refuse_price(decision, part):
+        return
     other, requested = part.beside, part.asked.requested
     if other is None or (requested is not None and requested.money_micro is not None):
         _note_grant(decision, part, granting.grant(decision, part))

@@ -11,6 +11,9 @@ from ocs.cli.command import Group, Run
 from ocs.cli.output import Document, facts, table
 
 
+STATUSES = ("active", "blocked", "removed", "pre-active", "grace", "barred", "closed")
+
+
 @click.group(cls=Group)
 def subscriber() -> None:
     """Subscribers: who may be charged, by which names, under which plan.
@@ -84,7 +87,7 @@ def show(run: Run, name: str) -> None:
 @click.option("--plan", default="", help="Only those of this plan.")
 @click.option(
     "--status",
-    type=click.Choice(["active", "blocked", "removed"]),
+    type=click.Choice(STATUSES),
     help="Only these; default is all but removed ones.",
 )
 @click.option("--flagged", is_flag=True, help="Only those that need a person's attention.")
@@ -95,7 +98,7 @@ def list_(run: Run, plan: str, status: str | None, flagged: bool, limit: int) ->
     from ocs.ledger.account import AccountStatus
     from ocs.provisioning import subscribers
 
-    wanted = AccountStatus[status.upper()] if status else None
+    wanted = AccountStatus[status.upper().replace("-", "_")] if status else None
     rows = subscribers.listing(
         run.desk, plan=plan, status=wanted, flagged=flagged, limit=limit
     )
@@ -144,6 +147,31 @@ def plan(run: Run, name: str, plan: str, allowances: bool) -> None:
         run.desk, found, plan, run.catalogues.current(), allowances=allowances
     )
     run.out.show(with_sessions(run, document, Trigger.PLAN_CHANGE), show_account)
+
+
+@subscriber.ocs_command(
+    "state",
+    changes=True,
+    example="ocs subscriber state +4915112345678 active --until 2027-01-01 --reason 'goodwill'",
+)
+@click.argument("name", metavar="SUBSCRIBER")
+@click.argument("state", type=click.Choice(["active", "barred", "closed"]))
+@click.option("--until", default="", help="When the state ends; default is what the plan says.")
+def state(run: Run, name: str, state: str, until: str) -> None:
+    """Put a subscriber's account into another STATE of its life.
+
+    It goes on from there by itself, as its plan says. Clients of open sessions are told.
+    """
+    from ocs.provisioning import states
+    from ocs.provisioning.desk import find_subscriber
+    from ocs.provisioning.instants import parse_instant
+
+    found = find_subscriber(run.desk, name)
+    until_ns = parse_instant(until, run.desk.clock.now_ns()) if until else 0
+    document = states.set_state(
+        run.desk, found, state, run.catalogues.current(), until_ns=until_ns
+    )
+    run.out.show(document, show_account)
 
 
 @subscriber.ocs_command(
@@ -196,6 +224,8 @@ def show_account(target: Console, document: Document) -> None:
             ("Account", document["account_id"]),
             ("Identities", document["identities"]),
             ("Status", document["status"]),
+            ("Since", document["state_since"]),
+            ("Until", document["state_until"]),
             ("Plan", document["plan"]),
             ("Balance", f"{document['balance']} {currency}"),
             ("Held by sessions", f"{document['held']} {currency}"),

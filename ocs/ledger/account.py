@@ -24,9 +24,16 @@ class AccountStatus(IntEnum):
     ACTIVE = 0
     BLOCKED = 1
     REMOVED = 2
+    PRE_ACTIVE = 3
+    """Waits for its first use."""
+    GRACE = 4
+    """Its validity is over: only what costs nothing may be used."""
+    BARRED = 5
+    """Nothing may be used until it is topped up."""
+    CLOSED = 6
 
 
-ACTIVE, BLOCKED, REMOVED = AccountStatus
+ACTIVE, BLOCKED, REMOVED, PRE_ACTIVE, GRACE, BARRED, CLOSED = AccountStatus
 """The states under names of their own, for what runs for every request: see amounts.MONEY."""
 
 

@@ -27,6 +27,7 @@ from ocs.provisioning.views import (
     bucket_view,
     identity_names,
     ledger_view,
+    life_view,
     members_view,
     money,
     unit_of,
@@ -129,6 +130,7 @@ def show(desk: Desk, account_id: int) -> dict[str, Any]:
         **money("held", sum(bucket.held for bucket in of_money)),
         "buckets": [bucket_view(bucket) for bucket in buckets],
         "members": members_view(names),
+        **life_view(account),
     }
 
 

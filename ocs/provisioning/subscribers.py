@@ -11,7 +11,8 @@ from typing import Any
 from ocs.amounts import AMOUNT_MAX_MICRO, Unit, format_amount
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Plan
-from ocs.charging.lifecycle import grant_allowances
+from ocs.charging import account_life
+from ocs.charging.allowances import grant_allowances
 from ocs.charging.messages import (
     ChargingRecord,
     ChargingReply,
@@ -100,7 +101,8 @@ def open_account(
     )
     if new.balance_micro:
         entries.credit(working_set, main, new.balance_micro, posting)
-    grant_allowances(working_set, account_id, plan.allowances, posting, desk.ids.next_id)
+    if account_life.begin(working_set, state.account, plan, now_ns):
+        grant_allowances(working_set, account_id, plan.allowances, posting, desk.ids.next_id)
     record = _opening_record(desk, new, state, catalog.version, now_ns)
     working_set.add_record(NewRecord(_own_key(account_id), request_id, now_ns, 0, record))
 
@@ -146,15 +148,16 @@ def listing(
 
 def set_blocked(desk: Desk, found: Found, *, blocked: bool) -> dict[str, Any]:
     """Block or unblock an account; what it is already changes nothing. Returns ``show``."""
-    status = AccountStatus.BLOCKED if blocked else AccountStatus.ACTIVE
     command = "subscriber block" if blocked else "subscriber unblock"
 
     def decide(working_set: WorkingSet) -> None:
         state = account_of(working_set, found.account_id)
-        if state.account.status == status:
+        account = state.account
+        if (account.status == AccountStatus.BLOCKED) is blocked:
             return
-        state.account.status = status
-        working_set.mark_account(state.account)
+        if account.status == AccountStatus.CLOSED:
+            raise RefusedError(f"account {account.account_id} is closed; there is nothing to block")
+        account_life.block(working_set, account, blocked=blocked)
         if blocked:
             working_set.ask_sessions(
                 found.account_id, Trigger.BLOCK, desk.clock.now_ns(), desk.operator
@@ -193,7 +196,8 @@ def change_plan(
             )
         account.plan = plan.code
         working_set.mark_account(account)
-        if allowances and plan.allowances:
+        account_life.change_terms(working_set, account, plan, now_ns)
+        if allowances and plan.allowances and account.status != AccountStatus.PRE_ACTIVE:
             posting = entries.Posting(
                 working_set.new_request_id(), now_ns, now_ns,
                 catalogue_version=catalogue.catalog.version,
@@ -201,7 +205,7 @@ def change_plan(
             grant_allowances(
                 working_set, found.account_id, plan.allowances, posting, desk.ids.next_id
             )
-            record = _record(desk, "subscriber plan", plan.code, found.name, state, now_ns)
+            record = operator_record(desk, "subscriber plan", plan.code, found.name, state, now_ns)
             record.catalogue_version = catalogue.catalog.version
             working_set.add_record(NewRecord(key, posting.request_id, now_ns, 0, record))
         working_set.ask_sessions(found.account_id, Trigger.PLAN_CHANGE, now_ns, desk.operator)
@@ -275,7 +279,7 @@ def _empty(desk: Desk, working_set: WorkingSet, state: AccountState) -> None:
         if bucket.balance:
             entries.credit(working_set, bucket, -bucket.balance, posting)
     account = state.account
-    record = _record(desk, "subscriber remove", account.plan, "", state, now_ns)
+    record = operator_record(desk, "subscriber remove", account.plan, "", state, now_ns)
     key = RequestKey(
         account.account_id, make_session_key(f"remove\x00{account.account_id}", None),
         RequestKind.OPERATOR, 0,
@@ -297,16 +301,17 @@ def _look_key(account_id: int) -> RequestKey:
 def _opening_record(
     desk: Desk, new: NewSubscriber, state: AccountState, version: int, now_ns: int
 ) -> ChargingRecord:
-    record = _record(
+    record = operator_record(
         desk, "subscriber add", state.account.plan, name_of(new.identities[0]), state, now_ns
     )
     record.catalogue_version = version
     return record
 
 
-def _record(
+def operator_record(
     desk: Desk, command: str, plan: str, identity: str, state: AccountState, now_ns: int
 ) -> ChargingRecord:
+    """Return the record of something an operator did to an account."""
     balance_micro, held_micro = entries.money_balance(state)
     return ChargingRecord(
         session_id="", sub_session_id=None, kind=RequestKind.OPERATOR, number=0,

@@ -66,6 +66,16 @@ def account_view(account: Account) -> View:
     }
 
 
+def life_view(account: Account) -> View:
+    """Return where an account is in its life; empty instants where it has no life cycle."""
+    life = account.details.life
+    return {
+        "activated": format_instant(life.activated_ns if life else 0),
+        "state_since": format_instant(life.since_ns if life else 0),
+        "state_until": format_instant(life.until_ns if life else 0),
+    }
+
+
 def subscriber_row(row: SubscriberRow) -> View:
     """Return one line of the list of subscribers."""
     return {

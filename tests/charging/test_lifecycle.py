@@ -7,6 +7,7 @@ import pytest
 from ocs.amounts import Unit
 from ocs.catalog.model import Allowance
 from ocs.charging import lifecycle
+from ocs.charging.allowances import grant_allowances
 from ocs.charging.messages import RequestKind
 from ocs.charging.session import SessionState, make_session_key
 from ocs.charging.working_set import RequestKey, WorkingSet
@@ -297,7 +298,7 @@ def test_allowances_of_a_plan() -> None:
     def give(working_set: WorkingSet) -> None:
         now_ns = scenario.clock.now_ns()
         posting = entries.Posting(scenario.ids.next_id(), now_ns, now_ns)
-        lifecycle.grant_allowances(
+        grant_allowances(
             working_set, ACCOUNT, allowances, posting, scenario.ids.next_id
         )
 

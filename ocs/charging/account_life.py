@@ -1,0 +1,411 @@
+"""The life of an account: pre-active, active, grace, barred, closed, and what each state refuses.
+
+    state        begins                          ends
+    pre-active   opened by a plan that starts    with its first use: active
+                 with the first use
+    active       opened, used, or topped up      when its validity is over: grace, else barred
+    grace        validity over                   top-up: active; else barred
+    barred       grace over                      top-up: active; else closed, or never
+    closed       barred for long enough          by an operator alone
+
+K-240 to K-246. Each step is taken at its instant, late or not, by the agenda of the account; a
+request that comes first takes it before it is decided. Called by engine, events, serving, duties
+and provisioning. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ocs.catalog.model import PRICED, Plan
+from ocs.catalog.offers import LifeCycle
+from ocs.charging import agenda, notices
+from ocs.charging.allowances import grant_allowances
+from ocs.charging.decision import NS_PER_SECOND, Decision, DecisionContext, Part
+from ocs.charging.messages import (
+    ChargingRecord,
+    ChargingReply,
+    Outcome,
+    RatingAttributes,
+    RequestKind,
+    ServiceReply,
+)
+from ocs.charging.server_requests import Trigger
+from ocs.charging.session import make_session_key
+from ocs.charging.working_set import AccountState, NewRecord, RequestKey, WorkingSet
+from ocs.ledger import entries
+from ocs.ledger.account import (
+    ACTIVE,
+    BARRED,
+    BLOCKED,
+    CLOSED,
+    GRACE,
+    NEVER_NS,
+    PRE_ACTIVE,
+    REMOVED,
+    Account,
+    AccountStatus,
+    Bucket,
+)
+from ocs.ledger.details import Life
+
+STEPS_MAX = 8
+"""More than a life has; a late account takes all of them at once."""
+
+
+class Admission(NamedTuple):
+    """What an account in some state may do."""
+
+    uses: bool
+    """Services, whether they cost something or not."""
+    pays: bool
+    """Services that cost something."""
+    gets: bool
+    """Top-ups, vouchers, transfers from others."""
+    gives: bool
+    """Transfers to others."""
+    words: str = ""
+    """Why something is refused."""
+
+
+ADMISSIONS: dict[int, Admission] = {
+    ACTIVE: Admission(True, True, True, True),
+    PRE_ACTIVE: Admission(True, True, True, False, "it was never used yet"),
+    GRACE: Admission(True, False, True, False, "its validity is over"),
+    BARRED: Admission(False, False, True, False, "it is barred until it is topped up"),
+    BLOCKED: Admission(False, False, True, False, "the account is blocked by the operator"),
+    CLOSED: Admission(False, False, False, False, "it is closed"),
+    REMOVED: Admission(False, False, False, False, "it was removed"),
+}
+"""By status: the one table of what each state refuses (K-241). Usage that has happened is always
+debited, refunds and corrections are always possible but for a removed account."""
+
+NEXT = {
+    ACTIVE: (PRE_ACTIVE, GRACE, BARRED, CLOSED),
+    BARRED: (ACTIVE, GRACE, PRE_ACTIVE),
+    CLOSED: (ACTIVE, GRACE, BARRED, PRE_ACTIVE),
+}
+"""What an operator may make of an account, and out of what."""
+
+
+# ------------------------------------------------------------------------------ requests
+
+
+def refuse_use(decision: Decision) -> ChargingReply | None:
+    """Return the refusal of a request that wants to use something now, None to go on.
+
+    Called when the account is not simply active, or something is due for it.
+    """
+    account = decision.state.account
+    if 0 < account.details.agenda.get(agenda.LIFE, 0) <= decision.context.now_ns:
+        catch_up(decision.working_set, decision.state, decision.context)
+    admission = ADMISSIONS[account.status]
+    if admission.uses:
+        return None
+    return ChargingReply(Outcome.END_USER_SERVICE_DENIED, reason=admission.words)
+
+
+def refuse_price(decision: Decision, part: Part) -> bool:
+    """Refuse a service that costs something, where the account's state does; tell whether."""
+    admission = ADMISSIONS[decision.state.account.status]
+    if admission.pays or part.mode is not PRICED:
+        return False
+    part.refuse(Outcome.END_USER_SERVICE_DENIED, admission.words)
+    return True
+
+
+def refuse_costs(decision: Decision, modes: Iterable[int]) -> str:
+    """Return why an event of these charge modes is refused; empty when it is not."""
+    admission = ADMISSIONS[decision.state.account.status]
+    costs = any(mode == PRICED for mode in modes)
+    return admission.words if costs and not admission.pays else ""
+
+
+class FirstUse:
+    """The activation of a pre-active account by the request that is being decided (K-242)."""
+
+    def __init__(self, decision: Decision) -> None:
+        """Make the account active, and give what its plan gives."""
+        self._decision = decision
+        working_set, account = decision.working_set, decision.state.account
+        self._movements = len(working_set.movements)
+        self._lines = decision.posting.lines
+        self._notices = len(working_set.notifications)
+        self._life = account.details.life
+        plan, now_ns = decision.plan, decision.context.now_ns
+        self._buckets: list[Bucket] = []
+        if plan is not None:
+            posting = decision.posting
+            contra = posting.contra
+            self._buckets = grant_allowances(
+                working_set, account.account_id, plan.allowances, posting,
+                working_set.new_request_id,
+            )
+            posting.contra = contra
+        _become_active(working_set, account, plan, now_ns)
+
+    def settle(self, replies: list[ServiceReply]) -> None:
+        """Keep it if any of these services is served or anything was charged; else take it back."""
+        decision = self._decision
+        if any(reply.outcome == Outcome.SUCCESS for reply in replies) or any(
+            line.used for line in decision.charged
+        ):
+            return
+        self.undo()
+
+    def undo(self) -> None:
+        """Take it back: a request that is refused is no use."""
+        decision = self._decision
+        working_set, state = decision.working_set, decision.state
+        del working_set.movements[self._movements :]
+        decision.posting.lines = self._lines
+        del working_set.notifications[self._notices :]
+        gone = {bucket.bucket_id for bucket in self._buckets}
+        state.buckets[:] = [one for one in state.buckets if one.bucket_id not in gone]
+        working_set.new_buckets[:] = [
+            one for one in working_set.new_buckets if one.bucket_id not in gone
+        ]
+        for bucket in self._buckets:
+            working_set.changed_buckets.pop((bucket.account_id, bucket.bucket_id), None)
+        account = state.account
+        account.status, account.details.life = PRE_ACTIVE, self._life
+        agenda.enter(working_set, account, agenda.LIFE, NEVER_NS)
+
+
+def first_use(decision: Decision) -> FirstUse | None:
+    """Activate a pre-active account for the request that is being decided."""
+    if decision.state.account.status != PRE_ACTIVE:
+        return None
+    return FirstUse(decision)
+
+
+# ------------------------------------------------------------------------------ beginnings
+
+
+def begin(working_set: WorkingSet, account: Account, plan: Plan, now_ns: int) -> bool:
+    """Begin the life of a new account; tell whether it is active from the start."""
+    terms = plan.life_cycle
+    if terms is not None and terms.first_use:
+        account.status, account.details.life = PRE_ACTIVE, Life(since_ns=now_ns)
+        working_set.mark_account(account)
+        return False
+    if terms is not None:
+        _become_active(working_set, account, plan, now_ns, tell=False)
+    return True
+
+
+def change_terms(working_set: WorkingSet, account: Account, plan: Plan, now_ns: int) -> None:
+    """Give an account the life cycle of its new plan.
+
+    A validity it has stays; without one it begins now. A plan without life cycle makes all of them
+    active without end that were not closed.
+    """
+    terms, life = plan.life_cycle, account.details.life
+    status = _status(account)
+    if terms is None:
+        if life is not None and status in (ACTIVE, GRACE, BARRED):
+            _enter(working_set, account, ACTIVE, now_ns, NEVER_NS)
+    elif status == ACTIVE and (life is None or not life.until_ns):
+        _become_active(working_set, account, plan, now_ns, tell=False)
+
+
+def top_up(
+    working_set: WorkingSet, account: Account, plan: Plan | None, amount_micro: int, now_ns: int
+) -> int:
+    """Make an account valid for what a top-up of this amount brings; return until when (ns UTC).
+
+    A validity that ends later stays; grace and barring end. 0: the top-up changes nothing.
+    """
+    terms = plan.life_cycle if plan is not None else None
+    life, status = account.details.life, _status(account)
+    if terms is None or life is None or status not in (ACTIVE, GRACE, BARRED):
+        return 0
+    seconds = terms.extension_seconds(amount_micro)
+    if not seconds or (status == ACTIVE and not life.until_ns):
+        return 0
+    until_ns = now_ns + seconds * NS_PER_SECOND
+    if status == ACTIVE:
+        if until_ns <= life.until_ns:
+            return 0
+        _enter(working_set, account, ACTIVE, life.since_ns, until_ns)
+    else:
+        _enter(working_set, account, ACTIVE, now_ns, until_ns)
+        _tell(working_set, account, plan, now_ns)
+    return until_ns
+
+
+def set_state(
+    working_set: WorkingSet, account: Account, status: AccountStatus, plan: Plan | None,
+    now_ns: int, until_ns: int = NEVER_NS,
+) -> None:
+    """Put an account into a state by hand; ``until_ns`` is when it ends, else as the plan says.
+
+    What follows is as if the account had come there by itself. The caller has asked ``NEXT``.
+    """
+    terms = plan.life_cycle if plan is not None else None
+    if not until_ns and terms is not None:
+        seconds = terms.validity_seconds if status == ACTIVE else terms.barred_seconds
+        until_ns = now_ns + seconds * NS_PER_SECOND if seconds and status != CLOSED else NEVER_NS
+    _enter(working_set, account, status, now_ns, until_ns)
+    _tell(working_set, account, plan, now_ns)
+    _ask_clients(working_set, account, now_ns)
+
+
+def block(working_set: WorkingSet, account: Account, *, blocked: bool) -> None:
+    """Block an account, or let it go on with its life where the clock has brought it."""
+    life = account.details.life
+    if blocked:
+        if account.status != ACTIVE:
+            life = account.details.life = life or Life()
+            life.blocked = account.status
+        account.status = BLOCKED
+        agenda.enter(working_set, account, agenda.LIFE, NEVER_NS)
+    else:
+        account.status = life.blocked if life is not None else ACTIVE
+        if life is not None:
+            life.blocked = ACTIVE
+            agenda.enter(working_set, account, agenda.LIFE, life.until_ns)
+    working_set.mark_account(account)
+
+
+# ------------------------------------------------------------------------------ steps
+
+
+def step(
+    working_set: WorkingSet, state: AccountState, at_ns: int, context: DecisionContext
+) -> None:
+    """Take the step that was due at ``at_ns``; the handler of agenda.LIFE (see duties)."""
+    account = state.account
+    life = account.details.life
+    if life is None or account.status not in (ACTIVE, GRACE, BARRED):
+        agenda.enter(working_set, account, agenda.LIFE, NEVER_NS)
+        return
+    plan = _plan_of(account, context)
+    terms = plan.life_cycle if plan is not None else None
+    before = AccountStatus(account.status)
+    if terms is None:
+        # The plan has no life cycle any more: nothing ends.
+        status, until_ns = ACTIVE, NEVER_NS
+    else:
+        status, until_ns = _next(before, terms, at_ns)
+    _enter(working_set, account, status, at_ns, until_ns)
+    posting = entries.Posting(working_set.new_request_id(), at_ns, context.now_ns)
+    if status == CLOSED and terms is not None and terms.forfeits:
+        for bucket in state.buckets:
+            entries.expire(working_set, bucket, posting)
+    if status != before:
+        _record(working_set, state, before, posting, context)
+        _tell(working_set, account, plan, context.now_ns)
+        _ask_clients(working_set, account, context.now_ns)
+
+
+def catch_up(
+    working_set: WorkingSet, state: AccountState, context: DecisionContext
+) -> None:
+    """Take every step that is due by now."""
+    for _ in range(STEPS_MAX):
+        at_ns = state.account.details.agenda.get(agenda.LIFE, NEVER_NS)
+        if not 0 < at_ns <= context.now_ns:
+            return
+        step(working_set, state, at_ns, context)
+
+
+def _next(status: AccountStatus, terms: LifeCycle, at_ns: int) -> tuple[AccountStatus, int]:
+    """Return the state that follows at an instant, and when it ends."""
+    if status == ACTIVE and terms.grace_seconds:
+        return GRACE, at_ns + terms.grace_seconds * NS_PER_SECOND
+    if status != BARRED and terms.barred_seconds is None:
+        return BARRED, NEVER_NS
+    if status != BARRED and terms.barred_seconds:
+        return BARRED, at_ns + terms.barred_seconds * NS_PER_SECOND
+    return CLOSED, NEVER_NS
+
+
+def _status(account: Account) -> int:
+    """Return the state of its life, also while it is blocked."""
+    life = account.details.life
+    if account.status != BLOCKED:
+        return account.status
+    return life.blocked if life is not None else ACTIVE
+
+
+def _become_active(
+    working_set: WorkingSet, account: Account, plan: Plan | None, now_ns: int, *, tell: bool = True
+) -> None:
+    terms = plan.life_cycle if plan is not None else None
+    seconds = terms.validity_seconds if terms is not None else 0
+    until_ns = now_ns + seconds * NS_PER_SECOND if seconds else NEVER_NS
+    account.details.life = Life(
+        now_ns, blocked=account.details.life.blocked if account.details.life else 0
+    )
+    _enter(working_set, account, ACTIVE, now_ns, until_ns)
+    if tell:
+        _tell(working_set, account, plan, now_ns)
+
+
+def _enter(
+    working_set: WorkingSet, account: Account, status: int, since_ns: int, until_ns: int
+) -> None:
+    life = account.details.life
+    life = account.details.life = (
+        Life() if life is None else Life(life.activated_ns, blocked=life.blocked)
+    )
+    life.since_ns, life.until_ns = since_ns, until_ns
+    if account.status == BLOCKED:
+        life.blocked = status
+        until_ns = NEVER_NS
+    else:
+        account.status = status
+    agenda.enter(working_set, account, agenda.LIFE, until_ns)
+    working_set.mark_account(account)
+
+
+def _ask_clients(working_set: WorkingSet, account: Account, now_ns: int) -> None:
+    """Have the clients of open sessions hear of a state that refuses them something."""
+    if account.status == GRACE:
+        working_set.ask_sessions(account.account_id, Trigger.LIFE_CYCLE, now_ns)
+    elif account.status in (BARRED, CLOSED):
+        working_set.ask_sessions(account.account_id, Trigger.BLOCK, now_ns)
+
+
+def _tell(
+    working_set: WorkingSet, account: Account, plan: Plan | None, now_ns: int
+) -> None:
+    life = account.details.life
+    notices.notify(
+        working_set, account, plan, notices.LIFE_CYCLE, now_ns,
+        subject=name_of(account.status), until_ns=life.until_ns if life is not None else 0,
+    )
+
+
+def name_of(status: int) -> str:
+    """Return a state as people write it."""
+    return AccountStatus(status).name.lower().replace("_", "-")
+
+
+def _plan_of(account: Account, context: DecisionContext) -> Plan | None:
+    index = context.catalogues.get(context.current_version)
+    return index.catalog.plans.get(account.plan) if index is not None else None
+
+
+def _record(
+    working_set: WorkingSet, state: AccountState, before: AccountStatus,
+    posting: entries.Posting, context: DecisionContext,
+) -> None:
+    account = state.account
+    balance_micro, held_micro = entries.money_balance(state)
+    at_ns = posting.event_ns
+    key = RequestKey(
+        account.account_id, make_session_key(f"life\x00{name_of(before)}", None),
+        RequestKind.TIMER, at_ns,
+    )  # fmt: skip
+    record = ChargingRecord(
+        session_id="", sub_session_id=None, kind=RequestKind.TIMER, number=at_ns, identity="",
+        service_context="", origin_host="", peer="", end_to_end=0, event_ns=at_ns, action=-1,
+        services=(), attributes=RatingAttributes(), reply=ChargingReply(Outcome.SUCCESS),
+        charged=[], balance_micro=balance_micro, held_micro=held_micro,
+        catalogue_version=context.current_version, plan=account.plan,
+        note=f"{name_of(before)} is over: {name_of(account.status)}",
+    )  # fmt: skip
+    working_set.add_record(NewRecord(key, posting.request_id, context.now_ns, 0, record))
