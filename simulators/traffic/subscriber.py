@@ -127,6 +127,8 @@ class Session(ABC):
         for service in services:
             if service.used:
                 self._tally[f"used {service.unit.value}"] += service.used
+            if service.used_after is not None:
+                self._tally["tariff changes"] += 1
         return self.asked
 
 

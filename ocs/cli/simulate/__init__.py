@@ -14,6 +14,8 @@ _COMMANDS = {
     "replay": ("ocs.cli.simulate.replay", "replay"),
     "record": ("ocs.cli.simulate.record", "record"),
     "list": ("ocs.cli.simulate.library", "list_"),
+    "schema": ("ocs.cli.simulate.library", "schema"),
+    "provision": ("ocs.cli.simulate.provision", "provision"),
 }
 """Module and name of each command: it is imported when it is called or listed, not before."""
 

@@ -85,7 +85,39 @@ def scenario_path(name: str) -> Path:
         raise NotFoundError(f"there is no scenario or file '{name}'") from None
 
 
-def read_scenario(name: str, duration: float | None = None, seed: int | None = None) -> "Scenario":
+SCENARIO_OPTIONS = ("duration", "sessions", "seed", "speed_up")
+"""The values that `scenario_options` gives to a command."""
+
+
+def scenario_options(function: _Function) -> _Function:
+    """Give a command the options that change a scenario; see `read_scenario`."""
+    options = (
+        click.option(
+            "--duration",
+            type=click.FloatRange(min=0, min_open=True),
+            help="Seconds; else the scenario's.",
+        ),
+        click.option("--sessions", type=click.IntRange(min=1), help="End after so many sessions."),
+        click.option("--seed", type=click.IntRange(min=0, max=(1 << 63) - 1), help="Other dice."),
+        click.option(
+            "--speed-up",
+            type=click.FloatRange(min=0, min_open=True, max=100_000),
+            help="Simulated seconds per second.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def read_scenario(
+    name: str,
+    *,
+    duration: float | None = None,
+    sessions: int | None = None,
+    seed: int | None = None,
+    speed_up: float | None = None,
+) -> "Scenario":
     """The scenario, with what the command line says otherwise."""
     from simulators.scenarios import document
     from simulators.scenarios.model import load_scenario
@@ -102,7 +134,11 @@ def read_scenario(name: str, duration: float | None = None, seed: int | None = N
         ) from None
     except UnicodeDecodeError:
         raise DocumentError((Problem("not UTF-8 text", str(path)),)) from None
-    if duration is not None:
-        load = chosen.load.model_copy(update={"duration_seconds": duration})
-        chosen = chosen.model_copy(update={"load": load})
-    return chosen if seed is None else chosen.model_copy(update={"seed": seed})
+    ends = {"duration_seconds": duration, "sessions": sessions}
+    load = chosen.load.model_copy(update=_given(ends))
+    changes = {"seed": seed, "speed_up": speed_up}
+    return chosen.model_copy(update={"load": load, **_given(changes)})
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

@@ -9,7 +9,13 @@ import click
 
 from ocs.cli.command import Run, ocs_command
 from ocs.cli.output import console, print_json
-from ocs.cli.simulate.choosing import Server, read_scenario, server_options
+from ocs.cli.simulate.choosing import (
+    SCENARIO_OPTIONS,
+    Server,
+    read_scenario,
+    scenario_options,
+    server_options,
+)
 from ocs.cli.simulate.record import recording
 from ocs.errors import FaultError, RefusedError, UsageError
 
@@ -26,10 +32,12 @@ ocs simulate run demo --tls-certificate pgws.pem --tls-key pgws.key --tls-truste
 @ocs_command("run", example=_EXAMPLE)
 @click.argument("scenario", metavar="SCENARIO")
 @server_options
+@scenario_options
 @click.option(
-    "--duration", type=click.FloatRange(min=0, min_open=True), help="Seconds; else the scenario's."
+    "--start",
+    metavar="TIME",
+    help="What time it is for the gateways, such as 2026-03-02T11:29:30Z; else the system's.",
 )
-@click.option("--seed", type=click.IntRange(min=0, max=(1 << 63) - 1), help="Other dice.")
 @click.option(
     "--report",
     "report_file",
@@ -45,11 +53,10 @@ ocs simulate run demo --tls-certificate pgws.pem --tls-key pgws.key --tls-truste
 def run(
     run: Run,
     scenario: str,
-    duration: float | None,
-    seed: int | None,
+    start: str | None,
     report_file: Path | None,
     record_file: Path | None,
-    **server_values: Any,
+    **options: Any,
 ) -> int:
     """Run SCENARIO, a YAML file or one of `ocs simulate list`, against a server, and report.
 
@@ -58,8 +65,8 @@ def run(
     """
     from simulators.reports.report import Measurements, progress_line
 
-    chosen = read_scenario(scenario, duration, seed)
-    server = Server(**server_values)
+    chosen = read_scenario(scenario, **{name: options.pop(name) for name in SCENARIO_OPTIONS})
+    server = Server(**options)
     target = console(stderr=True)
     before: dict[str, Any] = {}
     spoken = -1.0
@@ -71,7 +78,7 @@ def run(
             target.print(progress_line(measured, seconds, before))
 
     with recording(record_file, chosen) as observers:
-        report = _run(chosen, server, progress, observers)
+        report = _run(chosen, server, progress, observers, _instant(start))
     document = json.loads(report.as_json())
     if report_file is not None:
         report_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
@@ -82,17 +89,29 @@ def run(
     return 0 if report.ok else 1
 
 
+def _instant(text: str | None) -> int | None:
+    if text is None:
+        return None
+    from ocs.clock import SystemClock
+    from ocs.provisioning.instants import parse_instant
+
+    return parse_instant(text, SystemClock().now_ns())
+
+
 def _run(
     chosen: "Scenario",
     server: Server,
     progress: "Callable[[Measurements, float], None]",
     observers: "tuple[Observer, ...]" = (),
+    start_unix_ns: int | None = None,
 ) -> "Report":
     host, port = server.host, server.port
     if chosen.mode == "subscribers":
         from simulators.traffic.simulation import run_scenario
 
-        return run_scenario(chosen, host, port, progress, server.credentials, observers)
+        return run_scenario(
+            chosen, host, port, progress, server.credentials, observers, start_unix_ns
+        )
     if server.credentials is not None:
         raise UsageError(f"{chosen.name} is prepared load, which does not speak TLS")
     from simulators.load.prepared import PeerRefusedError, run_prepared
