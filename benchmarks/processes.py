@@ -50,3 +50,11 @@ def resident_octets(pid: int) -> int:
     except OSError:
         return 0
     return int(pages) * _PAGE_OCTETS
+
+
+def family_resident_octets(pid: int) -> int:
+    """Resident memory of a process and all its children together.
+
+    What they share is counted once for each of them.
+    """
+    return resident_octets(pid) + sum(family_resident_octets(child) for child in _children(pid))

@@ -46,7 +46,7 @@ def adopt(
         return parts
     for quota in session.quotas:
         if not same_terms(decision.index, session.plan, index, plan.code, quota.service):
-            _start_afresh(quota)
+            start_afresh(quota)
     session.catalogue_version, session.plan = version, plan.code
     decision.index, decision.plan = index, plan
     if plan.conditional:
@@ -78,7 +78,7 @@ def same_terms(
     return before is not None and before == new.meaning(new_plan, service)
 
 
-def _start_afresh(quota: QuotaState) -> None:
+def start_afresh(quota: QuotaState) -> None:
     """Count from nothing: what was counted is no base for another price."""
     quota.contexts = []
     quota.rule = quota.zone = ""

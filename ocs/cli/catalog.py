@@ -102,6 +102,56 @@ def diff(run: Run, old: str, new: str, exit_code: bool) -> int:
     return 1 if changes and exit_code else 0
 
 
+@catalog.ocs_command(
+    "whatif",
+    example="ocs catalog whatif config/catalogues/mobile.yaml --since 30d\n"
+    "ocs catalog whatif draft.yaml --since 2026-02-01 --until 2026-03-01 --plan basic=large",
+)
+@click.argument("new", metavar="NEW")
+@click.option("--since", "since", required=True, help="From this time on; or an age such as 30d.")
+@click.option("--until", "until", default="", help="Before this time; default is what is settled.")
+@click.option(
+    "--plan", "plans", metavar="OLD=NEW", multiple=True,
+    help="Charge the subscribers of a plan by another plan of NEW; several times.",
+)
+@click.option(
+    "--worst", type=click.IntRange(0, 1_000), default=10, show_default=True,
+    help="How many subscribers to name at each end.",
+)
+@click.option(
+    "--jobs", type=click.IntRange(1, 64), help="Processes; default is one for each processor."
+)
+def whatif(
+    run: Run, new: str, since: str, until: str, plans: tuple[str, ...], worst: int,
+    jobs: int | None,
+) -> None:  # fmt: skip
+    """Charge recorded usage again by NEW: a file, a version or `current`. Changes nothing.
+
+    What was really granted, paid from free units or refused stays so: only prices are compared.
+    """
+    import os
+
+    from ocs.cli.progress import proceeding
+    from ocs.cli.whatif_view import show_comparison
+    from ocs.provisioning import whatif as comparisons
+    from ocs.provisioning.instants import parse_instant
+
+    now_ns = run.desk.clock.now_ns()
+    question = comparisons.Question(
+        _named_catalog(run, new),
+        new,
+        parse_instant(since, now_ns),
+        parse_instant(until, now_ns) if until else 0,
+        comparisons.parse_plans(plans),
+        worst,
+        jobs or os.cpu_count() or 1,
+        run.settings.database.url,
+    )
+    with proceeding(run.out, "records") as progress:
+        answer = comparisons.compare(run.desk, question, progress)
+    run.out.show(comparisons.view(answer), show_comparison)
+
+
 @catalog.ocs_command("schema", example="ocs catalog schema")
 def schema(run: Run) -> None:  # noqa: ARG001 - every command has a Run
     """Print the JSON Schema of catalogue files, with which editors complete and check them."""
@@ -112,13 +162,16 @@ def schema(run: Run) -> None:  # noqa: ARG001 - every command has a Run
 
 def _named_catalog(run: Run, name: str) -> "Catalog":
     """Return a published version, the one in force, or the catalogue in a file."""
+    from dataclasses import replace
+
     from ocs.provisioning import catalogs
 
     if name == "current":
         return run.catalogues.current().catalog
     if name.isdecimal():
         return run.catalogues.version(int(name)).catalog
-    return catalogs.load(catalogs.read(Path(name)), name)
+    text = catalogs.read(Path(name))
+    return replace(catalogs.load(text, name), source=text)
 
 
 def _show_changes(target: Console, document: Document) -> None:

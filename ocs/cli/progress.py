@@ -3,7 +3,15 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from ocs.cli.output import Output, console
 
@@ -25,6 +33,21 @@ def counting(out: Output, what: str) -> Iterator[Callable[[int], None]]:
                 progress.update(task, completed=count)
 
         yield show
+
+
+@contextmanager
+def proceeding(out: Output, what: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield what is to be called with the number done so far and that in all."""
+    if not out.progress_wanted():
+        yield lambda _done, _all: None
+        return
+    columns = (
+        BarColumn(), MofNCompleteColumn(), TextColumn(what), TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 @contextmanager

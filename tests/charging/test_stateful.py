@@ -8,6 +8,7 @@ stored. Scenario.check asserts the invariants that need no history; the rest is 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import count
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -35,6 +36,7 @@ from ocs.charging.messages import (
     Units,
     UsedUnits,
 )
+from ocs.charging.rerating import Recorded, Rerating, is_usage
 from ocs.charging.session import Session, SessionState
 from ocs.charging.working_set import RequestKey
 from ocs.clock import NS_PER_SECOND
@@ -352,6 +354,41 @@ class AccountLife(RuleBasedStateMachine):
 RULES = ("I-001", "I-002", "I-003", "I-004", "I-005", "I-006", "I-007", "M-006", "M-007", "M-008")
 TestAccountLife = pytest.mark.slow(pytest.mark.rule(*RULES)(AccountLife.TestCase))
 TestAccountLife.settings = settings(
+    max_examples=50, stateful_step_count=25, deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+
+
+class LifeUnderOneCatalogue(AccountLife):
+    """The records of a life under one catalogue, charged again by it, cost what they cost."""
+
+    publish = None  # type: ignore[assignment]
+
+    def teardown(self) -> None:
+        """Decide all records once more, in their order."""
+        super().teardown()
+        if not hasattr(self, "scenario"):
+            return
+        scenario = self.scenario
+        again = Rerating(ACCOUNT, scenario.index, scenario.policy, count(1).__next__)
+        stored = scenario.store.stored_records(ACCOUNT)
+        for one in sorted(stored, key=lambda each: each.request_id):
+            recorded = Recorded(
+                one.key.session_key, one.key.kind, one.key.number, one.received_ns, one.record
+            )
+            if not is_usage(recorded):
+                assert not any(line.charged_micro for line in one.record.charged)
+                continue
+            charged = [line.charged_micro for line in one.record.charged if line.charged_micro]
+            assert not again.needs_history(recorded)
+            rerated = again.rerate(recorded).charged
+            assert [line.charged_micro for line in rerated if line.charged_micro] == charged
+
+
+TestLifeUnderOneCatalogue = pytest.mark.slow(
+    pytest.mark.rule("K-340", "K-341")(LifeUnderOneCatalogue.TestCase)
+)
+TestLifeUnderOneCatalogue.settings = settings(
     max_examples=50, stateful_step_count=25, deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

@@ -130,6 +130,7 @@ CALLS: dict[str, list[str]] = {
     "catalog list": [],
     "catalog schema": [],
     "catalog show": ["1"],
+    "catalog whatif": ["{catalogue}", "--since", "2025-01-01", "--jobs", "1"],
     "price": ["data", "7.3 MB", "--plan", "basic"],
     "subscriber add": ["+4915199999999", "--plan", "basic", "--balance", "5"],
     "subscriber show": ["{account}"],
