@@ -73,6 +73,8 @@ def _read_plan(code: str, group: Mapping, offer: Offer) -> Plan:
         ),
         notify=read_notify(group, offer.names.networks, offer.notify),
     )
+    if plan.notify is not None and plan.notify.roaming:
+        offer.used.update(("network", zone) for zone in offer.names.networks)
     plan = replace(plan, allowances=_read_allowances(group, plan, offer))
     plan = replace(plan, recurring=read_recurring(group, plan))
     bonuses = BonusReader(plan, offer.services, offer.promotions, offer.used)

@@ -13,6 +13,7 @@ from ocs.catalog.conditions import MEDIA, RAT_NAMES, RECIPIENTS, ROLES
 from ocs.catalog.loader_bands import MAX_BANDS
 from ocs.catalog.loader_examples import MAX_EXAMPLES
 from ocs.catalog.loader_models import MAX_TIERS
+from ocs.catalog.loader_notify import MAX_THRESHOLDS
 from ocs.catalog.loader_plans import MAX_ALLOWANCES
 from ocs.catalog.loader_prices import MAX_RULES
 from ocs.catalog.loader_quota import ENVELOPES, TRIGGERS
@@ -63,6 +64,7 @@ def catalogue_schema() -> Schema:
                         "maxProperties": MAX_ATTRIBUTES},
                        "what recorded usage says of itself: its values, or any"),
         "pools": (_named(_ref("pool")), "credit pools that services may share"),
+        "notify": (_ref("notify"), "what customers of all plans are told"),
         "services": ({**_named(_ref("service")), "minProperties": 1}, "what can be charged"),
         "plans": ({**_named(_ref("plan")), "minProperties": 1}, "what is sold"),
         "examples": ({**_many(_ref("example")), "maxItems": MAX_EXAMPLES},
@@ -85,6 +87,7 @@ def catalogue_schema() -> Schema:
             "tier": _tier(),
             "when": _when(),
             "final_unit": _final_unit(),
+            "notify": _notify(),
             "allowance": _allowance(),
             "recurring": _recurring(),
             "example": _example(),
@@ -238,6 +241,7 @@ def _plan() -> Schema:
         "final_unit": (_ref("final_unit"), "what gateways do when the money ends"),
         "credit_limit": (_AMOUNT_FROM_ZERO, "how far below zero new accounts may go"),
         "low_balance": (_AMOUNT, "below this balance gateways are told so"),
+        "notify": (_ref("notify"), "what customers are told; keys replace those of the file"),
     }, "services")  # fmt: skip
 
 
@@ -329,6 +333,23 @@ def _final_unit() -> Schema:
         "zero_grant": (_BOOLEAN, "an empty account gets a grant of nothing, not 4012"),
     }, "action")  # fmt: skip
     return {"anyOf": [{"enum": ["terminate", "restrict"]}, group]}
+
+
+def _notify() -> Schema:
+    def several(member: Schema) -> Schema:
+        listed = {"type": "array", "items": member, "maxItems": MAX_THRESHOLDS}
+        return {"anyOf": [member, listed]}
+
+    percent = _matching("^[0-9]{1,3} ?%?$")
+    return _group({
+        "used": (several(percent), "shares of a bucket of units that are used up"),
+        "low_balance": (several(_AMOUNT), "balances that are reached from above"),
+        "expiry": (several(_QUANTITY), "times before a bucket expires"),
+        "caps": (several(percent), "shares of a cap, a fair-use or a spending limit"),
+        "roaming": (_BOOLEAN, "coming into another country"),
+        "renewal": (_BOOLEAN, "renewals, and those that fail"),
+        "life_cycle": (_BOOLEAN, "changes of the account's state"),
+    })  # fmt: skip
 
 
 def _allowance() -> Schema:

@@ -14,6 +14,8 @@ LIFE = "life"
 """The next step of the account's life: see duties."""
 RECURRING = "recurring"
 """Fees and renewals of its plan: see recurring."""
+EXPIRY_NOTICES = "expiry-notices"
+"""Telling of buckets that expire soon: see notices."""
 
 
 class Marking(Protocol):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ocs.charging import account_life, agenda, recurring
+from ocs.charging import account_life, agenda, notices, recurring
 from ocs.charging.decision import DecisionContext
 from ocs.charging.working_set import AccountState, WorkingSet
 from ocs.errors import IntegrityError
@@ -23,6 +23,7 @@ Handler = Callable[[WorkingSet, AccountState, int, DecisionContext], None]
 
 HANDLERS: dict[str, Handler] = {
     agenda.LIFE: account_life.step,
+    agenda.EXPIRY_NOTICES: notices.warn_now,
     agenda.RECURRING: recurring.run,
 }
 """By kind; a stored kind without a handler is an IntegrityError."""

@@ -14,7 +14,8 @@ from ocs.amounts import MONEY, Unit
 from ocs.catalog.conditions import HOME, YES
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Plan
-from ocs.charging.decision import NS_PER_SECOND, Decision
+from ocs.charging import agenda
+from ocs.charging.decision import NS_PER_SECOND, Decision, DecisionContext
 from ocs.charging.working_set import AccountState, WorkingSet
 from ocs.clock import first_id_at
 from ocs.ledger.account import NEVER_NS, Account, Bucket, Contra, Counter
@@ -244,6 +245,8 @@ def decided(decision: Decision, plan: Plan) -> None:
     """Tell what a request has brought about; called last, for plans with ``notify`` only."""
     assert plan.notify is not None
     request, state = decision.request, decision.state
+    if plan.notify.expiry:
+        schedule(decision.working_set, state, plan)
     moved(decision.working_set, state, plan, decision.request_id, decision.context.now_ns)
     network = request.attributes.visited_network
     if plan.notify.roaming and network and decision.index is not None:
@@ -257,6 +260,25 @@ def decided(decision: Decision, plan: Plan) -> None:
 def expiry_due_ns(state: AccountState, plan: Plan | None) -> int:
     """Return when the next notice of a coming expiry is due (ns UTC); 0 = never."""
     return min((due_ns for due_ns, _, _ in _expiries(state, plan)), default=NEVER_NS)
+
+
+def schedule(working_set: WorkingSet, state: AccountState, plan: Plan | None) -> None:
+    """Enter in the account's agenda when the next notice of a coming expiry is due.
+
+    Every request of the account does this too; it is for those who make or change buckets.
+    """
+    due_ns = expiry_due_ns(state, plan)
+    agenda.enter(working_set, state.account, agenda.EXPIRY_NOTICES, due_ns)
+
+
+def warn_now(
+    working_set: WorkingSet, state: AccountState, _at_ns: int, context: DecisionContext
+) -> None:
+    """Tell what is due, by the catalogue in force; the handler of agenda.EXPIRY_NOTICES."""
+    index = context.catalogues.get(context.current_version)
+    plan = index.catalog.plans.get(state.account.plan) if index is not None else None
+    warn(working_set, state, plan, context.now_ns)
+    schedule(working_set, state, plan)
 
 
 def warn(

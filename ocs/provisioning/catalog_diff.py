@@ -45,6 +45,11 @@ _UNSAID = frozenset({"version", "source", "code", "service"})
 """Fields that are said by the path, or are no part of what a catalogue means."""
 _NOTHING = frozenset({"", "none", "no", "empty"})
 _IN_ORDER = frozenset({"restriction_filter_rules", "filter_ids"})
+_THRESHOLDS = {
+    "used": "used_percent", "caps": "caps_percent", "low_balance": "low_balance_micro",
+    "expiry": "expiry_seconds",
+}  # fmt: skip
+"""Lists of notify, and names that say what their numbers are."""
 _EPOCH = date(1970, 1, 1)
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -201,6 +206,8 @@ class _Trees:
             return frozenset(map(_span, values))
         if isinstance(first, Example):
             return frozenset(map(self._example, values))
+        if name in _THRESHOLDS and values:
+            return frozenset(_text(_THRESHOLDS[name], one, unit) for one in values)
         if name in _IN_ORDER or name == "when":
             return _Fact(values or frozenset(), "; ".join(map(str, values)))
         return frozenset(map(str, values))

@@ -136,6 +136,7 @@ class ChargingServer:
         metrics = self.metrics
         metrics.request_reads = lambda: (("known", layouts.hits), ("new", layouts.misses))
         metrics.parked = self.decider.parked.items
+        metrics.notified = self.decider.notified.items
         metrics.clients = lambda: self.diameter.profile_counts().items()
         metrics.gauge("ocs_layouts", "Known layouts of requests.", lambda: len(layouts))
         metrics.gauge("ocs_queue_requests", "Waiting requests.", lambda: self.batcher.queued)

@@ -2,7 +2,6 @@
 
 import re
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 
@@ -15,21 +14,16 @@ from ocs.catalog.matching import CatalogIndex
 from ocs.charging.decision import ROLE_TERMINATING
 from ocs.charging.messages import RatingAttributes
 from ocs.rating.pricing import cost_micro
+from tests.support.worked import DOCUMENT, EXAMPLES, TEXT, worked_life
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "catalogue.md"
-TEXT = DOCUMENT.read_text(encoding="utf-8")
-BLOCK = re.compile(r"^```yaml\n(.*?)^```\n(.*?)(?=^```|^#|\Z)", re.MULTILINE | re.DOTALL)
-
-
-def rows(text):
-    """The rows of the tables in a text, as dictionaries by column title."""
-    table = [line.strip("|").split("|") for line in text.split("\n") if line.startswith("|")]
-    cells = [[cell.strip() for cell in row] for row in table]
-    return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]] if cells else []
-
-
-EXAMPLES = [(catalogue, rows(after)) for catalogue, after in BLOCK.findall(TEXT)]
-COSTS = [(catalogue, row) for catalogue, table in EXAMPLES for row in table]
+COSTS = [
+    (catalogue, row)
+    for catalogue, tables in EXAMPLES for table in tables if "plan" in table[0] for row in table
+]  # fmt: skip
+LIVES = [
+    (catalogue, table)
+    for catalogue, tables in EXAMPLES for table in tables if "happens" in table[0]
+]  # fmt: skip
 
 
 def attributes(text):
@@ -41,9 +35,19 @@ def attributes(text):
     return said
 
 
-def test_every_catalogue_comes_with_costs():
-    assert len(EXAMPLES) == 5
-    assert all(table for _, table in EXAMPLES)
+def test_every_catalogue_comes_with_what_it_costs_or_what_happens():
+    assert len(EXAMPLES) >= 5
+    assert all(tables for _, tables in EXAMPLES)
+    assert len(COSTS) + sum(len(table) for _, table in LIVES) == sum(
+        len(table) for _, tables in EXAMPLES for table in tables
+    )
+
+
+@pytest.mark.parametrize("catalogue,table", LIVES)
+def test_the_life_of_an_account_is_what_the_document_says(catalogue, table, tmp_path):
+    with worked_life(f"sqlite:///{tmp_path}/ocs.db", catalogue) as life:
+        for row in table:
+            life.play(row)
 
 
 @pytest.mark.rule("M-002")

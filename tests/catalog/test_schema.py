@@ -45,6 +45,7 @@ attributes:
   site: any
 pools:
   shared: {number: 1, unit: 0.000001}
+notify: {used: [50 %, 80], low_balance: 5.00, expiry: [7 d, 1 d], caps: 100 %}
 services:
   energy: {unit: kWh}
   web:
@@ -70,6 +71,7 @@ services:
 plans:
   basic:
     final_unit: {action: restrict, filter_ids: [menu]}
+    notify: {roaming: true, renewal: true, life_cycle: true, used: []}
     services:
       web: {price: 0.02, per: 1 MB, increment: 100 kB}
       tiers: {stepped: [{up_to: 1 GB, price: 0.02}, {price: 0.01}], per: 1 MB, increment: 1 MB}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ocs.amounts import Unit
 from ocs.catalog.model import Allowance, Catalog
 from ocs.catalog.notify import NotifyPolicy
-from ocs.charging import notices
+from ocs.charging import duties, notices
 from ocs.charging.messages import RequestKind
 from ocs.charging.working_set import AccountState, RequestKey, WorkingSet
 from ocs.clock import NS_PER_SECOND, first_id_at
@@ -262,6 +262,33 @@ def test_a_coming_expiry_is_told_once_for_each_time_left() -> None:
     notices.warn(working_set, state, plan, end_ns + 30 * DAY_NS - 1)
     assert [one.details["seconds"] for one in working_set.notifications[2:]] == [86_400]
     assert set(working_set.changed_accounts) == {ACCOUNT}
+
+
+@pytest.mark.rule("K-383")
+def test_the_agenda_of_an_account_tells_of_expiries() -> None:
+    end_ns = NOON_NS + 9 * DAY_NS
+    scenario = Scenario(
+        make_told_catalog(NotifyPolicy(expiry=(7 * 86_400, 86_400))),
+        buckets=[bundle(expires_ns=end_ns)],
+    )
+    scenario.send(scenario.request("E 0 100 rsu=1 action=2"))
+    assert scenario.load()[0].due_ns == end_ns - 7 * DAY_NS
+
+    def act(working_set: WorkingSet) -> int:
+        return duties.advance(working_set, ACCOUNT, scenario.context())
+
+    def tick() -> int:
+        key = RequestKey(ACCOUNT, b"\0" * 16, RequestKind.TIMER, 0)
+        return scenario.store.transact([key], act)
+
+    assert tick() == 0
+    scenario.clock.advance(2 * 86_400)
+    assert (tick(), tick()) == (1, 0)
+    scenario.clock.advance(6 * 86_400 + 5)
+    assert (tick(), tick()) == (1, 0)
+    found = scenario.store.notifications()
+    assert [one.details["seconds"] for one in found] == [7 * 86_400, 86_400]
+    assert scenario.load()[0].due_ns == 0
 
 
 @pytest.mark.rule("K-383")

@@ -289,3 +289,18 @@ def test_what_is_left_to_a_person_is_counted_once():
     assert bench.decider.parked == {"parked-usage": 0, "orphan-usage": 1, "unrated-usage": 1}
     shown = bench.server.metrics.exposition().decode()
     assert 'ocs_parked_usage_total{kind="unrated-usage"} 1.0' in shown
+
+
+@pytest.mark.rule("K-380", "K-382")
+def test_notifications_are_counted_when_they_are_stored():
+    bench = Bench()
+    publish(bench.store, bench.ids, "telling")
+    used = (UsedUnits(Units(octets=5_000_000)),)
+    bench.decide(request())
+    late = request(2, 1, services=(ServiceRequest(100, used=used),))
+    assert bench.decide(late, late) == [Outcome.SUCCESS] * 2
+    assert bench.decide(late) == [Outcome.SUCCESS], "answered from what is stored"
+    assert [one.kind for one in bench.store.notifications()] == ["low-balance"]
+    shown = bench.server.metrics.exposition().decode()
+    assert 'ocs_notifications_total{kind="low-balance"} 1.0' in shown
+    assert 'ocs_notifications_total{kind="renewed"} 0.0' in shown

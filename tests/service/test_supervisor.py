@@ -12,7 +12,16 @@ from ocs.ledger.account import Bucket
 from ocs.service.timers import supervisor as module
 from ocs.service.timers.supervisor import DOWNTIME_MIN_SECONDS, HEARTBEAT_NAME
 from ocs.store.interface import PeerEntry
-from tests.support.service import NOON_NS, P1, Harness, add_account, ccr, identity, mscc
+from tests.support.service import (
+    NOON_NS,
+    P1,
+    Harness,
+    add_account,
+    ccr,
+    identity,
+    mscc,
+    publish,
+)
 
 TCC = 60
 """Twice the validity time of the golden data quota."""
@@ -83,6 +92,22 @@ def test_an_expired_bucket_is_emptied_once():
     assert (state.available, state.held) == (0, 0)
     assert harness.server.metrics.buckets_expired == 1
     assert [m.amount for m in harness.store.movements(1001) if m.bucket_id == 7] == [5_000, -5_000]
+
+
+@pytest.mark.rule("K-383")
+def test_a_coming_expiry_is_told_once_by_two_servers():
+    bucket = Bucket(1001, 7, Unit.OCTETS, "bonus", 5_000, expires_ns=NOON_NS + 2 * 3600 * 10**9)
+    one = running(buckets=(bucket,))
+    publish(one.store, one.ids, "telling")
+    one.open().ccr(ccr(1, 0, mscc()))
+    two = Harness(store=one.store)
+    assert one.store.notifications() == []
+    for harness in (one, two):
+        harness.server.supervisor.work()
+        harness.set_clock(3600)
+    told = [harness.server.supervisor.work().notified for harness in (one, two)]
+    assert told == [["expiry-near"], []]
+    assert [row.subject for row in one.store.notifications()] == ["bonus"]
 
 
 @pytest.mark.rule("D19", "T049")

@@ -30,13 +30,17 @@ from protocol.credit_control_reader import read_cca
 from protocol.credit_control_writer import write_ccr
 from protocol.peer_settings import PeerSettings
 from protocol.transport import DiameterFactory
-from tests.support.tariffs import make_catalog, make_dearer_catalog
+from tests.support.tariffs import make_catalog, make_dearer_catalog, make_telling_catalog
 
 NOON_NS = 1_767_614_400 * NS_PER_SECOND
 """2026-01-05T12:00:00Z."""
 HOST, REALM = "ocs1.ocs.example", "ocs.example"
 P1 = "pgw1.net.example"
 MSISDN, IMSI = "15550001", "001010000000001"
+
+
+CATALOGUES = {"dearer": make_dearer_catalog, "telling": make_telling_catalog}
+"""Catalogues beside that of the golden examples, by what is published as their source."""
 
 
 class StillLoop(TwistedClock):
@@ -106,7 +110,7 @@ def add_account(
 
 
 def publish(store, ids, source="golden"):
-    """Publish the catalogue of the golden examples, or the ``dearer`` one."""
+    """Publish the catalogue of the golden examples, or one of CATALOGUES."""
     action = OperatorAction(ids.next_id(), NOON_NS, "test", "catalog publish", source, "test")
     return store.publish_catalogue(source, "golden", action)
 
@@ -191,7 +195,7 @@ class Harness:
             self.store,
             self.clock,
             self.ids,
-            lambda source, _name: make_dearer_catalog() if source == "dearer" else make_catalog(),
+            lambda source, _name: CATALOGUES.get(source, make_catalog)(),
         )
         settings = PeerSettings(HOST, REALM, origin_state_id=self.server.origin_state_id)
         self.factory = DiameterFactory(

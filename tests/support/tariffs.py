@@ -20,6 +20,7 @@ from ocs.catalog.model import (
     ServiceTerms,
     TimeBand,
 )
+from ocs.catalog.notify import NotifyPolicy
 
 PS, IMS, SMS = "32251@3gpp.org", "32260@3gpp.org", "32274@3gpp.org"
 T_DATA = Price(50_000, per=1_000_000, increment=1_000_000)
@@ -101,6 +102,16 @@ def make_dearer_catalog() -> Catalog:
         for code, plan in golden.plans.items()
     }
     return replace(golden, name="dearer", plans=plans)
+
+
+def make_telling_catalog() -> Catalog:
+    """Return the catalogue of the golden examples, with customers told of low balances and of
+    what expires within an hour.
+    """
+    golden = make_catalog()
+    policy = NotifyPolicy(low_balance=(9_900_000,), expiry=(3600,))
+    plans = {code: replace(plan, notify=policy) for code, plan in golden.plans.items()}
+    return replace(golden, name="telling", plans=plans)
 
 
 def make_banded_catalog(

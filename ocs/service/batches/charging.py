@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from ocs.charging import parking
+from ocs.charging import notices, parking
 from ocs.charging.decision import DecisionContext, DecisionPolicy
 from ocs.charging.engine import decide, keys_of
 from ocs.charging.messages import (
@@ -24,6 +24,7 @@ from ocs.charging.messages import (
 from ocs.charging.working_set import ReviewItem, WorkingSet
 from ocs.clock import Clock
 from ocs.errors import StoreConflictError, StoreUnavailableError, UnknownCommitError
+from ocs.ledger.notification import Notification
 from ocs.service.batches.catalogues import CatalogueCache, MissingCatalogueError
 from ocs.service.batches.lookups import AccountLookup
 from ocs.service.watching.masking import mask_session_id
@@ -60,6 +61,8 @@ class BatchDecider:
         self._on_asked = on_asked
         self.parked = dict.fromkeys(parking.KINDS, 0)
         """How much usage was left to a person so far, by kind of review item."""
+        self.notified = dict.fromkeys(notices.KINDS, 0)
+        """Notifications written so far, by kind."""
         self._store_fails = False
 
     def decide(self, requests: list[ChargingRequest]) -> Sequence[ChargingReply]:
@@ -129,13 +132,15 @@ class BatchDecider:
 
         asked = False
         reviews: list[ReviewItem] = []
+        notified: list[Notification] = []
 
         def decide_all(working_set: WorkingSet) -> list[ChargingReply]:
-            nonlocal asked, reviews
+            nonlocal asked, reviews, notified
             context = self.context()
             decided = [decide(request, working_set, context) for request in requests]
             asked = bool(working_set.server_requests)
             reviews = working_set.reviews
+            notified = working_set.notifications
             return decided
 
         missing = unknown = 0
@@ -170,6 +175,8 @@ class BatchDecider:
                 self._lookup.remember_session(request.session_key, request.account_id)
         for item in reviews:
             self.parked[item.kind] += 1
+        for told in notified:
+            self.notified[told.kind] += 1
         if asked:
             self._on_asked()
         return replies

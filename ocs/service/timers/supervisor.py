@@ -51,6 +51,7 @@ class SupervisorObserver(Protocol):
     sessions_lost: int
     buckets_expired: int
     duties_done: int
+    notified_by_timers: dict[str, int]
 
 
 @dataclass(slots=True)
@@ -61,6 +62,8 @@ class Round:
     sessions_lost: int = 0
     buckets_expired: int = 0
     duties_done: int = 0
+    notified: list[str] = field(default_factory=list)
+    """The kinds of notifications that were written."""
     more: bool = False
     peers: list[PeerEntry] | None = None
 
@@ -105,6 +108,8 @@ class Supervisor:
         self._peer_generation = -1
         self._restarted: deque[RestartedClient] = deque()
         self._skipped: dict[object, None] = {}
+        self._notified: list[str] = []
+        """Where the work under way counts what it told."""
         self._contact_ns = 0
         """Monotonic instant of the last piece of work that reached the store; 0 = none yet."""
         self._heartbeat_ns = 0
@@ -178,6 +183,8 @@ class Supervisor:
             self._observer.sessions_lost += result.sessions_lost
             self._observer.buckets_expired += result.buckets_expired
             self._observer.duties_done += result.duties_done
+            for kind in result.notified:
+                self._observer.notified_by_timers[kind] += 1
             if result.peers is not None:
                 self._on_peers(result.peers)
             if result.more:
@@ -192,6 +199,7 @@ class Supervisor:
     def work(self) -> Round:
         """Do one bounded piece of everything that is due; public for tests without a reactor."""
         done = Round()
+        self._notified = done.notified
         generations = self._store.generations()
         if generations.peers != self._peer_generation:
             done.peers = self._store.peers()
@@ -298,10 +306,7 @@ class Supervisor:
 
         def expire(working_set: WorkingSet, items: Sequence[DueBucket]) -> int:
             context = self._make_context()
-            return sum(
-                lifecycle.expire_bucket(working_set, item.account_id, item.bucket_id, context) > 0
-                for item in items
-            )
+            return sum(_expire(working_set, item, context) for item in items)
 
         done.buckets_expired += self._apart(due, _bucket_key, expire, "expiry")
         done.more = done.more or len(due) == STEP
@@ -346,10 +351,17 @@ class Supervisor:
         """Act on all in one transaction, or on each alone when one of them fails."""
         if not due:
             return 0
+        kinds: list[str] = []
+
+        def act_on_all(loaded: WorkingSet) -> int:
+            count = act(loaded, due)
+            kinds[:] = [one.kind for one in loaded.notifications]
+            return count
+
         try:
-            return self._store.transact(
-                [key_of(item) for item in due], lambda loaded: act(loaded, due), description
-            )
+            count = self._store.transact([key_of(item) for item in due], act_on_all, description)
+            self._notified += kinds
+            return count
         except (StoreUnavailableError, StoreConflictError):
             raise
         except Exception:  # noqa: BLE001 -- logged; the others must not wait for it
@@ -359,6 +371,16 @@ class Supervisor:
             if len(self._skipped) < SKIPPED_MAX:
                 self._skipped[due[0]] = None
             return 0
+
+
+def _expire(working_set: WorkingSet, item: DueBucket, context: DecisionContext) -> bool:
+    """Expire a bucket, after what was due for its account before: a renewal may want what is left.
+
+    Tell whether anything was left to expire.
+    """
+    if duties.advance(working_set, item.account_id, context) == duties.DUTIES_MAX:
+        return False
+    return lifecycle.expire_bucket(working_set, item.account_id, item.bucket_id, context) > 0
 
 
 def _is_of_before(origin_state_id: int, last_request_ns: int, client: RestartedClient) -> bool:

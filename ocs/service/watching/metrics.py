@@ -20,6 +20,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from ocs.charging.messages import ChargingReply, ChargingRequest, RequestKind
+from ocs.charging.notices import KINDS
 from ocs.service.asking.dispatcher import COMMAND_LABELS, EVENTS
 from ocs.service.wire.results import OUTCOME_LABELS
 
@@ -83,6 +84,8 @@ class Metrics(Collector):
         self.peer_events: Callable[[], Iterable[tuple[str, int]]] = tuple
         self.request_reads: Callable[[], Iterable[tuple[str, int]]] = tuple
         self.parked: Callable[[], Iterable[tuple[str, int]]] = tuple
+        self.notified: Callable[[], Iterable[tuple[str, int]]] = tuple
+        self.notified_by_timers = dict.fromkeys(KINDS, 0)
         self.clients: Callable[[], Iterable[tuple[str, int]]] = tuple
         self.lines_left_out: Callable[[], int] = int
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
@@ -150,6 +153,10 @@ class Metrics(Collector):
         yield _counter(
             "ocs_parked_usage", "Reports of usage left to a person.", "kind", dict(self.parked())
         )
+        told = self.notified_by_timers | {
+            kind: count + self.notified_by_timers[kind] for kind, count in self.notified()
+        }
+        yield _counter("ocs_notifications", "Notifications for customers.", "kind", told)
         for name, text, value in (
             ("ocs_retransmissions", "Requests with the T flag.", self.retransmissions),
             ("ocs_sessions_expired", "Sessions ended by Tcc.", self.sessions_expired),

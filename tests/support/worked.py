@@ -1,0 +1,270 @@
+"""The lives of docs/catalogue.md: an account through time, on a real database, as its tables say.
+
+A table under a catalogue with the columns ``at`` and ``happens`` is one account:
+
+    | at | happens | balance | left | told |
+    | 2026-03-02T10:00 | opened as told with 12.00 | 12.00 | surf 1 GB | |
+    | 2026-03-02T10:05 | 400 MB of web | 12.00 | surf 600 MB | |
+    | 2026-03-09T10:00 | nothing | ... |
+
+``at`` is on the catalogue's clock. What happens: ``opened as PLAN with AMOUNT``, ``QUANTITY of
+SERVICE`` (one session), with ``to NUMBER`` or ``in MCCMNC`` behind it, ``topped up by AMOUNT``,
+``changed to PLAN``, ``nothing``. Everything the server would have done meanwhile is done first. A
+column that is there must hold: ``balance``, ``left`` (all other buckets with something in them),
+``told`` (notifications since the line before), ``status``, ``costs`` (what this step cost).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+from itertools import count
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from ocs.amounts import Unit, format_amount, format_quantity, measured, parse_amount, parse_quantity
+from ocs.catalog.model import Service
+from ocs.charging import duties, engine, lifecycle
+from ocs.charging.decision import DecisionContext
+from ocs.charging.messages import (
+    ChargingRequest,
+    Identity,
+    RatingAttributes,
+    RequestKind,
+    ServiceRequest,
+    Units,
+    UsedUnits,
+)
+from ocs.charging.profile import GENERIC
+from ocs.charging.session import make_session_key
+from ocs.charging.working_set import RequestKey
+from ocs.clock import NS_PER_SECOND
+from ocs.ledger.account import Account, AccountStatus, Bucket
+from ocs.provisioning import accounts, catalogs, events, subscribers
+from ocs.provisioning.desk import find_subscriber
+from ocs.provisioning.subscribers import NewSubscriber
+from tests.support.desks import NUMBER, Office, open_office
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "catalogue.md"
+TEXT = DOCUMENT.read_text(encoding="utf-8")
+_BLOCK = re.compile(r"^```yaml\n(.*?)^```\n(.*?)(?=^```|^#|\Z)", re.MULTILINE | re.DOTALL)
+
+
+def tables(text: str) -> list[list[dict[str, str]]]:
+    """Return the tables of a text: their rows as dictionaries by column title."""
+    found = []
+    for lines in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        cells = [
+            [cell.strip() for cell in line.strip().strip("|").split("|")]
+            for line in lines.splitlines()
+        ]
+        found.append([dict(zip(cells[0], row, strict=True)) for row in cells[2:]])
+    return found
+
+
+EXAMPLES = [(catalogue, tables(after)) for catalogue, after in _BLOCK.findall(TEXT)]
+"""The catalogues of the document, each with the tables that follow it."""
+_USAGE = re.compile(r"(?P<quantity>[0-9.]+ ?[A-Za-z]*) of (?P<service>\S+)(?: to (?P<to>\S+))?"
+                    r"(?: in (?P<network>[0-9]+))?")  # fmt: skip
+_OPENED = re.compile(r"opened as (?P<plan>\S+) with (?P<amount>\S+)")
+STEPS_MAX = 2_000
+"""Turns of the server between two lines of a table; more would never end."""
+
+
+class Life:
+    """One account and what happens to it."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._catalogues = office.catalogues
+        self._sessions = count(1)
+        self._account_id = 0
+        self._outbox = events.Tail(office.desk, events.Selection(), events.Position())
+
+    @property
+    def _context(self) -> DecisionContext:
+        index = self._catalogues.current()
+        version = index.catalog.version
+        return DecisionContext(
+            self._office.clock.now_ns(), 1, {version: index}, version, self._office.desk.policy
+        )
+
+    def play(self, row: dict[str, str]) -> None:
+        """Do one line of a table and check what it says."""
+        self.wait_until(self._instant(row["at"]))
+        before = self.balance()
+        self.do(row["happens"])
+        found = {
+            "balance": self.balance, "told": self.told, "status": self.status,
+            "costs": lambda: format_amount(parse_amount(before) - parse_amount(self.balance())),
+        }  # fmt: skip
+        seen = {name: found[name]() for name in row if name in found}
+        assert seen == {name: row[name] for name in seen}, row
+        if "left" in row:
+            assert self.left() == self._expected(row["left"]), row
+
+    def _instant(self, text: str) -> int:
+        zone = ZoneInfo(self._catalogues.current().catalog.time_zone)
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=zone)
+        return int(moment.timestamp()) * NS_PER_SECOND
+
+    # ------------------------------------------------------------------------- what happens
+
+    def do(self, what: str) -> None:
+        """Make happen what one line says."""
+        desk = self._office.desk
+        head, _, rest = what.partition(" ")
+        if what == "nothing":
+            return
+        if opened := _OPENED.fullmatch(what):
+            new = NewSubscriber(
+                (Identity("msisdn", NUMBER),), opened["plan"], parse_amount(opened["amount"])
+            )
+            shown = subscribers.add(desk, new, self._catalogues.current())
+            self._account_id = int(shown["account_id"])
+        elif used := _USAGE.fullmatch(what):
+            self._use(**used.groupdict())
+        elif head == "topped":
+            found = find_subscriber(desk, f"+{NUMBER}")
+            accounts.top_up(desk, found, rest.removeprefix("up by "))
+        elif head == "changed":
+            found = find_subscriber(desk, f"+{NUMBER}")
+            plan = rest.removeprefix("to ")
+            subscribers.change_plan(
+                desk, found, plan, self._catalogues.current(), allowances=True
+            )
+        else:
+            raise AssertionError(f"nothing known can happen like '{what}'")
+
+    def _use(self, quantity: str, service: str, to: str | None, network: str | None) -> None:
+        sold = self._catalogues.current().catalog.services[service]
+        units = parse_quantity(quantity.strip(), sold.counted_in)
+        session = f"worked;{next(self._sessions)}"
+        said = RatingAttributes(called_party=to or "", visited_network=network or "")
+        group = min(sold.rating_groups, default=None)
+        self._ask(sold, session, 0, said, ServiceRequest(group, (), requested=Units()))
+        if sold.unit is Unit.SECONDS:
+            self._office.clock.advance(units)
+        kind = {Unit.OCTETS: "octets", Unit.SECONDS: "seconds", Unit.EVENTS: "events"}[sold.unit]
+        used = (UsedUnits(msgspec.structs.replace(Units(), **{kind: units})),)
+        self._ask(sold, session, 1, said, ServiceRequest(group, (), used=used))
+
+    def _ask(
+        self, service: Service, session: str, number: int, said: RatingAttributes,
+        asked: ServiceRequest,
+    ) -> None:  # fmt: skip
+        now_ns = self._office.clock.now_ns()
+        request = ChargingRequest(
+            session, make_session_key(session, None),
+            RequestKind.TERMINATION if number else RequestKind.INITIAL, number, now_ns, 1 << 62,
+            next(self._office.hashes), service.contexts[0], (Identity("msisdn", NUMBER),),
+            (asked,), event_ns=now_ns, attributes=said, profile=GENERIC,
+            account_id=self._account_id, subscriber_id=self._account_id,
+        )  # fmt: skip
+        self._office.desk.store.transact(
+            engine.keys_of(request),
+            lambda working_set: engine.decide(request, working_set, self._context),
+        )
+
+    # ---------------------------------------------------------------------- what the server does
+
+    def wait_until(self, at_ns: int) -> None:
+        """Let time pass, and do everything that becomes due at its time."""
+        clock = self._office.clock
+        if not self._account_id:
+            clock.advance((at_ns - clock.now_ns()) // NS_PER_SECOND)
+        for _ in range(STEPS_MAX):
+            due_ns = self._next_due_ns()
+            if not due_ns or due_ns > at_ns:
+                break
+            clock.advance(max(0, -((clock.now_ns() - due_ns) // NS_PER_SECOND)))
+            self._run_timers()
+        else:
+            raise AssertionError("the account stays due for ever")
+        clock.advance((at_ns - clock.now_ns()) // NS_PER_SECOND)
+
+    def _next_due_ns(self) -> int:
+        if not self._account_id:
+            return 0
+        ends = [one.expires_ns for one in self._buckets() if one.expires_ns and one.available > 0]
+        return min([one for one in (self._account().due_ns, *ends) if one], default=0)
+
+    def _run_timers(self) -> None:
+        store, now_ns = self._office.desk.store, self._office.clock.now_ns()
+        key = RequestKey(self._account_id, b"\0" * 16, RequestKind.TIMER, 0)
+        for due in store.due_accounts(now_ns, 10):
+            act = partial(duties.advance, account_id=due.account_id, context=self._context)
+            store.transact([key], act)
+        for bucket in store.due_buckets(now_ns, 10):
+            expire = partial(
+                lifecycle.expire_bucket, account_id=bucket.account_id, bucket_id=bucket.bucket_id,
+                context=self._context,
+            )
+            store.transact([key], expire)
+
+    # ----------------------------------------------------------------------------- what is seen
+
+    def _account(self) -> Account:
+        account = self._office.desk.reports.account(self._account_id)
+        assert account is not None
+        return account
+
+    def _buckets(self) -> list[Bucket]:
+        return self._office.desk.reports.buckets(self._account_id)
+
+    def balance(self) -> str:
+        """Return all money of the account."""
+        if not self._account_id:
+            return "0.00"
+        money = [one for one in self._buckets() if one.unit == Unit.MONEY and not one.measure]
+        return format_amount(sum(one.balance for one in money))
+
+    def left(self) -> dict[str, str]:
+        """Return what is in the other buckets, by name."""
+        sums: dict[tuple[str, int, str], int] = {}
+        for one in self._buckets():
+            if one.name != "main" and one.balance:
+                key = one.name, one.unit, one.measure
+                sums[key] = sums.get(key, 0) + one.balance
+        return {
+            name: format_quantity(amount, measured(unit, measure))
+            for (name, unit, measure), amount in sums.items()
+        }
+
+    def _expected(self, text: str) -> dict[str, str]:
+        """Return what a line says is left, in the words of ``left``."""
+        counted = {one.name: measured(one.unit, one.measure) for one in self._buckets()}
+        parts = [part.strip().partition(" ") for part in text.split(",") if part.strip()]
+        return {
+            name: format_quantity(parse_quantity(amount, counted[name]), counted[name])
+            for name, _, amount in parts
+        }
+
+    def status(self) -> str:
+        """Return the state of the account."""
+        return AccountStatus(self._account().status).name.lower().replace("_", "-")
+
+    def told(self) -> str:
+        """Return the notifications since the last time, in short."""
+        words = []
+        for one in self._outbox.next():
+            percent = f"{one.percent} %" if one.percent else ""
+            level = one.details.get("level_micro")
+            shown = format_amount(level) if isinstance(level, int) else ""
+            words.append(" ".join(part for part in (one.kind, one.subject, percent, shown) if part))
+        return ", ".join(words)
+
+
+@contextmanager
+def worked_life(url: str, catalogue: str) -> Iterator[Life]:
+    """Yield a life on a new database with a catalogue of the document in force."""
+    with open_office(url, publish=False) as office:
+        catalogs.publish(office.desk, catalogue, "catalogue.md")
+        yield Life(office)
