@@ -13,7 +13,7 @@ from ocs.amounts import (
     format_quantity,
 )
 from ocs.catalog.loader_values import amount_from_zero, at_least, parse_rate
-from ocs.catalog.model import Price, PriceRule, QuotaPolicy, Tier
+from ocs.catalog.model import SESSION, Period, Price, PriceRule, QuotaPolicy, Tier
 from ocs.marked import Mapping, Node
 
 MAX_TIERS = 50
@@ -21,8 +21,11 @@ MODELS = ("price", "flat", "stepped", "volume")
 """The keys of which a price has exactly one."""
 PRICE_KEYS = (
     "flat", "stepped", "volume", "package", "per", "increment", "minimum", "setup", "maximum",
+    "counted", "counted_for",
 )
 """What belongs to one price, beside ``price`` itself."""
+PERIODS = {"session": SESSION, "day": Period.DAY, "week": Period.WEEK, "month": Period.MONTH}
+COUNTED_FOR = {"account": False, "member": True}
 _TIERS = ("stepped", "volume")
 
 
@@ -38,8 +41,9 @@ def read_price(group: Mapping, unit: Measured) -> Price:
         return Price(0)
     for other in given[1:]:
         group.keys[other].problem(f"'{other}' does not go with '{given[0]}'; give one of them")
+    counted, by_member = _read_counted(group)
     if given[0] == "flat":
-        return _flat(group)
+        return _flat(group, counted, by_member=by_member)
     per, increment = _counted(group, unit)
     tiers = _tiers(group, given[0], unit, per) if given[0] in _TIERS else ()
     if tiers:
@@ -59,6 +63,8 @@ def read_price(group: Mapping, unit: Measured) -> Price:
         maximum_micro=(
             group.parsed("maximum", amount_from_zero, 0) if group.has("maximum") else None
         ),
+        counted=counted,
+        by_member=by_member,
     )
     if price.maximum_micro is not None and price.maximum_micro < setup_micro:
         group.keys["maximum"].problem(
@@ -68,11 +74,23 @@ def read_price(group: Mapping, unit: Measured) -> Price:
     return price
 
 
-def _flat(group: Mapping) -> Price:
+def _read_counted(group: Mapping) -> tuple[Period, bool]:
+    """Return over what the units of a price are cumulative, and whether for each member."""
+    period: Period = group.choice("counted", PERIODS, default=SESSION)
+    by_member: bool = group.choice("counted_for", COUNTED_FOR, default=False)
+    if group.has("counted_for") and not period:
+        group.keys["counted_for"].problem(
+            "'counted_for' goes with 'counted': day, week or month"
+        )
+    return period, by_member
+
+
+def _flat(group: Mapping, counted: Period, *, by_member: bool) -> Price:
     for key in ("package", "per", "increment", "minimum", "setup", "maximum"):
         if group.has(key):
             group.keys[key].problem(f"'{key}' does not go with 'flat', which is charged once")
-    return Price(0, setup_micro=group.parsed("flat", amount_from_zero, 0))
+    setup_micro = group.parsed("flat", amount_from_zero, 0)
+    return Price(0, setup_micro=setup_micro, counted=counted, by_member=by_member)
 
 
 def _counted(group: Mapping, unit: Measured) -> tuple[int, int]:
@@ -165,7 +183,13 @@ def check_clocked(rules: tuple[PriceRule, ...], unit: Unit, places: list[Node]) 
     if unit is not Unit.SECONDS or not any(rule.band for rule in rules):
         return
     for rule, place in zip(rules, places, strict=True):
-        if rule.price.steps is not None:
+        if rule.price.counted:
+            place.problem(
+                "'counted' does not go with time bands for seconds: one call may run through "
+                "several bands, and no count sees all of its seconds; leave time_band out of "
+                "this list, or counted"
+            )
+        elif rule.price.steps is not None:
             place.problem(
                 "tiers and a maximum do not go with time bands for seconds: one call may run "
                 "through several bands, and no price sees all of its seconds; leave time_band "

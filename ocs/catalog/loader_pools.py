@@ -89,6 +89,6 @@ def check_pooled(pool: Pool, rule: PriceRule, place: Node) -> None:
     if multiplier(pool, rule.price) is None:
         place.problem(
             f"this price is no exact decimal number of units of pool '{pool.code}'; a pool needs "
-            "prices above zero, without tiers or maximum, whose divisor has no other factors than "
-            "2 and 5"
+            "prices above zero, without tiers, maximum or counted, whose divisor has no other "
+            "factors than 2 and 5"
         )

@@ -12,6 +12,7 @@ from ocs.catalog.calendar import Calendar
 from ocs.catalog.conditions import Circumstances, Places
 from ocs.catalog.meaning import meaning_of
 from ocs.catalog.model import Catalog, PriceRule, Service, ServiceTerms, TariffSlot
+from ocs.catalog.periods import Periods
 from ocs.catalog.tariffs import PriceList, price_list
 from ocs.errors import NotFoundError
 
@@ -40,6 +41,7 @@ class CatalogIndex:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self.calendar = Calendar(catalog.bands, catalog.time_zone)
+        self.periods = Periods(catalog.time_zone)
         self._bands = ("", *(band.name for band in catalog.bands))
         self._services: dict[str, _ContextIndex] = {}
         for service in catalog.services.values():
@@ -48,7 +50,7 @@ class CatalogIndex:
                 self._services.setdefault(key, _ContextIndex()).add(service)
         self.places = Places(catalog)
         self._price_lists = {
-            id(terms): price_list(terms, self._bands, self.calendar, self.places)
+            id(terms): price_list(terms, self._bands, self.calendar, self.places, self.periods)
             for plan in catalog.plans.values()
             for terms in plan.terms.values()
         }
@@ -109,7 +111,7 @@ class CatalogIndex:
         """Return the rules of ``terms`` made ready for look-ups."""
         known = self._price_lists.get(id(terms))
         if known is None or known.terms is not terms:
-            return price_list(terms, self._bands, self.calendar, self.places)
+            return price_list(terms, self._bands, self.calendar, self.places, self.periods)
         return known
 
     def meaning(self, plan_code: str, service_code: str) -> tuple[object, ...] | None:

@@ -47,7 +47,7 @@ def meaning_of(
             catalog.locations, named.get("location", ()), lambda place: place.partition("/")[0]
         ),
         _week(catalog.bands, bands),
-        catalog.time_zone if bands else "",
+        catalog.time_zone if bands or terms.counted else "",
     )  # fmt: skip
 
 

@@ -33,8 +33,9 @@ def multiplier(pool: Pool, price: Price) -> tuple[int, int] | None:
     """Return how many pool units one unit costs as (digits, exponent); None when it is not exact.
 
     A price of nothing has none: its usage would not draw on the pool. Neither has one with tiers
-    or a maximum, whose units are not all worth the same.
+    or a maximum, whose units are not all worth the same, nor one that counts over sessions, whose
+    money is held with its count.
     """
-    if price.rate_micro <= 0 or price.steps is not None:
+    if price.rate_micro <= 0 or price.steps is not None or price.counted:
         return None
     return exact_decimal(price.rate_micro * pool.per, price.per * pool.rate_micro)

@@ -12,7 +12,7 @@ from ocs.amounts import UNIT_DECIMALS_MAX
 from ocs.catalog.conditions import MEDIA, RAT_NAMES, RECIPIENTS, ROLES
 from ocs.catalog.loader_bands import MAX_BANDS
 from ocs.catalog.loader_examples import MAX_EXAMPLES
-from ocs.catalog.loader_models import MAX_TIERS
+from ocs.catalog.loader_models import COUNTED_FOR, MAX_TIERS, PERIODS
 from ocs.catalog.loader_notify import MAX_THRESHOLDS
 from ocs.catalog.loader_plans import MAX_ALLOWANCES
 from ocs.catalog.loader_prices import MAX_RULES
@@ -259,6 +259,8 @@ def _priced() -> dict[str, tuple[Schema, str]]:
         "minimum": (_QUANTITY, "what is charged at least, once anything is used"),
         "setup": (_AMOUNT_FROM_ZERO, "charged once, with the first unit"),
         "maximum": (_AMOUNT_FROM_ZERO, "never more than this in all"),
+        "counted": (_word(PERIODS), "over what usage is counted; a session if left out"),
+        "counted_for": (_word(COUNTED_FOR), "whose usage is one count"),
         "code": (_matching(_CODE), "name of the price in the ledger"),
     }
 

@@ -19,6 +19,7 @@ from ocs.catalog.conditions import (
     Places,
 )
 from ocs.catalog.model import ALWAYS, TERMINATING, PriceRule, ServiceTerms, TariffSlot
+from ocs.catalog.periods import Periods
 
 KEYS_REMEMBERED_MAX = 4_096
 """Keys, and tariffs by key, that one price list remembers; beyond it starts anew."""
@@ -43,25 +44,36 @@ def best_rule(by_place: Mapping[tuple[str, str], int], zone: str, band: str) -> 
 class Tariff:
     """The rules of one price context over time, with the slot that was asked for last."""
 
-    __slots__ = ("_last", "_rules", "_timeline")
+    __slots__ = ("_from_ns", "_last", "_periods", "_rules", "_timeline")
 
-    def __init__(self, timeline: Timeline[int], rules: Sequence[PriceRule | None]) -> None:
+    def __init__(
+        self, timeline: Timeline[int], rules: Sequence[PriceRule | None], periods: Periods
+    ) -> None:
         """Take positions in ``rules`` over time; the last of the rules, -1, is None."""
         self._timeline = timeline
         self._rules = rules
+        self._periods = periods
+        self._from_ns = 0
+        """Since when the last slot holds, which need not be where its count began."""
         self._last = self._look_up(0)
 
     def at(self, instant_ns: int) -> TariffSlot:
         """Return the rule in force at an instant, and its whole slot."""
         last = self._last
-        if last.start_ns <= instant_ns and (not last.end_ns or instant_ns < last.end_ns):
+        if self._from_ns <= instant_ns and (not last.end_ns or instant_ns < last.end_ns):
             return last
         self._last = slot = self._look_up(instant_ns)
         return slot
 
     def _look_up(self, instant_ns: int) -> TariffSlot:
         index, start_ns, end_ns = self._timeline.at(instant_ns)
-        return TariffSlot(self._rules[index], start_ns, end_ns)
+        rule = self._rules[index]
+        self._from_ns = start_ns
+        if rule is None or not rule.price.counted:
+            return TariffSlot(rule, start_ns, end_ns)
+        period_ns, next_ns = self._periods.around(instant_ns, rule.price.counted)
+        self._from_ns = max(start_ns, period_ns)
+        return TariffSlot(rule, period_ns, min(end_ns or next_ns, next_ns))
 
 
 class PlainRules:
@@ -69,7 +81,9 @@ class PlainRules:
 
     __slots__ = ("_anywhere", "tariffs", "terms")
 
-    def __init__(self, terms: ServiceTerms, bands: Sequence[str], calendar: Calendar) -> None:
+    def __init__(
+        self, terms: ServiceTerms, bands: Sequence[str], calendar: Calendar, periods: Periods
+    ) -> None:
         self.terms = terms
         """Kept alive here, so that its identity cannot become another's."""
         by_place = rules_by_place(terms.rules)
@@ -77,7 +91,7 @@ class PlainRules:
         self.tariffs: dict[str, Tariff] = {}
         for zone in dict.fromkeys(["", *(rule.zone for rule in terms.rules)]):
             labels = {band: best_rule(by_place, zone, band) for band in bands}
-            self.tariffs[zone] = Tariff(calendar.timeline.relabel(labels), rules)
+            self.tariffs[zone] = Tariff(calendar.timeline.relabel(labels), rules, periods)
         self._anywhere = self.tariffs[""]
 
     def key(self, zone: str, _said: Circumstances) -> str:
@@ -102,14 +116,16 @@ class ConditionalRules:
     """
 
     __slots__ = ("_bands", "_calendar", "_classes", "_dimensions", "_get", "_keys", "_order",
-                 "_places", "tariffs", "terms")  # fmt: skip
+                 "_periods", "_places", "tariffs", "terms")  # fmt: skip
 
     def __init__(
-        self, terms: ServiceTerms, bands: Sequence[str], calendar: Calendar, places: Places
+        self, terms: ServiceTerms, bands: Sequence[str], calendar: Calendar, places: Places,
+        periods: Periods,
     ) -> None:
         self.terms = terms
         self.tariffs: dict[str, Tariff] = {}
         self._bands, self._calendar, self._places = bands, calendar, places
+        self._periods = periods
         self._dimensions = places.dimensions
         ranks = [rank(rule, self._dimensions) for rule in terms.rules]
         self._order = sorted(range(len(ranks)), key=lambda index: (-ranks[index], index))
@@ -171,7 +187,7 @@ class ConditionalRules:
                 labels[name] = label.removesuffix(OTHERS_TOO)
         timeline = self._calendar.on_clock(clock) if clock else self._calendar.timeline
         rules: list[PriceRule | None] = [*self.terms.rules, None]
-        tariff = Tariff(timeline.relabel(self._winners(zone, labels)), rules)
+        tariff = Tariff(timeline.relabel(self._winners(zone, labels)), rules, self._periods)
         if len(self.tariffs) >= KEYS_REMEMBERED_MAX:
             self.tariffs.clear()
         self.tariffs[key] = tariff
@@ -197,12 +213,13 @@ PriceList = PlainRules | ConditionalRules
 
 
 def price_list(
-    terms: ServiceTerms, bands: Sequence[str], calendar: Calendar, places: Places
+    terms: ServiceTerms, bands: Sequence[str], calendar: Calendar, places: Places,
+    periods: Periods,
 ) -> PriceList:
     """Return the rules of one plan's service, made ready for look-ups."""
     if terms.conditional:
-        return ConditionalRules(terms, bands, calendar, places)
-    return PlainRules(terms, bands, calendar)
+        return ConditionalRules(terms, bands, calendar, places, periods)
+    return PlainRules(terms, bands, calendar, periods)
 
 
 def rank(rule: PriceRule, dimensions: Sequence[Dimension] = DIMENSIONS) -> int:

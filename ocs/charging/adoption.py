@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ocs.amounts import SECONDS
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Service, ServiceTerms
 from ocs.charging import circumstances
@@ -107,6 +108,7 @@ def _renew(
         part.refuse(Outcome.RESOURCES_EXCEEDED, "the session has too many quotas")
         return False
     part.service, part.terms, part.quota = service, terms, quota
+    part.clocked = service.unit is SECONDS and not terms.counted
     part.mode = decision.mode_of(service, terms, part.asked)
     part.units, part.money = decision.payers(service)
     return True

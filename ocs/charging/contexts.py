@@ -36,7 +36,7 @@ def price_context(decision: Decision, part: Part, after: bool) -> tuple[str, str
     if after and index is not None:
         slot = index.tariff_at(part.terms, quota.zone, quota.tariff_change_ns)
         return slot.rule.code if slot.rule else "", quota.zone, slot.start_ns
-    if part.service.unit is SECONDS:
+    if part.clocked:
         return quota.rule, quota.zone, quota.started_ns
     return quota.rule, quota.zone, quota.slot_ns
 
@@ -54,7 +54,7 @@ def cost_in_context(
     units: int,
 ) -> int | None:
     """Return the cost of cumulative units in one context: by clock for time, else by price."""
-    if unit is not SECONDS:
+    if unit is not SECONDS or terms.counted:
         return pricing.cost_micro(price, units)
 
     def tariff_at(instant_ns: int) -> TariffSlot:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from ocs.amounts import SECONDS
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import (
     FREE,
@@ -187,8 +188,9 @@ class Part:
     """
 
     __slots__ = (
-        "asked", "beside", "charges", "ends", "kept", "mode", "money", "one_tariff", "pool",
-        "pool_left", "quota", "released", "released_units", "reply", "service", "terms", "units",
+        "asked", "beside", "charges", "clocked", "ends", "kept", "mode", "money", "one_tariff",
+        "pool", "pool_left", "quota", "released", "released_units", "reply", "service", "terms",
+        "units",
     )
 
     def __init__(
@@ -205,6 +207,9 @@ class Part:
         self.asked, self.reply = asked, reply
         self.service, self.terms, self.quota = service, terms, quota
         self.mode = decision.mode_of(service, terms, asked)
+        self.clocked = service.unit is SECONDS and not terms.counted
+        """Whether its units are seconds of a timeline, each at the price of its own time (M-011);
+        those of a price that counts over sessions are units like others."""
         self.charges = self.mode is PRICED
         """Whether usage costs something: as it was granted, whatever holds for the next grant."""
         if terms.prices_terminating and quota.granted_ns:

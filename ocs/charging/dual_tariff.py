@@ -19,9 +19,12 @@ from ocs.ledger import entries
 def is_possible(part: Part) -> bool:
     """Tell whether this quota can have a second one behind a switch.
 
-    Seconds are split by the clock (C-062), and one service has one quota at command level.
+    Seconds are split by the clock (C-062), one service has one quota at command level, and prices
+    that count over sessions end a quota at the switch (K-203).
     """
-    return not (part.service.unit is SECONDS or part.reply.command_level or part.kept)
+    if part.service.unit is SECONDS or part.terms.counted:
+        return False
+    return not (part.reply.command_level or part.kept)
 
 
 def add_second(decision: Decision, part: Part, size: Size, useful: int) -> None:

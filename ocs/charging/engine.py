@@ -19,7 +19,16 @@ for each request of a batch, in order of arrival, inside one transaction.
 
 from __future__ import annotations
 
-from ocs.charging import account_life, circumstances, events, notices, parking, refunds
+from ocs.charging import (
+    account_life,
+    circumstances,
+    counters,
+    duties,
+    events,
+    notices,
+    parking,
+    refunds,
+)
 from ocs.charging.advice import advise
 from ocs.charging.decision import (
     NS_PER_SECOND,
@@ -291,6 +300,8 @@ def close(
         entries.release(working_set, state, quota.holds)
         quota.holds = []
         quota.granted = 0
+        if quota.claims:
+            counters.give_back(working_set, state, quota)
     session.state = new_state
     session.closed_ns = context.now_ns
     session.close_reason = reason

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from ocs.amounts import Unit
 from ocs.catalog.model import ChargeMode, PriceRule, Service, ServiceTerms
-from ocs.charging import account_life, refunds, together
+from ocs.charging import account_life, counters, refunds, together
 from ocs.charging.contexts import units_of
 from ocs.charging.decision import Decision
 from ocs.charging.messages import (
     ChargedLine,
     ChargingReply,
+    Counted,
     EventAction,
     Outcome,
     RequestKind,
@@ -22,7 +23,7 @@ from ocs.charging.messages import (
     Units,
 )
 from ocs.ledger import entries
-from ocs.ledger.account import Contra, Hold
+from ocs.ledger.account import Bucket, Contra, Counter, Hold
 from ocs.rating import pricing
 
 
@@ -82,8 +83,8 @@ def _use(decision: Decision, parts: list[_Event], action: int) -> ChargingReply:
 class _Event:
     """One service of an event with its price."""
 
-    __slots__ = ("asked", "cost_micro", "follows", "mode", "money", "reply", "rule", "service",
-                 "slot_ns", "units", "zone")
+    __slots__ = ("asked", "cost_micro", "counted", "counter", "follows", "mode", "money", "reply",
+                 "rule", "service", "slot_ns", "units", "zone")  # fmt: skip
 
     def __init__(
         self, asked: ServiceRequest, service: Service | None, reply: ServiceReply | None = None
@@ -98,6 +99,9 @@ class _Event:
         self.rule: PriceRule | None = None
         self.zone, self.slot_ns = "", 0
         self.units = self.cost_micro = 0
+        self.counter: Counter | None = None
+        self.counted: list[Counted] = []
+        """What was counted of it beyond this event, and where."""
         self.money = False
 
     def refuse(self, outcome: Outcome, reason: str) -> _Event:
@@ -195,7 +199,12 @@ def _find_price(
         event.refuse(Outcome.RATING_FAILED, f"the plan has no price for '{service.code}' now")
         return
     event.rule, event.slot_ns = slot.rule, slot.start_ns
-    event.cost_micro = pricing.cost_micro(slot.rule.price, event.units)
+    if slot.rule.price.counted:
+        event.cost_micro = counters.next_cost_micro(
+            decision, service.code, slot.rule, slot.start_ns, event.units
+        )
+    else:
+        event.cost_micro = pricing.cost_micro(slot.rule.price, event.units)
 
 
 def _rate_money(decision: Decision, event: _Event, requested: Units) -> _Event:
@@ -221,7 +230,16 @@ def _replies(parts: list[_Event]) -> list[ServiceReply]:
 
 
 def _priced(decision: Decision, parts: list[_Event]) -> ChargingReply:
-    cost = sum(part.cost_micro for part in parts)
+    cost = 0
+    ahead: dict[tuple[str, int], int] = {}
+    for part in parts:
+        if part.rule is not None and part.rule.price.counted and part.service is not None:
+            key = part.rule.code, part.slot_ns
+            part.cost_micro = counters.next_cost_micro(
+                decision, part.service.code, part.rule, part.slot_ns, part.units, ahead.get(key, 0)
+            )
+            ahead[key] = ahead.get(key, 0) + part.units
+        cost += part.cost_micro
     return ChargingReply(
         Outcome.SUCCESS, cost_micro=cost, currency=decision.state.account.currency
     )
@@ -231,7 +249,7 @@ def _checked(decision: Decision, parts: list[_Event]) -> ChargingReply:
     mark = len(decision.working_set.movements)
     lines = decision.posting.lines
     enough = all(_pay(decision, part) is not None for part in parts)
-    entries.undo(decision.working_set, decision.state, mark)
+    _undo(decision, parts, mark)
     decision.posting.lines = lines
     return ChargingReply(Outcome.SUCCESS, enough_credit=enough)
 
@@ -243,7 +261,7 @@ def _debit(decision: Decision, parts: list[_Event]) -> ChargingReply:
     for part in parts:
         taken = _pay(decision, part)
         if taken is None:
-            entries.undo(decision.working_set, decision.state, mark)
+            _undo(decision, parts, mark)
             decision.charged.clear()
             for other in parts:
                 other.reply.granted = None
@@ -277,12 +295,57 @@ def _pay(decision: Decision, event: _Event) -> list[Hold] | None:
     if not event.money and event.rule is not None:
         taken = entries.take_units(working_set, state, units, [], event.units, posting)
         paid = event.units - sum(entry.amount for entry in taken)
+        if event.rule.price.counted:
+            more = _pay_counted(decision, event, event.rule, money, paid)
+            return None if more is None else taken + more
         cost = pricing.cost_micro(event.rule.price, paid)
         posting.rule, posting.zone, posting.slot_ns = event.rule.code, event.zone, event.slot_ns
         posting.units_after = paid
     if cost > entries.available_micro(state, money) and cost:
         return None
     return taken + entries.take_money(working_set, state, money, cost, posting)
+
+
+def _pay_counted(
+    decision: Decision, event: _Event, rule: PriceRule, money: list[Bucket], paid: int
+) -> list[Hold] | None:
+    """Take what units cost that belong to a count of the account (K-200)."""
+    posting, service = decision.posting, event.service
+    assert service is not None
+    counter = counters.of_price(decision, service.code, rule, event.slot_ns)
+    if counter is None or counter.units + paid > counters.UNITS_MAX or not (
+        counters.affordable_with(decision, money, counter, rule.price, paid)
+    ):
+        return None
+    before = counter.units
+    cost = pricing.charge_micro(rule.price, before, paid)
+    posting.about(
+        service.code, rule.code, event.zone, event.slot_ns, before, before + paid
+    )
+    counters.count(decision, counter, paid, cost)
+    event.counter = counter
+    event.counted = [Counted(rule.code, counter.subscriber_id, event.slot_ns, paid, cost)]
+    # What is held for sessions may be what pays: who has the cheaper units, time tells.
+    holds = counters.take_holds(decision, counter)
+    taken = entries.take_money(decision.working_set, decision.state, money, cost, posting)
+    counters.hold_for_others(decision, money, counter, rule.price, holds)
+    return taken
+
+
+def _undo(decision: Decision, parts: list[_Event], mark: int) -> None:
+    """Take back what was debited and counted so far."""
+    entries.undo(decision.working_set, decision.state, mark)
+    for part in parts:
+        counter, rule = part.counter, part.rule
+        if counter is None or rule is None:
+            continue
+        for one in part.counted:
+            counters.count(decision, counter, -one.units, -one.charged_micro)
+        part.counter, part.counted = None, []
+        if counter.granted and part.service is not None:
+            _, money = decision.payers(part.service)
+            holds = counters.take_holds(decision, counter)
+            counters.hold_for_others(decision, money, counter, rule.price, holds)
 
 
 def _note(decision: Decision, event: _Event, taken: list[Hold]) -> int:
@@ -302,7 +365,7 @@ def _note(decision: Decision, event: _Event, taken: list[Hold]) -> int:
         event.reply.granted = _added(event.reply.granted, service.unit, event.units)
     line = ChargedLine(
         service.code, event.asked.rating_group, service.unit, event.units, from_buckets,
-        charged, event.units, 0, taken, service.measure,
+        charged, event.units, 0, taken, service.measure, event.counted,
     )
     last = decision.charged[-1] if event.follows else None
     if last is not None and last.service == line.service:
@@ -311,6 +374,7 @@ def _note(decision: Decision, event: _Event, taken: list[Hold]) -> int:
         last.from_buckets += from_buckets
         last.charged_micro += charged
         last.taken = last.taken + taken
+        last.counted = last.counted + event.counted
     else:
         decision.charged.append(line)
     return charged

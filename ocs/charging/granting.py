@@ -13,7 +13,7 @@ from ocs.charging.contexts import units_of
 from ocs.charging.decision import NS_PER_SECOND, Decision, Part
 from ocs.charging.messages import FinalUnit, Outcome, ServiceReply, Units
 from ocs.charging.metering import told
-from ocs.charging.sizing import Size, judge, note_expiry, open_quota, size_priced
+from ocs.charging.sizing import Size, judge, note_expiry, open_quota, size_priced, unhold
 from ocs.ledger import entries
 
 _SERVER_CHOOSES = Units()
@@ -57,8 +57,7 @@ def grant(decision: Decision, part: Part) -> Size:
         if size.payer is not None:
             judge(decision, part, size, size.holds)
         if size.units < outstanding + useful or size.units <= outstanding:
-            entries.release(decision.working_set, decision.state, size.holds)
-            part.quota.holds = []
+            unhold(decision, part, size)
             refuse(decision, part, policy, size)
             return _keep(decision, part, policy) if outstanding and not pooled else size
     write_grant(decision, part, policy, size, requested)

@@ -358,6 +358,16 @@ class ChargingReply(msgspec.Struct, array_like=True):
     """What the client is told as Remaining-Balance; None: nothing."""
 
 
+class Counted(msgspec.Struct, array_like=True):
+    """Units of a charge that belong to a count of their account, so that a refund can find it."""
+
+    rule: str
+    subscriber_id: int
+    period_ns: int
+    units: int
+    charged_micro: int
+
+
 class ChargedLine(msgspec.Struct, array_like=True):
     """What one service of a request cost, for the charging data record."""
 
@@ -373,6 +383,8 @@ class ChargedLine(msgspec.Struct, array_like=True):
     """What was taken from which bucket, so that a refund can put it back."""
     measure: str = ""
     """The named unit that its events are counted in (amounts.NamedUnit)."""
+    counted: list[Counted] = []
+    """What of it belongs to counts of the account."""
 
 
 class ChargingRecord(msgspec.Struct, array_like=True):

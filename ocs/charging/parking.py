@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ocs.amounts import INT64_MAX, MONEY, Unit, format_amount
 from ocs.catalog.model import PRICED, Service
+from ocs.charging import counters
 from ocs.charging.contexts import find_context, price_context, units_of
 from ocs.charging.decision import Decision, Part
 from ocs.charging.messages import ServiceRequest
@@ -30,7 +31,11 @@ def park_impossible(decision: Decision, part: Part, units: int, after: bool) -> 
     before = context.paid_units if context else 0
     amount = 0
     if index is not None and plan is not None and rule:
-        price = index.rule(plan.code, part.service.code, rule).price
+        found = index.rule(plan.code, part.service.code, rule)
+        price = found.price
+        if price.counted:
+            counter = counters.of_price(decision, part.service.code, found, slot_ns)
+            before = counter.units if counter is not None else 0
         amount = pricing.charge_micro(price, before, units)
     _flag(decision)
     _review(

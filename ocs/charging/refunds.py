@@ -8,6 +8,7 @@ debit's answer.
 from __future__ import annotations
 
 from ocs.amounts import EVENTS, MONEY, Unit, round_half_up
+from ocs.charging import counters
 from ocs.charging.contexts import units_of
 from ocs.charging.decision import Decision
 from ocs.charging.messages import (
@@ -82,7 +83,7 @@ def refund(decision: Decision) -> ChargingReply:
         )
     if keys[1] in answers:
         return ChargingReply(Outcome.UNABLE_TO_COMPLY, reason="this debit was refunded before")
-    shares = _shares(decision, original.record.charged)
+    shares = _shares(decision, original.record)
     if isinstance(shares, ChargingReply):
         return shares
     decision.posting.contra = Contra.REFUND
@@ -118,10 +119,10 @@ def answer(
 class _Share:
     """How much of one line of a debit goes back: money and free units."""
 
-    __slots__ = ("free", "line", "micro", "units")
+    __slots__ = ("free", "line", "micro", "record", "units")
 
-    def __init__(self, line: ChargedLine) -> None:
-        self.line = line
+    def __init__(self, line: ChargedLine, record: ChargingRecord) -> None:
+        self.line, self.record = line, record
         self.units, self.free, self.micro = line.used, line.from_buckets, line.charged_micro
 
     def reduce_to(self, units: int) -> None:
@@ -140,6 +141,8 @@ class _Share:
     def put_back(self, decision: Decision) -> ChargedLine:
         """Credit the buckets that paid, the last one first; return what went back."""
         decision.posting.service = self.line.service
+        if self.line.counted and self.units:
+            self._count_back(decision)
         by_id = {bucket.bucket_id: bucket for bucket in decision.state.buckets}
         left = {True: self.micro, False: self.free}
         given: list[Hold] = []
@@ -153,11 +156,37 @@ class _Share:
                 left[is_money] -= amount
                 entries.credit(decision.working_set, bucket, amount, decision.posting)
                 given.append(Hold(bucket.bucket_id, amount))
-        line = self.line
+        if self.line.counted and left[True] > 0:
+            # The period's total falls by more than this debit was.
+            bucket = entries.main_bucket(decision.state)
+            entries.credit(decision.working_set, bucket, left[True], decision.posting)
+            given.append(Hold(bucket.bucket_id, left[True]))
+            left[True] = 0
+        line, record = self.line, self.record
+        for one in line.counted:
+            counters.hold_anew(
+                decision, record.plan, record.catalogue_version, line.service, one
+            )
         return ChargedLine(
             line.service, line.rating_group, line.unit, self.units, self.free - left[False],
             self.micro - left[True], 0, 0, given,
         )
+
+
+    def _count_back(self, decision: Decision) -> None:
+        """Take the units out of the counts of their periods; what goes back is what these fall by
+        (K-205).
+        """
+        line, units = self.line, self.units - self.free
+        counted = sum(one.charged_micro for one in line.counted)
+        other = line.charged_micro - counted if self.units == line.used else 0
+        self.micro = max(0, other)
+        for one in reversed(line.counted):
+            back = min(units, one.units)
+            units -= back
+            self.micro += counters.take_back(
+                decision, self.record.plan, self.record.catalogue_version, line.service, one, back
+            )
 
 
 def _is_debit(record: ChargingRecord) -> bool:
@@ -169,15 +198,16 @@ def _is_debit(record: ChargingRecord) -> bool:
 
 
 def _shares(
-    decision: Decision, charged: list[ChargedLine]
+    decision: Decision, record: ChargingRecord
 ) -> list[_Share] | ChargingReply:
     """Return what the request wants back of each line; a reply where it wants what was not paid.
 
     A request without amounts, or with all that was debited, wants everything.
     """
+    charged = record.charged
     asked = [one for one in decision.request.services if _names_amount(one)]
     if not asked:
-        return [_Share(line) for line in charged]
+        return [_Share(line, record) for line in charged]
     shares: list[_Share] = []
     for one in asked:
         service = decision.match(one)
@@ -186,7 +216,7 @@ def _shares(
         if line is None or any(share.line is line for share in shares):
             return _too_much("the refund asks for a service that was not debited")
         requested = one.requested or Units()
-        share = _Share(line)
+        share = _Share(line, record)
         if requested.money_micro is not None:
             if (
                 requested.money_currency not in ("", decision.state.account.currency)

@@ -77,6 +77,16 @@ class ChargeContext(msgspec.Struct, array_like=True):
     charged_micro: int = 0
 
 
+class Claim(msgspec.Struct, array_like=True):
+    """What a quota may use still of something that its account counts: see charging.counters."""
+
+    code: str
+    subscriber_id: int
+    period_ns: int
+    units: int = 0
+    micro: int = 0
+
+
 class QuotaState(msgspec.Struct, array_like=True):
     """One quota key of a session: its outstanding grant, holds and counters (C-021)."""
 
@@ -116,6 +126,8 @@ class QuotaState(msgspec.Struct, array_like=True):
     """Identifier of the credit pool that the grant belongs to; 0 = none."""
     free: bool = False
     """The outstanding grant costs nothing, whatever the price list says."""
+    claims: list[Claim] = []
+    """Counters of the account that the outstanding grant is promised by."""
 
 
 class Session(msgspec.Struct, array_like=True):

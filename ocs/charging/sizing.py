@@ -11,11 +11,12 @@ import msgspec
 from ocs.amounts import SECONDS
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Price, PriceRule, QuotaPolicy, TariffSlot
+from ocs.charging import counters
 from ocs.charging.contexts import cost_in_context, find_context
 from ocs.charging.decision import NS_PER_SECOND, Decision, Part
 from ocs.charging.session import ChargeContext
 from ocs.ledger import entries
-from ocs.ledger.account import Bucket, Hold
+from ocs.ledger.account import Bucket, Counter, Hold
 from ocs.rating import pricing, timeline
 
 _LAST_NS = 1 << 63
@@ -45,6 +46,8 @@ class Size(msgspec.Struct):
     """Who says what more would cost; None where another increment can surely be paid."""
     after_units: int = 0
     """Units of a second quota, behind the tariff switch (C-063)."""
+    counter: Counter | None = None
+    """The count that the paid units are part of, where their price counts over sessions."""
 
 
 def size_priced(
@@ -69,14 +72,19 @@ def size_priced(
     if part.units:
         hold_units(decision, part.units, wanted, size)
     open_quota(part, slot.rule.code, zone, slot.start_ns, size.units)
-    if slot.end_ns and service.unit is not SECONDS:
+    if slot.end_ns and not part.clocked:
         until_ns = event_ns + policy.validity_seconds * NS_PER_SECOND
         size.switch_ns = slot.end_ns if slot.end_ns < until_ns else 0
     budget = entries.available_micro(decision.state, money)
     most = budget if cap_micro is None or budget < cap_micro else cap_micro
     price, payable = slot.rule.price, wanted - size.units
     paid = reserved = before = before_micro = 0
-    if service.unit is SECONDS or size.switch_ns or part.one_tariff:
+    if part.terms.counted:
+        # What is used behind the switch belongs to another count, so the quota ends there.
+        part.one_tariff = True
+    if price.counted:
+        paid, reserved = _promise(decision, part, index, slot, size, most, payable)
+    elif part.clocked or size.switch_ns or part.one_tariff:
         payer = size.payer = _payer(decision, part, index, price, size)
         if budget >= 0:
             paid, reserved = payer.most(most, payable)
@@ -90,12 +98,46 @@ def size_priced(
         sure = (paid or before) and budget - reserved >= pricing.increment_cost_max_micro(price)
         if not sure or decision.request.profile.final_validity_seconds:
             size.payer = Payer(part, index, price, context)
-    if reserved:
+    if size.counter is not None:
+        size.reserved_micro += reserved
+    elif reserved:
         hold_money(decision, part, reserved, size)
     size.wanted, size.paid, size.left_micro = wanted, paid, budget - reserved
     size.units += paid
     quota.holds = size.holds
     return size
+
+
+def _promise(
+    decision: Decision, part: Part, index: CatalogIndex, slot: TariffSlot, size: Size,
+    most_micro: int, payable: int,
+) -> tuple[int, int]:
+    """Return (units, money held for them) of a grant that the account counts over sessions.
+
+    What is held covers everything that is granted of the count, whoever reports first (K-204).
+    """
+    rule = slot.rule
+    assert rule is not None
+    counter = counters.of_price(decision, part.service.code, rule, slot.start_ns)
+    if counter is None:
+        return 0, 0
+    payer = size.payer = Payer(part, index, rule.price, counter=counter)
+    paid, reserved = payer.most(most_micro, payable) if most_micro >= 0 else (0, 0)
+    if paid:
+        counters.promise(decision, part, counter, paid, reserved)
+        size.counter = counter
+        note_expiry(part.money, counter.holds, size)
+    return paid, reserved
+
+
+def unhold(decision: Decision, part: Part, size: Size) -> None:
+    """Take back a grant that is not told."""
+    entries.release(decision.working_set, decision.state, size.holds)
+    part.quota.holds = []
+    if part.quota.claims:
+        counters.give_back(
+            decision.working_set, decision.state, part.quota, size.reserved_micro
+        )
 
 
 def hold_money(decision: Decision, part: Part, amount_micro: int, size: Size) -> None:
@@ -144,7 +186,7 @@ def _payer(
 ) -> Payer:
     """Return the price of what comes after the free units of ``size``."""
     quota = part.quota
-    if part.service.unit is SECONDS:
+    if part.clocked:
         start_ns = quota.started_ns or decision.request.event_ns
         if not quota.contexts:
             # Paid seconds begin where the free ones end (M-011, M-012).
@@ -166,17 +208,26 @@ class Payer:
     """Price of more units of one quota: the dearer side where the tariff switches (C-060)."""
 
     __slots__ = (
-        "_before", "_before_micro", "_index", "_next", "_part", "_price", "_seconds", "_start_ns",
+        "_before", "_before_micro", "_held_micro", "_index", "_next", "_others", "_part",
+        "_price", "_seconds", "_start_ns",
     )
 
     def __init__(
-        self, part: Part, index: CatalogIndex, price: Price, context: ChargeContext | None,
-        next_rule: PriceRule | None = None, start_ns: int = 0,
+        self, part: Part, index: CatalogIndex, price: Price,
+        context: ChargeContext | None = None, next_rule: PriceRule | None = None,
+        start_ns: int = 0, counter: Counter | None = None,
     ) -> None:
         self._part, self._index, self._price = part, index, price
-        self._seconds, self._start_ns = part.service.unit is SECONDS, start_ns
+        self._seconds, self._start_ns = part.clocked, start_ns
         """Where seconds are measured from."""
-        if context is None:
+        self._others = self._held_micro = 0
+        """What is granted of the same count to other quotas, and held for them."""
+        if counter is not None:
+            self._before = counter.units
+            self._before_micro = pricing.cost_micro(price, counter.units)
+            self._others = counter.granted
+            self._held_micro = sum(entry.amount for entry in counter.holds)
+        elif context is None:
             self._before = self._before_micro = 0
         else:
             self._before, self._before_micro = context.paid_units, context.charged_micro
@@ -187,10 +238,14 @@ class Payer:
 
     def affordable(self, already: int, budget_micro: int, wanted: int) -> int:
         """Return the units after ``already`` new ones that the budget pays, at most ``wanted``."""
+        already += self._others
         if already and self._price.volume:
             # What the first units hold may be more than they cost in the end.
-            total = budget_micro + self.charge(already)
-            return max(0, self.affordable(0, total, already + wanted) - already)
+            total = budget_micro + self._peak(already)
+            return max(0, self._beyond(0, total, already + wanted) - already)
+        return self._beyond(already, budget_micro, wanted)
+
+    def _beyond(self, already: int, budget_micro: int, wanted: int) -> int:
         before = self._before + already
         if self._seconds:
             return timeline.affordable_seconds(
@@ -204,9 +259,11 @@ class Payer:
     def most(self, budget_micro: int, wanted: int) -> tuple[int, int]:
         """Return (units, what they can cost at most in micro units) within the budget (M-004)."""
         if not self._seconds and self._next is None:
-            return pricing.fit_budget(
-                self._price, self._before, self._before_micro, budget_micro, wanted
+            units, hold = pricing.fit_budget(
+                self._price, self._before, self._before_micro,
+                budget_micro + self._held_micro, wanted + self._others,
             )
+            return max(0, units - self._others), max(0, hold - self._held_micro)
         units = self.affordable(0, budget_micro, wanted)
         return units, self.charge(units)
 
@@ -221,11 +278,11 @@ class Payer:
 
     def charge(self, units: int) -> int:
         """Return what so many more units can cost at most, in micro units (M-004)."""
+        if self._others or self._held_micro:
+            return max(0, self._peak(self._others + units) - self._held_micro)
         if self._price.volume:
             # Volume prices of seconds have no time bands, and no quota runs over their switch.
-            return pricing.peak_charge_micro(
-                self._price, self._before, self._before_micro, units
-            )
+            return self._peak(units)
         if self._seconds:
             after = cost_in_context(
                 self._index, self._part.terms, SECONDS, self._price, self._part.quota.zone,
@@ -236,6 +293,9 @@ class Payer:
         if self._next is not None:
             charge = max(charge, pricing.charge_micro(self._next.price, 0, units))
         return charge
+
+    def _peak(self, units: int) -> int:
+        return pricing.peak_charge_micro(self._price, self._before, self._before_micro, units)
 
 
 def hold_units(decision: Decision, buckets: list[Bucket], wanted: int, size: Size) -> None:
@@ -261,6 +321,10 @@ def note_expiry(buckets: list[Bucket], held: list[Hold], size: Size) -> None:
 def _judge_shortage(part: Part, payer: Payer, size: Size, holds: list[Hold]) -> None:
     """Tell the end of the account from a shortage that other sessions' holds make (C-040, D16)."""
     own: dict[int, int] = {}
+    counter = size.counter
+    if counter is not None and counter.granted == size.paid:
+        # Nobody else has a grant of this count.
+        holds = [*holds, *counter.holds]
     for entry in holds:
         own[entry.bucket_id] = own.get(entry.bucket_id, 0) + entry.amount
     others_units = sum(bucket.held - own.get(bucket.bucket_id, 0) for bucket in part.units)
@@ -278,7 +342,7 @@ def open_quota(part: Part, rule: str, zone: str, slot_ns: int, units: int) -> No
     quota = part.quota
     quota.free = not rule
     # Time quotas keep one context per measurement: their switches are inside the timeline.
-    if part.service.unit is SECONDS and quota.rule:
+    if part.clocked and quota.rule:
         if zone == quota.zone:
             rule, slot_ns = quota.rule, quota.slot_ns
         else:

@@ -16,7 +16,7 @@ from ocs.charging.decision import Decision, Part
 from ocs.charging.granting import refuse, write_grant
 from ocs.charging.messages import ServiceReply, ServiceRequest, Units, UsedUnits
 from ocs.charging.session import QuotaState
-from ocs.charging.sizing import Size, judge, open_quota, size_priced
+from ocs.charging.sizing import Size, judge, open_quota, size_priced, unhold
 from ocs.ledger import entries
 
 
@@ -90,8 +90,7 @@ class _Wish:
 
     def release(self, decision: Decision) -> None:
         """Give back what was held."""
-        entries.release(decision.working_set, decision.state, self.size.holds)
-        self.part.quota.holds = []
+        unhold(decision, self.part, self.size)
 
     def full_cost_micro(self) -> int:
         """Return what everything wanted would cost beside its free units."""

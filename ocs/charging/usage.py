@@ -6,10 +6,11 @@ Called by serving for each service of an update, a termination or a late report.
 from __future__ import annotations
 
 from ocs.amounts import AMOUNT_MAX_MICRO, INT64_MAX, OCTETS, SECONDS
-from ocs.charging import parking, pools
+from ocs.catalog.model import PriceRule
+from ocs.charging import counters, parking, pools
 from ocs.charging.contexts import cost_in_context, find_context, price_context, units_of
 from ocs.charging.decision import NS_PER_SECOND, Decision, Part
-from ocs.charging.messages import INITIAL, ChargedLine, TariffSide
+from ocs.charging.messages import INITIAL, ChargedLine, Counted, TariffSide
 from ocs.charging.session import ChargeContext
 from ocs.ledger import entries
 from ocs.rating import pricing
@@ -36,6 +37,7 @@ def settle(decision: Decision, part: Part, already: int = 0) -> ChargedLine:
         )
     if quota.pool:
         pools.enter(decision, part, sum(entry.amount for entry in part.released))
+    promised = counters.release(decision, part) if quota.claims else ()
     line = ChargedLine(service.code, part.asked.rating_group, service.unit, 0, 0, 0, 0, 0, [])
     before, after = _by_side(decision, part)
     if before:
@@ -49,6 +51,8 @@ def settle(decision: Decision, part: Part, already: int = 0) -> ChargedLine:
             _take_reported_money(decision, part, money_micro, line)
     if not (before or after or line.charged_micro or part.beside) and part.asked.used:
         _notice_other_units(decision, part)
+    if promised:
+        counters.hold_again(decision, part, promised)
     quota.used_units += line.used
     quota.bucket_units += line.from_buckets
     if decision.session is not None:
@@ -151,7 +155,7 @@ def _debit_units(
     line.used += units
     if not part.charges:
         return
-    quota, seconds = part.quota, part.service.unit is SECONDS
+    quota, seconds = part.quota, part.clocked
     if seconds and not quota.started_ns:
         quota.started_ns = decision.request.event_ns - units * NS_PER_SECOND
     if part.units or part.released_units:
@@ -186,17 +190,21 @@ def _debit_paid(
     index, plan, quota, service = decision.index, decision.plan, part.quota, part.service
     assert index is not None
     assert plan is not None
-    if after or service.unit is SECONDS:
+    if after or part.clocked:
         rule, zone, slot_ns = price_context(decision, part, after)
     else:
         rule, zone, slot_ns = quota.rule, quota.zone, quota.slot_ns
     if not rule:
         _leave(decision, part, units, line, parking.NO_PRICE)
         return
-    price = index.rule(plan.code, service.code, rule).price
+    found = index.rule(plan.code, service.code, rule)
+    price = found.price
+    if price.counted:
+        _debit_counted(decision, part, found, zone, slot_ns, units, line)
+        return
     context = find_context(quota, rule, zone, slot_ns) or ChargeContext(rule, slot_ns, zone)
     before = context.paid_units
-    if service.unit is SECONDS:
+    if part.clocked:
         cost = cost_in_context(index, part.terms, SECONDS, price, zone, slot_ns, before + units)
     else:
         cost = pricing.cost_micro(price, before + units)
@@ -204,11 +212,7 @@ def _debit_paid(
         _leave(decision, part, units, line, parking.NO_PRICE)
         return
     amount = cost - context.charged_micro
-    if amount > AMOUNT_MAX_MICRO:
-        _leave(decision, part, units, line, "it costs more than the largest amount kept")
-        return
-    if amount > _OWED_UNASKED_MICRO and not _can_owe(decision, amount):
-        _leave(decision, part, units, line, "it costs more than the account can be in debt")
+    if not _is_payable(decision, part, amount, units, line):
         return
     if not before:
         quota.contexts.append(context)
@@ -218,6 +222,43 @@ def _debit_paid(
     context.charged_micro += amount
     decision.posting.about(service.code, rule, zone, slot_ns, before, before + units)
     _take_money(decision, part, amount, line)
+
+
+def _debit_counted(
+    decision: Decision, part: Part, rule: PriceRule, zone: str, period_ns: int, units: int,
+    line: ChargedLine,
+) -> None:
+    """Debit units that are counted with all of their account in the period (K-200).
+
+    It is that in which they were granted, however late they are reported (K-203).
+    """
+    service, price = part.service.code, rule.price
+    counter = counters.of_price(decision, service, rule, period_ns)
+    if counter is None or counter.units + units > counters.UNITS_MAX:
+        _leave(decision, part, units, line, counters.NO_ROOM)
+        return
+    before = counter.units
+    amount = pricing.charge_micro(price, before, units)
+    if not _is_payable(decision, part, amount, units, line):
+        return
+    counters.count(decision, counter, units, amount)
+    line.counted += [Counted(rule.code, counter.subscriber_id, period_ns, units, amount)]
+    if amount:
+        decision.posting.about(service, rule.code, zone, period_ns, before, before + units)
+        _take_money(decision, part, amount, line)
+
+
+def _is_payable(
+    decision: Decision, part: Part, amount: int, units: int, line: ChargedLine
+) -> bool:
+    """Tell whether an amount can be debited; units that cost too much are left to a person."""
+    if amount > AMOUNT_MAX_MICRO:
+        _leave(decision, part, units, line, "it costs more than the largest amount kept")
+        return False
+    if amount > _OWED_UNASKED_MICRO and not _can_owe(decision, amount):
+        _leave(decision, part, units, line, "it costs more than the account can be in debt")
+        return False
+    return True
 
 
 def _leave(

@@ -78,6 +78,14 @@ class Counter(msgspec.Struct, array_like=True):
     charged_micro: int = 0
     told: int = 0
     """The highest threshold, in percent, of which the customer was told."""
+    ends_ns: int = 0
+    """Where its period ends; 0 = never."""
+    granted: int = 0
+    """Units that open sessions may use still and that will be counted here."""
+    reserved_micro: int = 0
+    """Money that open sessions may spend still and that will be counted here."""
+    holds: list[Hold] = []
+    """Money held for all that is granted here: what a unit costs depends on who uses it first."""
 
 
 class Account(msgspec.Struct):

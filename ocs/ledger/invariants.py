@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 
 from ocs.amounts import Unit
 from ocs.ledger.account import Account, AccountFlag, Bucket, Hold
@@ -13,10 +14,12 @@ def check_account(
 ) -> list[str]:
     """Return every violation found, in words; empty when all is well.
 
-    ``moved`` is the sum of movements by bucket id, ``holds`` those of the account's open sessions.
+    ``moved`` is the sum of movements by bucket id, ``holds`` those of the account's open sessions;
+    what is held for their grants at counted prices is with the account's counters.
     """
     held: dict[int, int] = {}
-    for entry in holds:
+    counted = (entry for counter in account.counters for entry in counter.holds)
+    for entry in chain(holds, counted):
         held[entry.bucket_id] = held.get(entry.bucket_id, 0) + entry.amount
     problems = []
     money_available = 0

@@ -11,7 +11,7 @@ from ocs.ledger.account import Movement
 from ocs.rating import pricing, timeline
 
 
-def is_timed(index: CatalogIndex, kind: int, movement: Movement) -> bool:
+def is_timed(index: CatalogIndex, plan: str, kind: int, movement: Movement) -> bool:
     """Tell whether the charge is part of a timeline of seconds, not of a plain count (M-011)."""
     service = index.catalog.services.get(movement.service)
     return bool(
@@ -19,6 +19,7 @@ def is_timed(index: CatalogIndex, kind: int, movement: Movement) -> bool:
         and service.unit is Unit.SECONDS
         and kind != RequestKind.EVENT
         and movement.slot_ns
+        and not index.catalog.plans[plan].terms[service.code].counted
     )
 
 
@@ -31,7 +32,7 @@ def cumulative_micro(
     has no such rule.
     """
     rule = index.rule(plan, movement.service, movement.rule)
-    if not is_timed(index, kind, movement):
+    if not is_timed(index, plan, kind, movement):
         return pricing.cost_micro(rule.price, units)
     terms = index.catalog.plans[plan].terms[movement.service]
 

@@ -109,7 +109,7 @@ def _of_price(desk: Desk, index: CatalogIndex, line: LedgerLine, result: _Explan
     )
     before = cumulative_micro(index, plan, kind, moved, moved.units_before) or 0
     after = cumulative_micro(index, plan, kind, moved, moved.units_after) or 0
-    if is_timed(index, kind, moved):
+    if is_timed(index, plan, kind, moved):
         terms = index.catalog.plans[plan].terms[moved.service]
 
         def tariff_at(instant_ns: int) -> TariffSlot:

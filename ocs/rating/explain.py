@@ -24,6 +24,9 @@ def price_text(price: Price, unit: Measured, currency: str) -> str:
         words += f", setup {format_amount(price.setup_micro)} {currency}"
     if price.maximum_micro is not None:
         words += f", at most {format_amount(price.maximum_micro)} {currency}"
+    if price.counted:
+        words += f", counted over a {price.counted.name.lower()}"
+        words += " for each member" if price.by_member else ""
     return words
 
 

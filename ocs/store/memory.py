@@ -70,7 +70,7 @@ def fresh_account(account: Account) -> Account:
     """Return a copy that shares nothing with the account that may change."""
     fresh = copy(account)
     if account.counters:
-        fresh.counters = [copy(one) for one in account.counters]
+        fresh.counters = deepcopy(account.counters)
     else:
         fresh.counters = []
     details = account.details

@@ -155,7 +155,7 @@ def test_seconds_in_time_bands_take_no_tiers(more):
 def test_a_pool_takes_no_tiers():
     tiers = "{stepped: [{up_to: 5 MB, price: 1}, {price: 2}], per: 1 MB, increment: 1 MB}"
     (problem,) = problems({"web": tiers}, pooled=True)
-    assert "without tiers or maximum" in problem[2]
+    assert "without tiers, maximum or counted" in problem[2]
 
 
 def test_more_tiers_than_anyone_needs():

@@ -254,7 +254,9 @@ class Scenario:
                 paid_units = sum(context.paid_units for context in quota.contexts)
                 sold = terms[quota.service] if quota.contexts else None
                 # A terminating call may be free for a part of its time.
-                if sold and sold.mode is ChargeMode.PRICED and not sold.prices_terminating:
+                if sold and sold.mode is ChargeMode.PRICED and not (
+                    sold.prices_terminating or sold.counted
+                ):
                     assert quota.used_units == paid_units + quota.bucket_units, where
 
     def _open_account(
