@@ -16,11 +16,13 @@ and provisioning. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from copy import deepcopy
+from typing import Any, NamedTuple
 
+from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import PRICED, Plan
 from ocs.catalog.offers import LifeCycle
-from ocs.charging import agenda, notices
+from ocs.charging import agenda, notices, recurring
 from ocs.charging.allowances import grant_allowances
 from ocs.charging.decision import NS_PER_SECOND, Decision, DecisionContext, Part
 from ocs.charging.messages import (
@@ -45,13 +47,10 @@ from ocs.ledger.account import (
     PRE_ACTIVE,
     REMOVED,
     Account,
+    AccountFlag,
     AccountStatus,
-    Bucket,
 )
 from ocs.ledger.details import Life
-
-STEPS_MAX = 8
-"""More than a life has; a late account takes all of them at once."""
 
 
 class Admission(NamedTuple):
@@ -95,12 +94,14 @@ NEXT = {
 def refuse_use(decision: Decision) -> ChargingReply | None:
     """Return the refusal of a request that wants to use something now, None to go on.
 
-    Called when the account is not simply active, or something is due for it.
+    Called when the account is not simply active, or has a flag.
     """
     account = decision.state.account
-    if 0 < account.details.agenda.get(agenda.LIFE, 0) <= decision.context.now_ns:
-        catch_up(decision.working_set, decision.state, decision.context)
     admission = ADMISSIONS[account.status]
+    if account.flags & AccountFlag.UNPAID:
+        return ChargingReply(
+            Outcome.END_USER_SERVICE_DENIED, reason="a recurring fee of its plan is unpaid"
+        )
     if admission.uses:
         return None
     return ChargingReply(Outcome.END_USER_SERVICE_DENIED, reason=admission.words)
@@ -128,49 +129,44 @@ class FirstUse:
     def __init__(self, decision: Decision) -> None:
         """Make the account active, and give what its plan gives."""
         self._decision = decision
-        working_set, account = decision.working_set, decision.state.account
-        self._movements = len(working_set.movements)
-        self._lines = decision.posting.lines
-        self._notices = len(working_set.notifications)
-        self._life = account.details.life
-        plan, now_ns = decision.plan, decision.context.now_ns
-        self._buckets: list[Bucket] = []
-        if plan is not None:
-            posting = decision.posting
-            contra = posting.contra
-            self._buckets = grant_allowances(
-                working_set, account.account_id, plan.allowances, posting,
-                working_set.new_request_id,
+        working_set, state = decision.working_set, decision.state
+        self._lists: list[tuple[list[Any], int]] = [
+            (one, len(one))
+            for one in (
+                working_set.movements, working_set.records, working_set.notifications,
+                working_set.server_requests, working_set.new_buckets, state.buckets,
             )
-            posting.contra = contra
-        _become_active(working_set, account, plan, now_ns)
+        ]  # fmt: skip
+        self._lines = decision.posting.lines
+        self._flags, self._details = state.account.flags, deepcopy(state.account.details)
+        self._amounts = [(bucket, bucket.available) for bucket in state.buckets]
+        context, contra = decision.context, decision.posting.contra
+        index = context.catalogues.get(context.current_version)
+        activate(working_set, state, index, decision.posting, context.now_ns)
+        decision.posting.contra = contra
 
     def settle(self, replies: list[ServiceReply]) -> None:
         """Keep it if any of these services is served or anything was charged; else take it back."""
-        decision = self._decision
-        if any(reply.outcome == Outcome.SUCCESS for reply in replies) or any(
-            line.used for line in decision.charged
-        ):
-            return
-        self.undo()
+        served = any(reply.outcome == Outcome.SUCCESS for reply in replies)
+        if not served and not any(line.used for line in self._decision.charged):
+            self.undo()
 
     def undo(self) -> None:
         """Take it back: a request that is refused is no use."""
         decision = self._decision
-        working_set, state = decision.working_set, decision.state
-        del working_set.movements[self._movements :]
-        decision.posting.lines = self._lines
-        del working_set.notifications[self._notices :]
-        gone = {bucket.bucket_id for bucket in self._buckets}
-        state.buckets[:] = [one for one in state.buckets if one.bucket_id not in gone]
-        working_set.new_buckets[:] = [
-            one for one in working_set.new_buckets if one.bucket_id not in gone
-        ]
-        for bucket in self._buckets:
+        working_set, account = decision.working_set, decision.state.account
+        for record in working_set.records[self._lists[1][1] :]:
+            working_set.answers.pop(record.key, None)
+        for bucket in working_set.new_buckets[self._lists[4][1] :]:
             working_set.changed_buckets.pop((bucket.account_id, bucket.bucket_id), None)
-        account = state.account
-        account.status, account.details.life = PRE_ACTIVE, self._life
-        agenda.enter(working_set, account, agenda.LIFE, NEVER_NS)
+        for values, length in self._lists:
+            del values[length:]
+        decision.posting.lines = self._lines
+        for bucket, available in self._amounts:
+            bucket.available = available
+        account.status, account.flags = PRE_ACTIVE, self._flags
+        account.details = self._details
+        account.due_ns = agenda.due_ns_of(account)
 
 
 def first_use(decision: Decision) -> FirstUse | None:
@@ -181,6 +177,22 @@ def first_use(decision: Decision) -> FirstUse | None:
 
 
 # ------------------------------------------------------------------------------ beginnings
+
+
+def activate(
+    working_set: WorkingSet, state: AccountState, index: CatalogIndex | None,
+    posting: entries.Posting, now_ns: int,
+) -> None:  # fmt: skip
+    """Make a pre-active account active: it gets its allowances, and what recurs begins."""
+    account = state.account
+    plan = index.catalog.plans.get(account.plan) if index is not None else None
+    _become_active(working_set, account, plan, now_ns)
+    if index is not None and plan is not None:
+        grant_allowances(
+            working_set, account.account_id, plan.given_once, posting,
+            working_set.new_request_id,
+        )
+        recurring.begin(working_set, state, index, now_ns)
 
 
 def begin(working_set: WorkingSet, account: Account, plan: Plan, now_ns: int) -> bool:
@@ -232,6 +244,7 @@ def top_up(
     else:
         _enter(working_set, account, ACTIVE, now_ns, until_ns)
         _tell(working_set, account, plan, now_ns)
+        recurring.try_again(working_set, account, now_ns)
     return until_ns
 
 
@@ -252,7 +265,7 @@ def set_state(
     _ask_clients(working_set, account, now_ns)
 
 
-def block(working_set: WorkingSet, account: Account, *, blocked: bool) -> None:
+def block(working_set: WorkingSet, account: Account, now_ns: int, *, blocked: bool) -> None:
     """Block an account, or let it go on with its life where the clock has brought it."""
     life = account.details.life
     if blocked:
@@ -266,6 +279,7 @@ def block(working_set: WorkingSet, account: Account, *, blocked: bool) -> None:
         if life is not None:
             life.blocked = ACTIVE
             agenda.enter(working_set, account, agenda.LIFE, life.until_ns)
+        recurring.try_again(working_set, account, now_ns)
     working_set.mark_account(account)
 
 
@@ -298,17 +312,6 @@ def step(
         _record(working_set, state, before, posting, context)
         _tell(working_set, account, plan, context.now_ns)
         _ask_clients(working_set, account, context.now_ns)
-
-
-def catch_up(
-    working_set: WorkingSet, state: AccountState, context: DecisionContext
-) -> None:
-    """Take every step that is due by now."""
-    for _ in range(STEPS_MAX):
-        at_ns = state.account.details.agenda.get(agenda.LIFE, NEVER_NS)
-        if not 0 < at_ns <= context.now_ns:
-            return
-        step(working_set, state, at_ns, context)
 
 
 def _next(status: AccountStatus, terms: LifeCycle, at_ns: int) -> tuple[AccountStatus, int]:
@@ -356,6 +359,8 @@ def _enter(
         life.blocked = status
         until_ns = NEVER_NS
     else:
+        if status == ACTIVE != account.status:
+            recurring.try_again(working_set, account, since_ns)
         account.status = status
     agenda.enter(working_set, account, agenda.LIFE, until_ns)
     working_set.mark_account(account)

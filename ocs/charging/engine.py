@@ -94,6 +94,9 @@ def decide(
         if request.kind in (INITIAL, EVENT):
             return ChargingReply(Outcome.USER_UNKNOWN, reason="no such subscriber")
         return ChargingReply(Outcome.UNKNOWN_SESSION, reason="no such session")
+    if 0 < state.account.due_ns <= context.now_ns:
+        # What was due before this request is done before it, also when nobody was there.
+        duties.advance(working_set, request.account_id, context)
     # An event belongs to no session, not even to one whose Session-Id it has.
     is_event = request.kind == EVENT
     session = None if is_event else working_set.sessions.get(request.session_key)
@@ -220,7 +223,7 @@ def _unknown_session(decision: Decision) -> ChargingReply:
 
 def _refuse_account(decision: Decision) -> ChargingReply | None:
     account = decision.state.account
-    if account.status or account.due_ns:
+    if account.status or account.flags:
         refusal = account_life.refuse_use(decision)
         if refusal is not None:
             return refusal

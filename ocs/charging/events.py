@@ -35,7 +35,7 @@ def decide_event(decision: Decision) -> ChargingReply:
             return refunds.refund(decision)
         return _refund_freely(decision)
     account = decision.state.account
-    if account.status or account.due_ns:
+    if account.status or account.flags:
         refusal = account_life.refuse_use(decision)
         if refusal is not None:
             return refusal

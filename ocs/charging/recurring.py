@@ -95,11 +95,17 @@ def end(working_set: WorkingSet, state: AccountState, index: CatalogIndex, now_n
     plan = index.catalog.plans.get(details.recurring_plan)
     if plan is not None:
         _Runner(working_set, state, index, plan, now_ns).give_back()
+    forget(working_set, state.account)
+
+
+def forget(working_set: WorkingSet, account: Account) -> None:
+    """Let nothing recur for an account any more."""
+    details = account.details
     if details.recurring:
         details.recurring, details.recurring_plan = [], ""
-        _flag(working_set, state.account, unpaid=False)
-        agenda.enter(working_set, state.account, agenda.RECURRING, NEVER_NS)
-        working_set.mark_account(state.account)
+        _flag(working_set, account, unpaid=False)
+        agenda.enter(working_set, account, agenda.RECURRING, NEVER_NS)
+        working_set.mark_account(account)
 
 
 def adopt(
@@ -306,6 +312,10 @@ class _Runner:
             self._working_set, self._account, self._plan, notices.RENEWED, self._now_ns,
             subject=item.code, fee_micro=fee_micro, until_ns=one.end_ns,
         )
+        notices.moved(
+            self._working_set, self._state, self._plan, posting.request_id, self._now_ns
+        )
+        notices.schedule(self._working_set, self._state, self._plan)
         if item.allowances or self._account.flags & AccountFlag.UNPAID:
             self._working_set.ask_sessions(
                 self._account.account_id, Trigger.TOP_UP, self._now_ns

@@ -23,6 +23,7 @@ class AccountStatus(IntEnum):
 
     ACTIVE = 0
     BLOCKED = 1
+    """By an operator."""
     REMOVED = 2
     PRE_ACTIVE = 3
     """Waits for its first use."""
@@ -52,6 +53,10 @@ class Contra(IntEnum):
     FEE = 8
     """A recurring fee of the plan, ``rule``, for a period from ``slot_ns`` on: for its days from
     ``units_before`` to ``units_after``."""
+    TRANSFER = 9
+    """Another account, named in ``rule``."""
+    BONUS = 10
+    """Given on top of a top-up by the plan's bonus ``rule``."""
 
 
 class AccountFlag(IntEnum):

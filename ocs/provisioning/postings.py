@@ -11,6 +11,7 @@ from hashlib import blake2b
 from typing import Any
 
 from ocs.amounts import Measured, Unit, format_quantity, measured, parse_amount, parse_quantity
+from ocs.charging import recurring
 from ocs.charging.messages import (
     ChargingRecord,
     ChargingReply,
@@ -131,6 +132,7 @@ def post(
         )  # fmt: skip
         entries.credit(working_set, bucket, amount, posting)
         if amount > 0:
+            recurring.try_again(working_set, state.account, now_ns)
             working_set.ask_sessions(account_id, Trigger.TOP_UP, now_ns, desk.operator)
         _clear_over_usage(working_set, state)
         record = _record(order, state, bucket, amount, now_ns, desk)

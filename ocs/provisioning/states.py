@@ -6,9 +6,7 @@ What happens by itself is charging.account_life. Called by `ocs subscriber state
 from typing import Any
 
 from ocs.catalog.matching import CatalogIndex
-from ocs.catalog.model import Plan
 from ocs.charging import account_life
-from ocs.charging.allowances import grant_allowances
 from ocs.charging.messages import RequestKind
 from ocs.charging.session import make_session_key
 from ocs.charging.working_set import NewRecord, RequestKey, WorkingSet
@@ -51,9 +49,10 @@ def set_state(
                 f"{found.name} is {account_life.name_of(before)} and cannot become {wanted}"
             )
         plan = catalogue.catalog.plans.get(account.plan)
-        if before is AccountStatus.PRE_ACTIVE and status is AccountStatus.ACTIVE and plan:
-            _give_allowances(desk, working_set, found, plan, now_ns)
-        account_life.set_state(working_set, account, status, plan, now_ns, until_ns)
+        if before is AccountStatus.PRE_ACTIVE and status is AccountStatus.ACTIVE:
+            _activate(desk, working_set, found, catalogue, now_ns)
+        if before is not AccountStatus.PRE_ACTIVE or status is not AccountStatus.ACTIVE or until_ns:
+            account_life.set_state(working_set, account, status, plan, now_ns, until_ns)
         working_set.actions.append(
             desk.action(
                 "subscriber state", found.name, found.account_id,
@@ -66,18 +65,19 @@ def set_state(
     return accounts.show(desk, found.account_id)
 
 
-def _give_allowances(
-    desk: Desk, working_set: WorkingSet, found: Found, plan: Plan, now_ns: int
+def _activate(
+    desk: Desk, working_set: WorkingSet, found: Found, catalogue: CatalogIndex, now_ns: int
 ) -> None:
     """Give a pre-active account what its first use would have given it."""
-    if not plan.allowances:
-        return
     state = working_set.accounts[found.account_id]
-    posting = entries.Posting(working_set.new_request_id(), now_ns, now_ns)
-    grant_allowances(
-        working_set, found.account_id, plan.allowances, posting, working_set.new_request_id
+    posting = entries.Posting(
+        working_set.new_request_id(), now_ns, now_ns, catalogue_version=catalogue.catalog.version
     )
-    record = operator_record(desk, "subscriber state", plan.code, found.name, state, now_ns)
+    account_life.activate(working_set, state, catalogue, posting, now_ns)
+    if not posting.lines:
+        return
+    plan = state.account.plan
+    record = operator_record(desk, "subscriber state", plan, found.name, state, now_ns)
     session_key = make_session_key(f"activated\x00{posting.request_id}", None)
     key = RequestKey(found.account_id, session_key, RequestKind.OPERATOR, 0)
     working_set.add_record(NewRecord(key, posting.request_id, now_ns, 0, record))

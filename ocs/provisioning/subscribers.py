@@ -11,7 +11,7 @@ from typing import Any
 from ocs.amounts import AMOUNT_MAX_MICRO, Unit, format_amount
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Plan
-from ocs.charging import account_life
+from ocs.charging import account_life, notices, recurring
 from ocs.charging.allowances import grant_allowances
 from ocs.charging.messages import (
     ChargingRecord,
@@ -102,7 +102,9 @@ def open_account(
     if new.balance_micro:
         entries.credit(working_set, main, new.balance_micro, posting)
     if account_life.begin(working_set, state.account, plan, now_ns):
-        grant_allowances(working_set, account_id, plan.allowances, posting, desk.ids.next_id)
+        grant_allowances(working_set, account_id, plan.given_once, posting, desk.ids.next_id)
+        recurring.begin(working_set, state, catalogue, now_ns)
+    notices.schedule(working_set, state, plan)
     record = _opening_record(desk, new, state, catalog.version, now_ns)
     working_set.add_record(NewRecord(_own_key(account_id), request_id, now_ns, 0, record))
 
@@ -157,11 +159,10 @@ def set_blocked(desk: Desk, found: Found, *, blocked: bool) -> dict[str, Any]:
             return
         if account.status == AccountStatus.CLOSED:
             raise RefusedError(f"account {account.account_id} is closed; there is nothing to block")
-        account_life.block(working_set, account, blocked=blocked)
+        now_ns = desk.clock.now_ns()
+        account_life.block(working_set, account, now_ns, blocked=blocked)
         if blocked:
-            working_set.ask_sessions(
-                found.account_id, Trigger.BLOCK, desk.clock.now_ns(), desk.operator
-            )
+            working_set.ask_sessions(found.account_id, Trigger.BLOCK, now_ns, desk.operator)
         working_set.actions.append(desk.action(command, found.name, found.account_id))
 
     desk.store.transact([_look_key(found.account_id)], decide, command)
@@ -174,8 +175,9 @@ def change_plan(
     """Give an account another plan; the one it has already changes nothing. Returns ``show``.
 
     Open sessions come to it with their next report, for which their clients are asked. The credit
-    limit and free units stay; ``allowances`` gives those of the new plan too. Raises
-    NotFoundError for an unknown plan, RefusedError when it is sold in another currency.
+    limit and free units stay; ``allowances`` gives those of the new plan too that are not renewed.
+    What recurs in the old plan ends, what does in the new one begins now. Raises NotFoundError for
+    an unknown plan, RefusedError when it is sold in another currency.
     """
     plan = find_plan(catalogue, code)
     now_ns = desk.clock.now_ns()
@@ -194,25 +196,29 @@ def change_plan(
                 f"plan '{plan.code}' is sold in {catalogue.catalog.currency}, the account is kept "
                 f"in {account.currency}"
             )
+        recurring.end(working_set, state, catalogue, now_ns)
         account.plan = plan.code
         working_set.mark_account(account)
         account_life.change_terms(working_set, account, plan, now_ns)
-        if allowances and plan.allowances and account.status != AccountStatus.PRE_ACTIVE:
+        if account.status != AccountStatus.PRE_ACTIVE:
+            recurring.begin(working_set, state, catalogue, now_ns)
+        if allowances and plan.given_once and account.status != AccountStatus.PRE_ACTIVE:
             posting = entries.Posting(
                 working_set.new_request_id(), now_ns, now_ns,
                 catalogue_version=catalogue.catalog.version,
             )
             grant_allowances(
-                working_set, found.account_id, plan.allowances, posting, desk.ids.next_id
+                working_set, found.account_id, plan.given_once, posting, desk.ids.next_id
             )
             record = operator_record(desk, "subscriber plan", plan.code, found.name, state, now_ns)
             record.catalogue_version = catalogue.catalog.version
             working_set.add_record(NewRecord(key, posting.request_id, now_ns, 0, record))
+        notices.schedule(working_set, state, plan)
         working_set.ask_sessions(found.account_id, Trigger.PLAN_CHANGE, now_ns, desk.operator)
         working_set.actions.append(
             desk.action(
                 "subscriber plan", found.name, found.account_id, before=before, plan=plan.code,
-                allowances=[one.code for one in plan.allowances] if allowances else [],
+                allowances=[one.code for one in plan.given_once] if allowances else [],
             )
         )  # fmt: skip
 
