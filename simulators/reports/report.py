@@ -109,6 +109,41 @@ class Measurements:
 
 
 @dataclass(frozen=True, slots=True)
+class RampStep:
+    """One step of a ramp; latencies count from the instant when a request was due."""
+
+    sessions_per_second: float
+    requests: int
+    answers: int
+    """Without those that said the server was too busy."""
+    answers_per_second: float
+    p50_ms: float
+    p99_ms: float
+    full: bool
+    """It was too slow, or too much of it was not answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """The steps of a ramp, up to the first in which the server was full."""
+
+    steps: list[RampStep]
+    knee_per_second: float | None
+    """Sessions per second of the last step before it; None when none was too much."""
+
+    def lines(self) -> list[str]:
+        """For people."""
+        lines = [
+            f"  {one.sessions_per_second:>9.1f} sessions/s {one.answers_per_second:>8.0f} answers/s"
+            f"  p50 {one.p50_ms:.2f} ms  p99 {one.p99_ms:.2f} ms{'  FULL' if one.full else ''}"
+            for one in self.steps
+        ]
+        knee = self.knee_per_second
+        found = "not reached" if knee is None else f"{knee:g} sessions/s"
+        return [*lines, f"  knee         {found}"]
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The result of a run; `as_json` is stable."""
 
@@ -127,6 +162,7 @@ class Report:
     result_codes: dict[str, int]
     events: dict[str, int]
     problems: list[str]
+    ramp: Ramp | None = None
 
     @property
     def ok(self) -> bool:
@@ -159,6 +195,8 @@ class Report:
             f"  sent again {self.retransmissions}, timed out {self.timeouts}, connections lost"
             f" {self.connection_losses}, differing answers {self.differing_answers}"
         )
+        if self.ramp is not None:
+            lines += self.ramp.lines()
         lines += [f"  PROBLEM: {problem}" for problem in self.problems]
         return lines
 
@@ -182,7 +220,12 @@ class Report:
 
 
 def make_report(
-    measured: Measurements, scenario: str, mode: str, seed: int, seconds: float
+    measured: Measurements,
+    scenario: str,
+    mode: str,
+    seed: int,
+    seconds: float,
+    ramp: Ramp | None = None,
 ) -> Report:
     """The report of a run of so many real seconds."""
     latency = {"all": summarise(measured.all_latencies())}
@@ -205,6 +248,7 @@ def make_report(
         result_codes={str(code): n for code, n in sorted(measured.result_codes.items())},
         events=dict(sorted(measured.tally.items())),
         problems=list(measured.problems),
+        ramp=ramp,
     )
 
 

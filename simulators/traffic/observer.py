@@ -4,13 +4,11 @@
 dashboards are observers, and nothing that carries traffic knows of any of them.
 """
 
-from typing import Protocol
-
 from protocol.credit_control import CreditControlAnswer
 from simulators.traffic.subscriber import Demand, Session
 
 
-class Observer(Protocol):
+class Observer:
     """Told what happens on the wire; a class derived from it overrides what it is interested in.
 
     `at_ns` is Unix time in nanoseconds and never goes back. `gateway` is the Origin-Host of the

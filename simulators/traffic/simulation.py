@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from protocol.tls import Credentials
+from simulators.reports.knee import RampMeter
 from simulators.reports.report import Measurements, Report, make_report
 from simulators.scenarios.model import Scenario
 from simulators.traffic.gateway import GatewayConnection
@@ -49,13 +50,15 @@ class Simulation:
         self.reactor = reactor
         self.scenario = scenario
         self.credentials = credentials
-        now_ns = time.time_ns() if start_unix_ns is None else start_unix_ns
-        self._start_is_given = start_unix_ns is not None
-        self._unix_ns = now_ns - time.monotonic_ns()
+        self._start_unix_ns = start_unix_ns
+        self._began: float | None = None
         self.unix_seconds = self.clock_ns() // 1_000_000_000
-        self.observers: Observer = Observers(observers)
         self.measured = Measurements()
         self.schedule = Schedule(scenario, self.unix_seconds, self.measured.tally)
+        ramp = scenario.load.ramp
+        self._meter = RampMeter(ramp, self.schedule.timeline) if ramp is not None else None
+        own = () if self._meter is None else (self._meter,)
+        self.observers: Observer = Observers((*own, *observers))
         self.stopping = False
         self.last_failure = ""
         self._connections = {
@@ -63,14 +66,16 @@ class Simulation:
         }
         self._progress = progress
         self._finished: Deferred[Report] = Deferred()
-        self._began: float | None = None
         self._ended: float | None = None
         self._pump_call: Any = None
         self._closing_at: float | None = None
 
     def clock_ns(self) -> int:
-        """Unix time in nanoseconds: what it was at the start, and real time since."""
-        return self._unix_ns + time.monotonic_ns()
+        """Unix time in nanoseconds; what was given as the start is when the traffic begins."""
+        if self._began is not None:
+            since = time.monotonic() - self._began
+            return self.schedule.timeline.began_unix_ns + int(since * 1_000_000_000)
+        return time.time_ns() if self._start_unix_ns is None else self._start_unix_ns
 
     def elapsed(self) -> float:
         """Real seconds since all gateways were connected; 0 before."""
@@ -96,9 +101,8 @@ class Simulation:
     def lane_opened(self) -> None:
         """A gateway is connected; traffic begins with the last one."""
         if self._began is None and all(lane.open for lane in self.schedule.lanes):
+            self.schedule.timeline.began_unix_ns = self.clock_ns()
             self._began = time.monotonic()
-            if not self._start_is_given:
-                self.schedule.timeline.began_unix_ns = self.clock_ns()
         self.pump_soon()
 
     def pump_soon(self) -> None:
@@ -138,6 +142,7 @@ class Simulation:
             connection.sweep(now)
         if self._progress is not None and self._began is not None:
             self._progress(self.measured, now)
+        self._stop_at_knee(now)
         duration = self.scenario.load.ends_after_seconds
         closing = self._closing_at if self._closing_at is not None else duration
         if closing is not None and now > closing + DRAIN_SECONDS:
@@ -148,6 +153,12 @@ class Simulation:
         if self.schedule.finished:
             self.pump_soon()
         self.reactor.callLater(_SWEEP_SECONDS, self._sweep)
+
+    def _stop_at_knee(self, now: float) -> None:
+        meter, ramp = self._meter, self.scenario.load.ramp
+        wanted = meter is not None and ramp is not None and ramp.knee.stop
+        if wanted and meter is not None and meter.is_full(now):
+            self.close()
 
     def _stop(self) -> None:
         if self.stopping:
@@ -169,8 +180,10 @@ class Simulation:
         """What was measured so far."""
         seconds = self._ended if self._ended is not None else self.elapsed()
         name = self.scenario.name
+        ended = seconds if self._closing_at is None else self._closing_at
+        ramp = self._meter.result(ended) if self._meter is not None else None
         return make_report(
-            self.measured, name, self.scenario.mode, self.scenario.seed, seconds
+            self.measured, name, self.scenario.mode, self.scenario.seed, seconds, ramp
         )
 
 
