@@ -1,5 +1,7 @@
 """Which differences between two answers matter."""
 
+from typing import Any
+
 import pytest
 
 from protocol.codec import encode_avp, encode_utf8
@@ -18,7 +20,7 @@ REQUEST = ccr()
 PROXY_INFO = encode_avp(284, encode_utf8(280, "dra.example") + encode_avp(33, b"\1\2\3"))
 
 
-def part(**values: object):
+def part(**values: Any):
     made = MultipleServices(
         rating_group=100, result_code=2001, granted=ServiceUnits(total_octets=1_000_000)
     )
@@ -27,7 +29,7 @@ def part(**values: object):
     return made
 
 
-def answer(*parts: MultipleServices, **values: object):
+def answer(*parts: MultipleServices, **values: Any):
     return cca(REQUEST, services=list(parts), **values)
 
 

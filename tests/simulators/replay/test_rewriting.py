@@ -1,5 +1,7 @@
 """Recorded requests as they are sent now."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,7 +43,7 @@ def read(message):
     return read_ccr(message, read_header(message), LENIENT)
 
 
-def full(**values: object):
+def full(**values: Any):
     return ccr(
         destination_host="ocs.old.example",
         origin_state_id=9,
