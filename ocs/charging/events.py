@@ -301,7 +301,7 @@ def _pay(decision: Decision, event: _Event) -> list[Hold] | None:
         cost = pricing.cost_micro(event.rule.price, paid)
         posting.rule, posting.zone, posting.slot_ns = event.rule.code, event.zone, event.slot_ns
         posting.units_after = paid
-    if cost > entries.available_micro(state, money) and cost:
+    if cost > entries.available_micro(state, money) and cost and not decision.request.overdraw:
         return None
     return taken + entries.take_money(working_set, state, money, cost, posting)
 

@@ -234,6 +234,8 @@ class ChargingRequest(msgspec.Struct):
     """AoC-Request-Type (TS 32.299 7.2.18): 0 none, 1 costs and tariff, 2 costs, 3 tariff."""
     equipment: str = ""
     """The subscriber's device, such as ``imei:353490069873319``; empty when nothing was said."""
+    overdraw: bool = False
+    """An event that has happened: it is debited although the account cannot pay."""
 
 
 class FinalUnit(msgspec.Struct, array_like=True):

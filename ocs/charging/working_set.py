@@ -14,7 +14,7 @@ import msgspec
 
 from ocs.charging.messages import ChargingRecord
 from ocs.charging.server_requests import ServerRequest, Trigger, for_account
-from ocs.charging.session import Session
+from ocs.charging.session import Session, make_event_key
 from ocs.errors import IntegrityError
 from ocs.ledger.account import Account, Bucket, Identifier, Movement, OperatorAction
 from ocs.ledger.notification import Notification
@@ -170,6 +170,13 @@ class WorkingSet:
         self.server_requests.append(
             for_account(self.new_request_id, account_id, trigger, now_ns, operator)
         )
+
+    def forget(self, key: RequestKey) -> None:
+        """Keep nothing of an event that was decided in this transaction and moved nothing."""
+        answer = self.answers.pop(key)
+        entry = make_event_key(key.session_key, key.number, answer.content_hash)
+        self.new_entries.pop(entry, None)
+        self.records = [one for one in self.records if one.request_id != answer.request_id]
 
     def add_record(self, record: NewRecord) -> None:
         """Store a decided request; a later duplicate in this transaction finds it."""

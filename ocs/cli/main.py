@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "price": ("ocs.cli.price", "price"),
     "subscriber": ("ocs.cli.subscriber", "subscriber"),
     "account": ("ocs.cli.account", "account"),
+    "usage": ("ocs.cli.usage", "usage"),
     "session": ("ocs.cli.session", "session"),
     "why": ("ocs.cli.why", "why"),
     "audit": ("ocs.cli.audit", "audit"),

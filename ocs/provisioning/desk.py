@@ -4,7 +4,7 @@ Made by the command line, later by the HTTP interface; used by every module of p
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from ocs.charging.messages import Identity
 from ocs.charging.profile import PROFILES, ClientProfile
 from ocs.clock import Clock, IdSource
 from ocs.errors import NotFoundError, UsageError
-from ocs.ledger.account import OperatorAction
+from ocs.ledger.account import Identifier, OperatorAction
 from ocs.provisioning.identities import candidates
 from ocs.store.interface import Store
 from ocs.store.ledger_reports import LedgerReports
@@ -90,7 +90,18 @@ def find_subscriber(desk: Desk, text: str) -> Found:
     if colon and head.lower() == "account":
         return _by_account_id(desk, tail)
     wanted = candidates(text)
-    found = desk.store.find(wanted)
+    return matching(text, wanted, desk.store.find(wanted))
+
+
+def matching(
+    text: str, wanted: Sequence[Identity], found: Mapping[Identity, Identifier]
+) -> Found:
+    """Return the account of the first of the ``wanted`` names that is among the ``found`` ones.
+
+    ``text`` is what the names were made of. Raises NotFoundError, UsageError as find_subscriber.
+    """
+    if not wanted:
+        raise UsageError(f"'{text}' names no subscriber")
     owners = {found[identity].account_id for identity in wanted if identity in found}
     if len(owners) > 1:
         raise UsageError(

@@ -144,6 +144,8 @@ CALLS: dict[str, list[str]] = {
     "account adjust": ["{account}", "--", "-2.50"],
     "account refund": ["{message}", "--amount", "0.07"],
     "account show": ["{account}"],
+    "usage record": ["{account}", "message", "2", "--key", "smsc/7731"],
+    "usage import": ["{tmp}/usage.csv"],
     "account ledger": ["{account}"],
     "session abort": ["pgw1;1;2"],
     "session list": [],
@@ -175,6 +177,9 @@ def call(cli, name, stocked, tmp_path):
     from tests.support.desks import CATALOGUE
 
     (tmp_path / "new.csv").write_text("plan,msisdn,balance\nbasic,+4915177777777,1\n")
+    (tmp_path / "usage.csv").write_text(
+        "key,subscriber,service,quantity\na,4915112345678,message,1\n"
+    )
     assert cli("subscriber", "add", "+4915188888888", "--plan", "basic").code == 0
     if name == "session requests":
         assert cli("session", "reauth", "pgw1;1;2").code == 0

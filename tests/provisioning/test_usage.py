@@ -1,0 +1,233 @@
+"""Recorded usage: charged once for each key, by the name of the service, or refused whole."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
+from ocs.provisioning import accounts, subscribers, usage
+from ocs.provisioning.catalogs import Catalogues
+from ocs.provisioning.desk import find_subscriber
+from ocs.provisioning.usage import Usage
+from ocs.provisioning.views import request_view
+from ocs.provisioning.why import explain
+from tests.support.desks import NUMBER
+from tests.support.metered import metered_office
+
+
+@pytest.fixture
+def office(tmp_path):
+    with metered_office(f"sqlite:///{tmp_path}/ocs.db") as made:
+        yield made
+
+
+def record(office, key, service, quantity, into_debt=False, **more: Any):
+    return usage.record(
+        office.desk, office.catalogues.current(), f"+{NUMBER}",
+        Usage(key, service, quantity, **more), into_debt=into_debt,
+    )  # fmt: skip
+
+
+def charged(done):
+    return done.view()["charged"]
+
+
+def money(office, account_id):
+    return accounts.show(office.desk, account_id)["balance_micro"]
+
+
+def at(text):
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 10**9
+
+
+@pytest.mark.rule("K-310", "K-302")
+def test_usage_is_charged_by_the_name_of_its_service(office):
+    account_id = office.open_account()
+    first = record(office, "m1", "energy", "2 kWh")
+    second = record(office, "m2", "energy", "3.5 kWh")
+    third = record(office, "m3", "steam", "1 kWh")
+    assert (charged(first), first.view()["from_buckets"]) == ("0.00", 2_000)
+    assert (charged(second), second.view()["from_buckets"]) == ("0.625", 1_000)
+    assert (charged(third), third.view()["from_buckets"]) == ("1.00", 0)
+    assert money(office, account_id) == 8_375_000
+    buckets = accounts.show(office.desk, account_id)["buckets"]
+    (solar,) = [one for one in buckets if one["name"] == "solar"]
+    assert (solar["unit"], solar["available_text"]) == ("kWh", "0 kWh")
+    office.must_be_clean()
+
+
+@pytest.mark.rule("K-310")
+def test_the_ledger_explains_recorded_usage_in_its_unit(office):
+    account_id = office.open_account()
+    record(office, "m1", "energy", "3.25 kWh")
+    free, paid = [
+        line for line in accounts.ledger(office.desk, account_id, 10, 0)
+        if line["side"] == "revenue"
+    ]  # fmt: skip
+    assert (free["unit"], free["amount_text"]) == ("kWh", "-3 kWh")
+    assert (paid["service"], paid["rule"], paid["amount_text"]) == ("energy", "energy", "-0.0625")
+    steps = explain(office.desk, Catalogues(office.desk.store), paid["entry"])
+    assert steps["matches"]
+    assert any("0.25 EUR per 1 kWh" in step for step in steps["steps"])
+    assert any("after: 0.25 kWh used" in step for step in steps["steps"])
+    moved = explain(office.desk, Catalogues(office.desk.store), free["entry"])
+    assert any("3 kWh were paid from the free units" in step for step in moved["steps"])
+    shown = request_view(accounts.find_entry(office.desk, paid["entry"]).request)
+    assert (shown["charged"][0]["unit"], shown["service_context"]) == ("kWh", "usage")
+    assert shown["operator"] == "desk"
+
+
+@pytest.mark.rule("K-310")
+@pytest.mark.parametrize(
+    "service,quantity,cost",
+    [
+        ("transfer", "2.5 MB", "0.06"),
+        ("machine", "90 s", "0.90"),
+        ("ticket", "2", "8.00"),
+        ("lamp", "7", "0.00"),
+        ("web", "150 kB", "0.004"),
+        ("steam", "0", "0.00"),
+    ],
+)
+def test_usage_of_every_unit_can_be_recorded(office, service, quantity, cost):
+    office.open_account()
+    assert charged(record(office, "one", service, quantity)) == cost
+    office.must_be_clean()
+
+
+@pytest.mark.rule("K-311")
+def test_the_same_key_is_charged_once(office):
+    account_id = office.open_account()
+    first = record(office, "m1", "ticket", "2", at_ns=at("2026-01-05T10:00"))
+    office.clock.advance(3600)
+    again = record(office, "m1", "ticket", "2", at_ns=at("2026-01-05T10:00"))
+    assert again.repeated
+    assert again.view() == {**first.view(), "repeated": True}
+    assert money(office, account_id) == 2_000_000
+    actions = office.desk.reports.actions(0, 10, account_id=account_id)
+    assert [one.action for one in actions].count("usage record") == 1
+
+
+@pytest.mark.rule("K-311")
+@pytest.mark.parametrize(
+    "other,difference",
+    [
+        (Usage("m1", "energy", "4 kWh"), "quantity was '5 kWh', now '4 kWh'"),
+        (Usage("m1", "steam", "5 kWh"), "service was 'energy', now 'steam'"),
+        (Usage("m1", "energy", "5 kWh", attributes=(("meter", "car"),)),
+         "attributes was '', now 'meter=car'"),
+        (Usage("m1", "energy", "5 kWh", at_ns=at("2026-01-05T09:00")),
+         "time was '2026-01-05T12:00:00.000000Z', now '2026-01-05T09:00:00.000000Z'"),
+    ],
+)  # fmt: skip
+def test_a_key_with_other_content_is_refused_and_the_difference_named(office, other, difference):
+    account_id = office.open_account()
+    record(office, "m1", "energy", "5 kWh")
+    before = money(office, account_id)
+    with pytest.raises(ConflictError) as refusal:
+        usage.record(office.desk, office.catalogues.current(), f"+{NUMBER}", other)
+    assert str(refusal.value) == f"key 'm1' was used before with other content: {difference}"
+    assert money(office, account_id) == before
+
+
+@pytest.mark.rule("K-311")
+def test_keys_are_those_of_one_account(office):
+    office.open_account()
+    office.open_account("4915112345679")
+    index = office.catalogues.current()
+    record(office, "m1", "ticket", "1")
+    other = usage.record(office.desk, index, "+4915112345679", Usage("m1", "ticket", "2"))
+    assert not other.repeated
+    assert charged(other) == "8.00"
+
+
+@pytest.mark.rule("K-312")
+def test_usage_that_cannot_be_paid_leaves_nothing_and_may_come_again(office):
+    account_id = office.open_account(balance=1_000_000)
+    with pytest.raises(RefusedError, match="cannot cover the whole event"):
+        record(office, "m1", "ticket", "1")
+    found = find_subscriber(office.desk, f"+{NUMBER}")
+    assert [line["side"] for line in accounts.ledger(office.desk, account_id, 10, 0)] == [
+        "top-up", "allowance",
+    ]  # fmt: skip
+    accounts.top_up(office.desk, found, "5")
+    done = record(office, "m1", "ticket", "1")
+    assert not done.repeated
+    assert money(office, account_id) == 2_000_000
+    office.must_be_clean()
+
+
+@pytest.mark.rule("K-313")
+def test_usage_that_happened_may_lead_into_debt(office):
+    account_id = office.open_account(balance=1_000_000)
+    done = record(office, "m1", "ticket", "1", into_debt=True)
+    assert charged(done) == "4.00"
+    assert money(office, account_id) == -3_000_000
+    assert accounts.show(office.desk, account_id)["flags"] == ["over-usage"]
+    office.must_be_clean()
+
+
+@pytest.mark.rule("K-314")
+def test_attributes_choose_the_price_and_stay_in_the_record(office):
+    office.open_account()
+    record(office, "m0", "energy", "3 kWh")
+    car = record(
+        office, "m1", "energy", "2 kWh", attributes=(("site", "roof-7"), ("meter", "car"))
+    )
+    assert charged(car) == "0.20"
+    assert car.view()["attributes"] == {"meter": "car", "site": "roof-7"}
+    main = record(office, "m2", "energy", "2 kWh", attributes=(("meter", "main"),))
+    assert charged(main) == "0.50"
+    office.must_be_clean()
+
+
+@pytest.mark.rule("K-315")
+def test_usage_costs_what_it_did_when_it_was_used(office):
+    office.open_account()
+    record(office, "m0", "energy", "3 kWh")
+    night = record(office, "m1", "energy", "1 kWh", at_ns=at("2026-01-04T23:00"))
+    day = record(office, "m2", "energy", "1 kWh", at_ns=at("2026-01-04T12:00"))
+    assert (charged(night), charged(day)) == ("0.12", "0.25")
+    near = record(office, "m3", "letter", "1", destination="+34911")
+    far = record(office, "m4", "letter", "1", destination="4930")
+    assert (charged(near), charged(far)) == ("1.00", "2.00")
+
+
+@pytest.mark.rule("K-314", "K-315")
+@pytest.mark.parametrize(
+    "said,message",
+    [
+        (Usage("", "energy", "1"), "a key is 1 to 200 printable characters"),
+        (Usage("x" * 201, "energy", "1"), "a key is 1 to 200 printable characters"),
+        (Usage("m1", "energi", "1"), "the catalogue has no service 'energi'"),
+        (Usage("m1", "energy", "1 Wh"), "'1 Wh': 'Wh' is no measure of kWh (known: kWh)"),
+        (Usage("m1", "energy", "1", at_ns=at("2026-01-05T13:00")),
+         "2026-01-05T13:00:00.000000Z is in the future"),
+        (Usage("m1", "energy", "1", attributes=(("metre", "car"),)),
+         "the catalogue declares no attribute 'metre'; it has meter, site"),
+        (Usage("m1", "energy", "1", attributes=(("meter", "dog"),)),
+         "'dog' is no value of 'meter'; it has main, car"),
+        (Usage("m1", "energy", "1", attributes=(("site", "a b"),)),
+         "site is 'a b', but a value is a word without spaces and commas, at most 64 long"),
+        (Usage("m1", "energy", "1", attributes=(("site", "a"), ("site", "b"))),
+         "an attribute is given twice"),
+        (Usage("m1", "energy", "1", destination="34911"),
+         "service 'energy' is not rated by destination"),
+        (Usage("m1", "letter", "1", destination="home"),
+         "'home' is no number in international format"),
+    ],
+)  # fmt: skip
+def test_usage_that_makes_no_sense_is_refused(office, said, message):
+    office.open_account()
+    with pytest.raises((UsageError, NotFoundError)) as refusal:
+        usage.record(office.desk, office.catalogues.current(), f"+{NUMBER}", said)
+    assert str(refusal.value) == message
+
+
+@pytest.mark.rule("K-312")
+def test_usage_of_a_blocked_account_is_refused(office):
+    office.open_account()
+    subscribers.set_blocked(office.desk, find_subscriber(office.desk, f"+{NUMBER}"), blocked=True)
+    with pytest.raises(RefusedError, match="blocked"):
+        record(office, "m1", "energy", "1 kWh")
