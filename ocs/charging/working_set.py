@@ -18,6 +18,7 @@ from ocs.charging.session import Session, make_event_key
 from ocs.errors import IntegrityError
 from ocs.ledger.account import Account, Bucket, Identifier, Movement, OperatorAction
 from ocs.ledger.notification import Notification
+from ocs.ledger.voucher import Voucher
 
 
 class RequestKey(NamedTuple):
@@ -90,6 +91,7 @@ class WorkingSet:
         "new_entries", "new_identifiers", "new_request_id", "new_sessions", "notifications",
         "records", "removed_identifiers", "resolved_reviews", "reviews",
         "server_requests", "sessions", "settings",
+        "vouchers",
     )
 
     def __init__(
@@ -124,6 +126,8 @@ class WorkingSet:
         """New rows of what the server has to ask clients, durable with what made them."""
         self.notifications: list[Notification] = []
         """What customers are to be told, durable with what made it happen."""
+        self.vouchers: list[Voucher] = []
+        """Vouchers redeemed now, as they are to be stored."""
         self.settings: dict[str, str] = {}
         """Facts about the database as a whole, by name; an empty one is forgotten."""
 

@@ -41,12 +41,18 @@ def account() -> None:
 @_BUCKET
 @_REFERENCE
 def topup(run: Run, name: str, amount: str, bucket: str, reference: str) -> None:
-    """Put money into an account, or units such as `5 GB` into a bucket that counts them."""
+    """Put money into an account, or units such as `5 GB` into a bucket that counts them.
+
+    Money brings the bonuses and the validity that the account's plan promises for it.
+    """
     from ocs.provisioning import accounts
     from ocs.provisioning.desk import find_subscriber
 
     found = find_subscriber(run.desk, name)
-    posted = accounts.top_up(run.desk, found, amount, bucket=bucket, reference=reference)
+    posted = accounts.top_up(
+        run.desk, found, amount, bucket=bucket, reference=reference,
+        catalogue=run.catalogues.in_force(),
+    )  # fmt: skip
     run.out.show(_document(run, posted), _show_posted)
 
 

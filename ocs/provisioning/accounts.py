@@ -4,10 +4,12 @@ Each posting is one transaction (postings.post), exactly once per reference. Ref
 never more than the line they refund took. Called by the command line.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from ocs.amounts import INT64_MAX, Measured, NamedUnit, Unit, format_quantity, measured
-from ocs.charging import refunds
+from ocs.catalog.matching import CatalogIndex
+from ocs.charging import account_life, refunds, top_ups
 from ocs.charging.messages import (
     ChargingRecord,
     ChargingReply,
@@ -19,7 +21,7 @@ from ocs.charging.session import make_session_key
 from ocs.charging.working_set import AccountState, NewRecord, RequestKey, WorkingSet
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from ocs.ledger.account import Bucket, Contra
-from ocs.ledger.entries import MAIN_BUCKET
+from ocs.ledger.entries import MAIN_BUCKET, Posting
 from ocs.provisioning.desk import Desk, Found
 from ocs.provisioning.postings import Order, Posted, parse_units, post
 from ocs.provisioning.views import (
@@ -38,20 +40,48 @@ _REFUND_TRIES = 3
 
 
 def top_up(
-    desk: Desk, found: Found, amount: str, *, bucket: str = MAIN_BUCKET, reference: str = ""
-) -> Posted:
-    """Put money (or units, into a bucket that counts them) into an account."""
+    desk: Desk, found: Found, amount: str, *, bucket: str = MAIN_BUCKET, reference: str = "",
+    catalogue: CatalogIndex | None = None,
+) -> Posted:  # fmt: skip
+    """Put money (or units, into a bucket that counts them) into an account.
 
-    def check(_set: WorkingSet, _state: AccountState, bucket: Bucket, units: int) -> None:
+    Money in the main bucket brings what the account's plan in ``catalogue`` promises for it.
+    """
+    return post_top_up(
+        desk, Order("account topup", found, Contra.TOP_UP, amount, bucket, reference), catalogue
+    )
+
+
+def post_top_up(
+    desk: Desk, order: Order, catalogue: CatalogIndex | None,
+    also: Callable[[WorkingSet], None] | None = None,
+) -> Posted:  # fmt: skip
+    """Post a top-up with what it brings; ``also`` is done in the same transaction."""
+
+    def check(_set: WorkingSet, state: AccountState, bucket: Bucket, units: int) -> None:
         if units <= 0:
             raise UsageError("a top-up must be more than zero; `ocs account adjust` takes away")
-        _check_room(bucket, units)
+        refuse_credit(state)
+        check_room(bucket, units)
 
-    return post(
-        desk,
-        Order("account topup", found, Contra.TOP_UP, amount, bucket, reference),
-        check,
-    )
+    def effect(
+        working_set: WorkingSet, state: AccountState, bucket: Bucket, units: int, posting: Posting
+    ) -> None:
+        if bucket.unit == Unit.MONEY and bucket.name == MAIN_BUCKET:
+            top_ups.bring(working_set, state, catalogue, units, posting)
+        if also is not None:
+            also(working_set)
+
+    return post(desk, order, check, effect=effect)
+
+
+def refuse_credit(state: AccountState) -> None:
+    """Raise RefusedError where the state of an account takes no top-up."""
+    admission = account_life.ADMISSIONS[state.account.status]
+    if not admission.gets:
+        raise RefusedError(
+            f"account {state.account.account_id} cannot be topped up: {admission.words}"
+        )
 
 
 def adjust(
@@ -62,7 +92,7 @@ def adjust(
     def check(_set: WorkingSet, state: AccountState, bucket: Bucket, units: int) -> None:
         if not units:
             raise UsageError("an adjustment of zero changes nothing")
-        _check_room(bucket, units)
+        check_room(bucket, units)
         lowest = 0
         if bucket.unit == Unit.MONEY and bucket.name == MAIN_BUCKET:
             lowest = -state.account.credit_limit_micro
@@ -148,7 +178,7 @@ class _RefundedMeanwhileError(Exception):
 def _refund_once(desk: Desk, line: LedgerLine, amount: str, reference: str) -> Posted:
     moved = line.movement
     entry = f"{moved.request_id}.{moved.line}"
-    if moved.contra != Contra.REVENUE or moved.amount >= 0:
+    if moved.contra not in (Contra.REVENUE, Contra.FEE) or moved.amount >= 0:
         raise RefusedError(f"entry {entry} is no charge; only charges can be refunded")
     account_id = moved.account_id
     given = desk.ledger.refunds_of(account_id, entry)
@@ -176,7 +206,7 @@ def _refund_once(desk: Desk, line: LedgerLine, amount: str, reference: str) -> P
                 f"entry {entry} took {format_quantity(-moved.amount, unit)}, of which "
                 f"{format_quantity(left, unit)} can still be refunded"
             )
-        _check_room(bucket, units)
+        check_room(bucket, units)
         for key in (slot, marker):
             if key is not None and key not in working_set.answers:
                 working_set.add_record(_guard(desk, working_set, state, key, entry))
@@ -225,6 +255,7 @@ def _amount_text(units: int, unit: Measured) -> str:
     return format_quantity(units, unit) if exact else str(units)
 
 
-def _check_room(bucket: Bucket, units: int) -> None:
+def check_room(bucket: Bucket, units: int) -> None:
+    """Raise RefusedError when a bucket would come near to what can be stored."""
     if abs(bucket.available + bucket.held + units) > INT64_MAX // 2:
         raise RefusedError(f"bucket '{bucket.name}' cannot hold that much")

@@ -45,6 +45,10 @@ class Catalogues:
             )
         return self.version(version)
 
+    def in_force(self) -> CatalogIndex | None:
+        """Return the version in force; None when nothing was ever published."""
+        return self.current() if self._store.generations().catalogue else None
+
     def version(self, version: int) -> CatalogIndex:
         """Return one version. Raises NotFoundError when it was never published."""
         index = self._compiled.get(version)

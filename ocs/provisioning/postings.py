@@ -100,13 +100,18 @@ Check = Callable[[WorkingSet, AccountState, Bucket, int], None]
 """Looks at (set, account, bucket, amount) before the posting and raises RefusedError."""
 
 
+Effect = Callable[[WorkingSet, AccountState, Bucket, int, entries.Posting], None]
+"""Does what (set, account, bucket, amount, posting) brings with it, in the same transaction."""
+
+
 def post(
-    desk: Desk, order: Order, check: Check, *, more_keys: tuple[RequestKey, ...] = ()
-) -> Posted:
+    desk: Desk, order: Order, check: Check, *, more_keys: tuple[RequestKey, ...] = (),
+    effect: Effect | None = None,
+) -> Posted:  # fmt: skip
     """Post ``order`` in one transaction, once per reference.
 
-    ``more_keys`` are loaded beside the posting's own for ``check``. Raises UsageError,
-    RefusedError, NotFoundError, ConflictError; then nothing was changed.
+    ``more_keys`` are loaded beside the posting's own for ``check``; ``effect`` follows it. Raises
+    UsageError, RefusedError, NotFoundError, ConflictError; then nothing was changed.
     """
     if len(order.reference) > REFERENCE_MAX or not order.reference.isprintable():
         raise UsageError(f"a reference is at most {REFERENCE_MAX} printable characters")
@@ -131,6 +136,8 @@ def post(
             rule=order.entry,
         )  # fmt: skip
         entries.credit(working_set, bucket, amount, posting)
+        if effect is not None:
+            effect(working_set, state, bucket, amount, posting)
         if amount > 0:
             recurring.try_again(working_set, state.account, now_ns)
             working_set.ask_sessions(account_id, Trigger.TOP_UP, now_ns, desk.operator)

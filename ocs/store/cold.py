@@ -16,7 +16,7 @@ from ocs.charging.working_set import ReviewItem, WorkingSet
 from ocs.errors import ConflictError
 from ocs.ledger.account import Account, Bucket, Identifier, OperatorAction
 from ocs.ledger.notification import Notification
-from ocs.store import records, schema, server_requests
+from ocs.store import records, schema, server_requests, vouchers
 from ocs.store.hot import Statements, expect
 
 INSERT_ROWS = 1000
@@ -92,6 +92,7 @@ def write(
     _insert(connection, schema.review, [*map(msgspec.structs.asdict, working_set.reviews)])
     for item in working_set.resolved_reviews:
         _resolve(connection, item)
+    vouchers.redeem(connection, working_set.vouchers)
     write_actions(connection, working_set.actions)
     _insert(connection, schema.notification, [*map(_notification_row, working_set.notifications)])
     server_requests.insert_all(connection, working_set.server_requests)

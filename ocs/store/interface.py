@@ -6,7 +6,7 @@ against SQLite and PostgreSQL for the latter. All methods may raise StoreUnavail
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -15,6 +15,7 @@ from ocs.charging.server_requests import OpenSessions, ServerRequest
 from ocs.charging.session import Session
 from ocs.charging.working_set import RequestKey, WorkingSet
 from ocs.ledger.account import Account, Identifier, OperatorAction
+from ocs.ledger.voucher import Voucher, VoucherBatch
 
 T = TypeVar("T")
 
@@ -108,6 +109,15 @@ class DueAccount:
     """An account for which something has to be done (Account.due_ns)."""
 
     account_id: int
+
+
+class Tries(NamedTuple):
+    """Why nothing may be tried any more: somebody has tried too often."""
+
+    subject: str
+    maximum: int
+    until_ns: int
+    """When it may try again."""
 
 
 class Store(Protocol):
@@ -252,6 +262,45 @@ class Store(Protocol):
 
     def record_action(self, action: OperatorAction) -> None:
         """Record an operator's action that changed nothing else in the store."""
+
+    def voucher_salt(self, fresh: str) -> str:
+        """Return what this database mixes into hashes of voucher codes; ``fresh`` at the first
+        call ever.
+        """
+
+    def add_vouchers(
+        self, batch: VoucherBatch, hashes: Sequence[bytes], action: OperatorAction
+    ) -> None:
+        """Store a batch whole: the voucher of ``hashes[n]`` has the serial number n + 1."""
+
+    def find_voucher(self, code_hash: bytes) -> tuple[Voucher, VoucherBatch] | None:
+        """Return the voucher of a code with its batch.
+
+        It is redeemed through WorkingSet.vouchers, where ConflictError says that somebody else
+        was first.
+        """
+
+    def void_vouchers(
+        self, batch_id: int, serials: Sequence[int], action: OperatorAction
+    ) -> int:
+        """Make unused vouchers of a batch void, all or those of these serials; tell how many."""
+
+    def take_tries(
+        self, maxima: Mapping[str, int], now_ns: int, window_ns: int
+    ) -> Tries | None:
+        """Count one try for each subject, unless one of them has had its maximum of a window.
+
+        All are counted or none; returns who has to wait. The count is exact for all servers.
+        """
+
+    def give_back_tries(self, subjects: Sequence[str]) -> None:
+        """Take back one try of each subject: it was no wrong one."""
+
+    def voucher_batches(self) -> list[tuple[VoucherBatch, dict[int, int]]]:
+        """Return all batches, newest first, with how many vouchers are in each state."""
+
+    def vouchers_of(self, batch_id: int, after: int, limit: int) -> list[Voucher]:
+        """Return the next vouchers of a batch behind a serial number."""
 
     def client_state(self, origin_host: str, origin_state_id: int) -> int:
         """Remember a client's Origin-State-Id and return the one known before (0 = none)."""

@@ -41,6 +41,7 @@ from ocs.store.interface import (
     PublishedCatalogue,
 )
 from ocs.store.memory_requests import MemoryServerRequests
+from ocs.store.memory_vouchers import MemoryVouchers
 
 T = TypeVar("T")
 
@@ -78,7 +79,7 @@ def fresh_account(account: Account) -> Account:
     return fresh
 
 
-class MemoryStore(MemoryServerRequests):
+class MemoryStore(MemoryServerRequests, MemoryVouchers):
     """Everything lives as long as this object does."""
 
     def __init__(self, ids: IdSource) -> None:
@@ -102,6 +103,7 @@ class MemoryStore(MemoryServerRequests):
         self._peer_generation = 0
         self._own_state_id = 0
         self._settings: dict[str, str] = {}
+        self._open_vouchers()
 
     # ------------------------------------------------------------------------ transactions
 
@@ -167,6 +169,7 @@ class MemoryStore(MemoryServerRequests):
             if record.key in self._requests:
                 raise StoreConflictError(f"request {record.key} is stored already")
         self._check_identifiers(working_set)
+        self._check_vouchers(working_set)
         for item in working_set.resolved_reviews:
             stored = self._reviews.get((item.account_id, item.review_id))
             if stored is None or stored.state != "open":
@@ -217,6 +220,7 @@ class MemoryStore(MemoryServerRequests):
         self._add_server_requests(working_set.server_requests)
         self._notifications += (copy(one) for one in working_set.notifications)
         self._settings |= working_set.settings
+        self._write_vouchers(working_set)
 
     def _write_session(self, key: bytes, session: Session, exact: bool) -> None:
         row = self._sessions.get(key)

@@ -326,6 +326,47 @@ notification = Table(
 
 Index("ix_notification_notification_id", notification.c.notification_id)
 
+voucher_batch = Table(
+    "voucher_batch",
+    metadata,
+    Column("batch_id", RowId, primary_key=True, autoincrement=False),
+    _number("created_ns"),
+    Column("currency", String(3), nullable=False),
+    _number("amount_micro"),
+    _number("count"),
+    _number("expires_ns"),
+    Column("operator", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+)
+"""Vouchers made together, ledger.voucher.VoucherBatch."""
+
+voucher = Table(
+    "voucher",
+    metadata,
+    Column("code_hash", LargeBinary(32), primary_key=True),
+    _number("batch_id"),
+    _number("serial"),
+    Column("state", SmallInteger, nullable=False),
+    _number("account_id"),
+    _number("used_ns"),
+    **_CLUSTERED,
+)
+"""One voucher, ledger.voucher.Voucher: its code is nowhere, only the hash of it."""
+
+Index("ix_voucher_batch_id_serial", voucher.c.batch_id, voucher.c.serial)
+
+voucher_try = Table(
+    "voucher_try",
+    metadata,
+    Column("subject", String(128), primary_key=True),
+    _number("window_ns"),
+    _number("tries"),
+    **_CLUSTERED,
+)
+"""How often an account or a source has tried codes since ``window_ns``."""
+
+Index("ix_voucher_try_window_ns", voucher_try.c.window_ns)
+
 catalogue = Table(
     "catalogue",
     metadata,
@@ -396,6 +437,8 @@ setting = Table(
 
 SETTING_OWN_STATE_ID = "own_origin_state_id"
 """Our Origin-State-Id, seconds since 1970 when the database first served."""
+SETTING_VOUCHER_SALT = "voucher_salt"
+"""What is mixed into the hashes of voucher codes."""
 SETTING_IMPORTED = "imported:{}"
 """How many rows were written of the file of this digest, while its import is not finished."""
 SETTING_PRUNED_BEFORE = "pruned_before_ns"

@@ -40,6 +40,7 @@ from ocs.store.interface import (
 from ocs.store.postgres import PostgresStatements
 from ocs.store.sqlite import Checkpointer, SqliteStatements
 from ocs.store.transactions import Transactions
+from ocs.store.vouchers import SqlVouchers
 
 T = TypeVar("T")
 
@@ -96,7 +97,7 @@ _CATALOGUES = select(
 ).order_by(_catalogue.version.desc())
 
 
-class SqlStore:
+class SqlStore(SqlVouchers):
     """A database that ``ocs db upgrade`` made. Nothing is connected before the first call."""
 
     def __init__(

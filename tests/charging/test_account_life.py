@@ -321,12 +321,12 @@ def test_a_block_keeps_the_state_and_the_clock_goes_on() -> None:
     life = Life()
     life.later(30)
     life.change(lambda working_set, state: account_life.block(
-        working_set, state.account, blocked=True
+        working_set, state.account, life.clock.now_ns(), blocked=True
     ))  # fmt: skip
     life.later(10)
     assert life.status == BLOCKED
     life.change(lambda working_set, state: account_life.block(
-        working_set, state.account, blocked=False
+        working_set, state.account, life.clock.now_ns(), blocked=False
     ))  # fmt: skip
     assert life.status == GRACE
     assert life.advance() == 1
@@ -338,12 +338,12 @@ def test_a_top_up_while_blocked_counts_afterwards() -> None:
     life = Life()
     life.later(30)
     life.change(lambda working_set, state: account_life.block(
-        working_set, state.account, blocked=True
+        working_set, state.account, life.clock.now_ns(), blocked=True
     ))  # fmt: skip
     until_ns = life.buy(5_000_000)
     assert (life.status, life.load()[0].due_ns) == (BLOCKED, 0)
     life.change(lambda working_set, state: account_life.block(
-        working_set, state.account, blocked=False
+        working_set, state.account, life.clock.now_ns(), blocked=False
     ))  # fmt: skip
     assert (life.status, life.load()[0].due_ns) == (ACTIVE, until_ns)
 
