@@ -16,7 +16,7 @@ from ocs.amounts import Unit, round_half_up
 from ocs.catalog.model import Price, PriceRule
 from ocs.charging.decision import NS_PER_SECOND, Decision, Part
 from ocs.charging.messages import Counted
-from ocs.charging.session import Claim, QuotaState
+from ocs.charging.session import Claim, QuotaState, Session, SessionState
 from ocs.charging.working_set import WorkingSet
 from ocs.errors import NotFoundError
 from ocs.ledger import entries
@@ -144,7 +144,7 @@ def release(decision: Decision, part: Part) -> list[tuple[Counter, list[Hold]]]:
     working_set, state = decision.working_set, decision.state
     released = []
     for counter in _end_claims(working_set, state, part.quota):
-        holds = take_holds(decision, counter)
+        holds = take_holds(decision.working_set, decision.state, counter)
         released.append((counter, holds))
         part.released = [*part.released, *_copies(holds)]
     return released
@@ -157,7 +157,9 @@ def hold_again(
     for counter, holds in released:
         if counter.granted and decision.index is not None:
             price = decision.index.rule(*counter.code.split("/")).price
-            hold_for_others(decision, part.money, counter, price, holds)
+            hold_for_others(
+                decision.working_set, decision.state, part.money, counter, price, holds
+            )
 
 
 def next_cost_micro(
@@ -189,7 +191,7 @@ def take_back(
     back = pricing.charge_micro(price, counter.units - units, units)
     if back < 0:
         return 0
-    count(decision, counter, -units, -back)
+    count(decision.working_set, decision.state.account, counter, -units, -back)
     return back
 
 
@@ -204,7 +206,9 @@ def hold_anew(
     _, money = entries.payers(
         decision.state, Unit.EVENTS, service, counted.subscriber_id, decision.context.now_ns
     )
-    hold_for_others(decision, money, counter, price, take_holds(decision, counter))
+    working_set, state = decision.working_set, decision.state
+    holds = take_holds(working_set, state, counter)
+    hold_for_others(working_set, state, money, counter, price, holds)
 
 
 def _counter_of(
@@ -237,31 +241,66 @@ def affordable_with(
 
 
 def hold_for_others(
-    decision: Decision, money: list[Bucket], counter: Counter, price: Price, holds: list[Hold]
+    working_set: WorkingSet, state: AccountLike, money: list[Bucket], counter: Counter,
+    price: Price, holds: list[Hold],
 ) -> None:
     """Hold what everything granted of a count can come to, first where ``holds`` were, which are
     given back.
     """
     if not counter.granted:
         return
-    state = decision.state
     buckets = _holders(state, money, holds)
     amount = min(promised_micro(price, counter), max(0, entries.available_micro(state, buckets)))
-    counter.holds = entries.hold(decision.working_set, buckets, amount) if amount else []
+    counter.holds = entries.hold(working_set, buckets, amount) if amount else []
 
 
-def take_holds(decision: Decision, counter: Counter) -> list[Hold]:
+def take_holds(working_set: WorkingSet, state: AccountLike, counter: Counter) -> list[Hold]:
     """Give back what a counter holds, for ``hold_for_others``; return what it was."""
     holds, counter.holds = counter.holds, []
-    entries.release(decision.working_set, decision.state, holds)
+    entries.release(working_set, state, holds)
     return holds
 
 
-def count(decision: Decision, counter: Counter, units: int, charged_micro: int) -> None:
+def count(
+    working_set: WorkingSet, account: Account, counter: Counter, units: int, charged_micro: int
+) -> None:
     """Count usage, or with negative amounts a refund of it."""
     counter.units += units
     counter.charged_micro += charged_micro
-    decision.working_set.mark_counters(decision.state.account)
+    working_set.mark_counters(account)
+
+
+def check(account: Account, sessions: Iterable[Session]) -> list[str]:
+    """Return where counters are not what open sessions claim of them; empty when all is well."""
+    claimed: dict[tuple[str, int, int], list[int]] = {}
+    problems = []
+    for session in sessions:
+        for quota in session.quotas:
+            for claim in quota.claims:
+                name = claim.code, claim.subscriber_id, claim.period_ns
+                sums = claimed.setdefault(name, [0, 0])
+                sums[0] += claim.units
+                sums[1] += claim.micro
+            if quota.claims and session.state != SessionState.OPEN:
+                problems.append(f"session {session.session_id} is closed and claims something")
+    for counter in account.counters:
+        name = counter.code, counter.subscriber_id, counter.period_ns
+        units, micro = claimed.pop(name, [0, 0])
+        if (counter.granted, counter.reserved_micro) != (units, micro):
+            problems.append(
+                f"account {account.account_id} counter '{counter.code}': {counter.granted} units "
+                f"and {counter.reserved_micro} micro units of money are promised, its sessions "
+                f"claim {units} and {micro}"
+            )
+        if counter.holds and not counter.granted:
+            problems.append(
+                f"account {account.account_id} counter '{counter.code}' holds money for nothing"
+            )
+    problems += [
+        f"account {account.account_id} has no counter '{name[0]}' although it is claimed"
+        for name in claimed
+    ]
+    return problems
 
 
 def _end_claims(

@@ -322,30 +322,34 @@ def _pay_counted(
     posting.about(
         service.code, rule.code, event.zone, event.slot_ns, before, before + paid
     )
-    counters.count(decision, counter, paid, cost)
+    working_set, state = decision.working_set, decision.state
+    counters.count(working_set, state.account, counter, paid, cost)
     event.counter = counter
     event.counted = [Counted(rule.code, counter.subscriber_id, event.slot_ns, paid, cost)]
     # What is held for sessions may be what pays: who has the cheaper units, time tells.
-    holds = counters.take_holds(decision, counter)
-    taken = entries.take_money(decision.working_set, decision.state, money, cost, posting)
-    counters.hold_for_others(decision, money, counter, rule.price, holds)
+    holds = counters.take_holds(working_set, state, counter)
+    taken = entries.take_money(working_set, state, money, cost, posting)
+    counters.hold_for_others(working_set, state, money, counter, rule.price, holds)
     return taken
 
 
 def _undo(decision: Decision, parts: list[_Event], mark: int) -> None:
     """Take back what was debited and counted so far."""
-    entries.undo(decision.working_set, decision.state, mark)
+    working_set, state = decision.working_set, decision.state
+    entries.undo(working_set, state, mark)
     for part in parts:
         counter, rule = part.counter, part.rule
         if counter is None or rule is None:
             continue
         for one in part.counted:
-            counters.count(decision, counter, -one.units, -one.charged_micro)
+            counters.count(
+                working_set, state.account, counter, -one.units, -one.charged_micro
+            )
         part.counter, part.counted = None, []
         if counter.granted and part.service is not None:
             _, money = decision.payers(part.service)
-            holds = counters.take_holds(decision, counter)
-            counters.hold_for_others(decision, money, counter, rule.price, holds)
+            holds = counters.take_holds(working_set, state, counter)
+            counters.hold_for_others(working_set, state, money, counter, rule.price, holds)
 
 
 def _note(decision: Decision, event: _Event, taken: list[Hold]) -> int:

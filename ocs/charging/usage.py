@@ -241,7 +241,9 @@ def _debit_counted(
     amount = pricing.charge_micro(price, before, units)
     if not _is_payable(decision, part, amount, units, line):
         return
-    counters.count(decision, counter, units, amount)
+    counters.count(
+        decision.working_set, decision.state.account, counter, units, amount
+    )
     line.counted += [Counted(rule.code, counter.subscriber_id, period_ns, units, amount)]
     if amount:
         decision.posting.about(service, rule.code, zone, period_ns, before, before + units)

@@ -18,6 +18,7 @@ from itertools import groupby
 from typing import Any
 
 from ocs.amounts import Unit, format_amount
+from ocs.charging import counters
 from ocs.charging.messages import RequestKind
 from ocs.charging.session import Session, SessionState
 from ocs.errors import RefusedError
@@ -152,6 +153,7 @@ def _audit_account(one: AuditedAccount, result: AuditResult) -> None:
     result.sessions_closed += len(one.sessions) - len(still_open)
     holds = [hold for session in still_open for quota in session.quotas for hold in quota.holds]
     problems = check_account(account, one.buckets, moved, holds)
+    problems += counters.check(account, one.sessions)
     problems += [
         f"session {session.session_id} is closed and still holds something"
         for session in one.sessions
@@ -241,6 +243,9 @@ class _Charges:
             self._problems.append(
                 f"entry {entry} charged {charged}, its price is {after - before}"
             )
+            return
+        if index.rule(record.plan, moved.service, moved.rule).price.counted:
+            # Sessions and events share its count, and refunds take from it: no chain of debits.
             return
         times = charged // (after - before) if after != before else 1
         ends = self._ends.setdefault(

@@ -13,6 +13,7 @@ import msgspec
 from ocs.amounts import Unit, format_amount
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Price, ServiceTerms
+from ocs.charging import counters
 from ocs.charging.adoption import same_terms
 from ocs.charging.contexts import cost_in_context, find_context
 from ocs.charging.messages import (
@@ -34,7 +35,7 @@ from ocs.charging.working_set import (
 )
 from ocs.errors import NotFoundError, RefusedError
 from ocs.ledger import entries
-from ocs.ledger.account import AccountFlag, Movement
+from ocs.ledger.account import Account, AccountFlag, Counter, Movement
 from ocs.provisioning.catalogs import Catalogues
 from ocs.provisioning.desk import Desk
 from ocs.provisioning.postings import account_of
@@ -88,7 +89,7 @@ def accept(desk: Desk, catalogues: Catalogues, review_id: int) -> dict[str, Any]
     def decide(working_set: WorkingSet) -> dict[str, Any]:
         state = account_of(working_set, item.account_id)
         session = _session_of(working_set, key)
-        charge = _Charge(offer, session, before)
+        charge = _Charge(offer, state.account, session, before, desk.clock.now_ns())
         entry = _debit(desk, working_set, state, charge, key)
         amount_micro = charge.amount_micro
         _resolve(
@@ -138,12 +139,15 @@ class _Charge:
     """What an accepted item costs, and the charge context that it continues."""
 
     def __init__(
-        self, offer: _Offer, session: Session | None, last_charge: Movement | None
+        self, offer: _Offer, account: Account, session: Session | None,
+        last_charge: Movement | None, now_ns: int,
     ) -> None:
         item, index, plan = offer.item, offer.index, offer.plan
         self.item, self.session, self.plan = item, session, plan
         self._offer = offer
         self.context: ChargeContext | None = None
+        self.counter: Counter | None = None
+        self.price: Price | None = None
         self.before = item.units_before
         self.slot_ns = item.slot_ns
         self.amount_micro = 0
@@ -153,9 +157,27 @@ class _Charge:
             # All other usage stands alone: no timeline of a session prices it.
             self.slot_ns = 0
         terms = index.catalog.plans[plan].terms.get(item.service) if item.rule else None
-        if terms is not None:
-            price = index.rule(plan, item.service, item.rule).price
+        if terms is None:
+            return
+        self.price = price = index.rule(plan, item.service, item.rule).price
+        if price.counted:
+            self._count(account, price, now_ns)
+        else:
             self.amount_micro = self._cost(index, terms, price)
+
+    def _count(self, account: Account, price: Price, now_ns: int) -> None:
+        """Continue the count of the period that the usage belongs to (K-203)."""
+        item, session = self.item, self.session
+        counter = counters.provide(
+            account, counters.price_code(self.plan, item.service, item.rule),
+            session.subscriber_id if price.by_member and session else 0,
+            self._offer.index.periods.around(item.slot_ns or item.event_ns, price.counted), now_ns,
+        )
+        if counter is None or counter.units + item.units > counters.UNITS_MAX:
+            raise RefusedError(f"review {item.review_id} cannot be counted: {counters.NO_ROOM}")
+        self.context, self.counter = None, counter
+        self.before, self.slot_ns = counter.units, counter.period_ns
+        self.amount_micro = pricing.charge_micro(price, counter.units, item.units)
 
     def _find_context(self, last_charge: Movement | None) -> None:
         """Continue the session's count, or where its last charge ended when it is gone."""
@@ -195,15 +217,22 @@ def _debit(
     request_id = working_set.new_request_id()
     amount_micro = charge.amount_micro
     taken = []
+    subscriber_id = session.subscriber_id if session else 0
+    buckets = entries.spendable(state, Unit.MONEY, item.service, subscriber_id, now_ns)
+    counter, holds = charge.counter, []
+    if counter is not None:
+        # What is held for sessions that share the count may be what pays.
+        holds = counters.take_holds(working_set, state, counter)
+        counters.count(working_set, state.account, counter, item.units, amount_micro)
     if amount_micro:
         posting = entries.Posting(
             request_id, item.event_ns, now_ns, service=item.service, rule=item.rule,
             zone=item.zone, slot_ns=charge.slot_ns, units_before=charge.before,
             units_after=charge.before + item.units, catalogue_version=item.catalogue_version,
         )  # fmt: skip
-        subscriber_id = session.subscriber_id if session else 0
-        buckets = entries.spendable(state, Unit.MONEY, item.service, subscriber_id, now_ns)
         taken = entries.take_money(working_set, state, buckets, amount_micro, posting)
+    if counter is not None and charge.price is not None:
+        counters.hold_for_others(working_set, state, buckets, counter, charge.price, holds)
     if charge.context is not None:
         charge.context.paid_units += item.units
         charge.context.charged_micro += amount_micro

@@ -210,3 +210,22 @@ def test_usage_of_a_sub_session_is_accepted_there(office):
     assert line.request.record.sub_session_id == 7
     assert accounts.show(office.desk, account_id)["balance_micro"] == 10_000_000 - 600 * 2000
     office.must_be_clean()
+
+
+@pytest.mark.rule("K-203", "D05", "I-004")
+@pytest.mark.parametrize("park", [park_seconds, orphan])
+def test_accepted_usage_is_counted_in_its_period(office, park):
+    text = yamldoc.read_text(CATALOGUE)
+    for price in ("call-by-second: {price: 0.12, ", "data: {price: 0.05, "):
+        assert price in text
+        text = text.replace(price, f"{price}counted: day, ")
+    catalogs.publish(office.desk, text, "counted.yaml")
+    account_id, review_id, item = park(office)
+    office.clock.advance(2 * 86_400)
+    done = reviews.accept(office.desk, office.catalogues, review_id)
+    [counter] = office.desk.reports.account(account_id).counters
+    assert counter.units == (600 if park is park_seconds else item["units"])
+    balance = accounts.show(office.desk, account_id)["balance_micro"]
+    assert counter.charged_micro == 10_000_000 - balance >= done["amount_micro"] > 0
+    assert counter.ends_ns < office.clock.now_ns()
+    office.must_be_clean()

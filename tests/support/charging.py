@@ -32,7 +32,7 @@ from typing import Any
 from ocs.amounts import Unit, parse_amount
 from ocs.catalog.matching import CatalogIndex, normalise_context
 from ocs.catalog.model import Catalog, ChargeMode
-from ocs.charging import engine, lifecycle
+from ocs.charging import counters, engine, lifecycle
 from ocs.charging.contexts import cost_in_context
 from ocs.charging.messages import (
     ChargingReply,
@@ -221,6 +221,7 @@ class Scenario:
                 else:
                     assert not quota.holds, f"{where}: a closed session holds {quota.holds}"
         assert not invariants.check_account(account, buckets, moved, holds), where
+        assert not counters.check(account, sessions), where
 
     def _check_debits(
         self, sessions: list[Session], movements: list[Movement], where: str
