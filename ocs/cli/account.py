@@ -124,6 +124,25 @@ def ledger(run: Run, name: str, since: str, limit: int) -> None:
     run.out.rows("entries", lines, _show_ledger)
 
 
+@account.ocs_command("schedule", example="ocs account schedule +4915112345678 --limit 5")
+@click.argument("name", metavar="SUBSCRIBER")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=12, show_default=True,
+    help="At most this many of what comes next.",
+)  # fmt: skip
+def schedule(run: Run, name: str, limit: int) -> None:
+    """Show what will be done for an account by itself: fees, renewals, steps of its life.
+
+    It is what comes if nothing changes: no top-up, no other plan, no other catalogue.
+    """
+    from ocs.provisioning import schedules
+    from ocs.provisioning.desk import find_subscriber
+
+    found = find_subscriber(run.desk, name)
+    coming = schedules.schedule(run.desk, found.account_id, run.catalogues.current(), limit)
+    run.out.rows("schedule", coming, _show_schedule)
+
+
 def _document(run: Run, posted: "Posted") -> Document:
     """Return a posting with the sessions whose clients are asked because of it."""
     from ocs.charging.server_requests import Trigger
@@ -151,6 +170,29 @@ def _show_posted(target: Console, document: Document) -> None:
         ],
     )
     show_asked(target, document["sessions"])
+
+
+def _show_schedule(target: Console, rows: list[Any]) -> None:
+    shown = [
+        {**row, "fee": row["fee"] if row["fee_micro"] else "", "allowances": " ".join(
+            row["allowances"]
+        )}
+        for row in rows
+    ]  # fmt: skip
+    table(
+        target,
+        shown,
+        {
+            "at": "At",
+            "kind": "What",
+            "item": "Item",
+            "fee": "Fee",
+            "allowances": "Allowances",
+            "until": "Until",
+        },
+        empty="nothing is due by itself",
+        right=frozenset({"fee"}),
+    )
 
 
 def _show_ledger(target: Console, lines: list[Any]) -> None:

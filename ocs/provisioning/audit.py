@@ -26,7 +26,7 @@ from ocs.ledger.account import Contra, Movement
 from ocs.ledger.invariants import check_account
 from ocs.provisioning.catalogs import Catalogues
 from ocs.provisioning.desk import Desk
-from ocs.provisioning.recompute import cumulative_micro
+from ocs.provisioning.recompute import cumulative_micro, fee_micro
 from ocs.provisioning.views import label
 from ocs.store.audit_reports import AuditedAccount, AuditReports, UsageLine
 
@@ -210,6 +210,9 @@ class _Charges:
         return self._problems
 
     def _check_request(self, lines: list[UsageLine]) -> None:
+        if lines[0].movement.contra == Contra.FEE:
+            self._check_fee(lines)
+            return
         groups: dict[tuple[object, ...], list[UsageLine]] = {}
         for line in lines:
             if line.movement.unit != Unit.MONEY:
@@ -221,6 +224,19 @@ class _Charges:
                 groups.setdefault(_posting_of(line.movement), []).append(line)
         for group in groups.values():
             self._check_posting(group)
+
+    def _check_fee(self, lines: list[UsageLine]) -> None:
+        moved = lines[0].movement
+        charged = -sum(line.movement.amount for line in lines)
+        entry = f"{moved.request_id}.{moved.line}"
+        try:
+            index = self._catalogues.version(moved.catalogue_version)
+            fee = fee_micro(index, lines[0].record.plan, moved)
+        except RefusedError as error:
+            self._problems.append(f"entry {entry} cannot be computed again: {error}")
+            return
+        if fee not in (None, charged):
+            self._problems.append(f"entry {entry} took {charged}, the fee is {fee}")
 
     def _check_posting(self, group: list[UsageLine]) -> None:
         first = group[0]

@@ -3,10 +3,11 @@
 The price function is that of the decision (M-002, M-011). Called by why and by the audit.
 """
 
-from ocs.amounts import Unit
+from ocs.amounts import Unit, round_half_up
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import TariffSlot
 from ocs.charging.messages import RequestKind
+from ocs.errors import NotFoundError
 from ocs.ledger.account import Movement
 from ocs.rating import pricing, timeline
 
@@ -40,3 +41,18 @@ def cumulative_micro(
         return index.tariff_at(terms, movement.zone, instant_ns)
 
     return timeline.cost_micro(tariff_at, movement.slot_ns, units)
+
+
+def fee_micro(index: CatalogIndex, plan_code: str, movement: Movement) -> int | None:
+    """Return what a recurring fee comes to for the days that a movement pays for (K-263).
+
+    None for one that gives back. Raises NotFoundError when the catalogue has no such fee.
+    """
+    plan = index.catalog.plans.get(plan_code)
+    for item in plan.recurring if plan is not None else ():
+        if item.code == movement.rule:
+            days = movement.units_after - movement.units_before
+            if days <= 0:
+                return None
+            return round_half_up(item.fee_micro * days, movement.units_after)
+    raise NotFoundError(f"plan '{plan_code}' has no recurring fee '{movement.rule}'")

@@ -17,7 +17,7 @@ from ocs.provisioning.accounts import find_entry
 from ocs.provisioning.catalogs import Catalogues
 from ocs.provisioning.desk import Desk
 from ocs.provisioning.instants import format_instant
-from ocs.provisioning.recompute import cumulative_micro, is_timed
+from ocs.provisioning.recompute import cumulative_micro, fee_micro, is_timed
 from ocs.provisioning.views import bucket_name, ledger_view, request_view, unit_of
 from ocs.rating.explain import explain_seconds, explain_units
 from ocs.store.ledger_reports import LedgerLine
@@ -66,6 +66,9 @@ def _explain(
     unit = unit_of(moved, buckets)
     bucket = bucket_name(moved, buckets)
     result = _Explanation()
+    if moved.contra == Contra.FEE:
+        _of_fee(desk, catalogues, line, bucket, result)
+        return result
     if moved.contra != Contra.REVENUE:
         result.steps += _of_operator_or_timer(line, bucket, unit)
         return result
@@ -96,6 +99,40 @@ def _explain(
     if record.anomaly:
         result.steps.append(f"noted: {record.anomaly}")
     return result
+
+
+def _of_fee(
+    desk: Desk, catalogues: Catalogues, line: LedgerLine, bucket: str, result: _Explanation
+) -> None:
+    """Explain a recurring fee: for which days of which period it is (K-263)."""
+    moved, plan = line.movement, line.request.record.plan
+    before, after = moved.units_before, moved.units_after
+    result.steps.append(
+        f"recurring '{moved.rule}' of plan '{plan}', for a period from "
+        f"{format_instant(moved.slot_ns)} on"
+    )
+    if moved.amount >= 0:
+        result.steps.append(
+            f"{format_amount(moved.amount)} given back to bucket '{bucket}': {before - after} of "
+            f"{before} days that were paid had not begun"
+        )
+        return
+    try:
+        index = catalogues.version(moved.catalogue_version)
+        result.recomputed_micro = fee_micro(index, plan, moved)
+    except RefusedError as error:
+        result.steps.append(f"cannot be computed again: {error}")
+        return
+    item = next(one for one in index.catalog.plans[plan].recurring if one.code == moved.rule)
+    words = f"catalogue '{index.catalog.name}' version {index.catalog.version}: the fee is "
+    words += f"{format_amount(item.fee_micro)} for {after} days"
+    if before:
+        words += f", of which {after - before} were left: {format_amount(item.fee_micro)} * "
+        words += f"{after - before} / {after} = {format_amount(result.recomputed_micro or 0)}"
+    result.steps.append(words)
+    lines = desk.ledger.lines_of(moved.account_id, moved.request_id)
+    result.charged_micro = -sum(one.amount for one in lines if one.contra == Contra.FEE)
+    result.steps.append(f"{format_amount(-moved.amount)} taken from bucket '{bucket}'")
 
 
 def _of_price(desk: Desk, index: CatalogIndex, line: LedgerLine, result: _Explanation) -> None:

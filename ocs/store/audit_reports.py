@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, and_, case, func, or_, select
 
 from ocs.charging.messages import ChargingRecord
 from ocs.charging.server_requests import FINISHED
@@ -84,14 +84,18 @@ class AuditReports:
             yield list(page.values())
 
     def usage_lines(self, first: int, last: int) -> Iterator[UsageLine]:
-        """Yield the usage movements of the accounts first..last by account and time, streamed."""
+        """Yield the movements for usage, and of recurring fees, of the accounts first..last by
+        account and time, streamed.
+        """
         statement = (
             select(movement, request.c.session_key, request.c.body)
             .join_from(movement, request, _SAME_REQUEST)
             .where(
                 movement.c.account_id.between(first, last),
-                movement.c.contra == Contra.REVENUE,
-                movement.c.service != "",
+                or_(
+                    and_(movement.c.contra == Contra.REVENUE, movement.c.service != ""),
+                    movement.c.contra == Contra.FEE,
+                ),
             )
             .order_by(movement.c.account_id, movement.c.request_id, movement.c.line)
         )

@@ -144,6 +144,7 @@ CALLS: dict[str, list[str]] = {
     "account adjust": ["{account}", "--", "-2.50"],
     "account refund": ["{message}", "--amount", "0.07"],
     "account show": ["{account}"],
+    "account schedule": ["{account}"],
     "usage record": ["{account}", "message", "2", "--key", "smsc/7731"],
     "usage import": ["{tmp}/usage.csv"],
     "account ledger": ["{account}"],

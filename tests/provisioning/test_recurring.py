@@ -1,0 +1,176 @@
+"""What recurs, seen from the desk: plans opened and left, the ledger explained and audited."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from ocs.charging import duties
+from ocs.charging.decision import DecisionContext
+from ocs.charging.messages import Identity, RequestKind
+from ocs.charging.session import make_session_key
+from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.clock import NS_PER_SECOND
+from ocs.errors import RefusedError
+from ocs.ledger.account import Contra
+from ocs.provisioning import accounts, audit, catalogs, schedules, subscribers
+from ocs.provisioning.desk import find_subscriber
+from ocs.provisioning.subscribers import NewSubscriber
+from ocs.provisioning.why import explain
+from tests.support.desks import Office
+
+CATALOGUE = """
+name: Recurring
+currency: EUR
+services:
+  web:
+    contexts: 32251@3gpp.org
+    default: true
+    unit: octets
+    quota: {slice: 1 MB}
+plans:
+  family:
+    services: {web: {price: 0.10, per: 1 MB, increment: 1 MB}}
+    allowances:
+      data: {unit: octets, amount: 31 GB}
+      gift: {unit: octets, amount: 1 GB, expires_after: 30 d}
+    recurring:
+      base: {every: month, day: 1, fee: 9.30, allowances: data, prorate: true, retry: 1 h}
+  pay-as-you-go:
+    services: {web: {price: 0.10, per: 1 MB, increment: 1 MB}}
+"""
+NUMBER = "4915100000001"
+DAY = 86_400
+
+
+def open_family(office: Office, balance_micro: int = 20_000_000) -> int:
+    catalogs.publish(office.desk, CATALOGUE, "recurring.yaml")
+    new = NewSubscriber((Identity("msisdn", NUMBER),), "family", balance_micro)
+    return int(
+        subscribers.add(office.desk, new, office.catalogues.current())["account_id"]
+    )
+
+
+def work(office: Office, account_id: int) -> int:
+    """What a server does when it looks for what is due."""
+    index = office.catalogues.current()
+    version = index.catalog.version
+    context = DecisionContext(
+        office.clock.now_ns(), 1, {version: index}, version, office.desk.policy
+    )
+    key = RequestKey(account_id, make_session_key("agenda", None), RequestKind.TIMER, 0)
+    return office.desk.store.transact([key], lambda ws: duties.advance(ws, account_id, context))
+
+
+def lines(office: Office, account_id: int) -> list[dict[str, Any]]:
+    return accounts.ledger(office.desk, account_id, 100, 0)
+
+
+def fees(office: Office, account_id: int) -> list[dict[str, Any]]:
+    return [line for line in lines(office, account_id) if line["side"] == "fee"]
+
+
+def go_to(office: Office, text: str) -> None:
+    at_s = int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+    office.clock.advance(at_s - office.clock.now_ns() // NS_PER_SECOND)
+
+
+@pytest.mark.rule("K-263", "K-264")
+def test_a_plan_is_opened_with_its_first_period_and_what_comes_once(office: Office) -> None:
+    account_id = open_family(office)  # on 5 January 2026 at noon
+    (fee,) = fees(office, account_id)
+    assert fee["amount"] == -8_100_000, "27 of 31 days"
+    shown = accounts.show(office.desk, account_id)
+    assert {one["name"]: (one["balance"], one["expires"][:10]) for one in shown["buckets"]} == {
+        "main": (11_900_000, ""),
+        "data": (27 * 10**9, "2026-02-01"),
+        "gift": (10**9, "2026-02-04"),
+    }
+    office.must_be_clean()
+    why = explain(office.desk, office.catalogues, fee["entry"])
+    assert why["matches"]
+    assert why["recomputed_micro"] == 8_100_000
+    assert any("9.30 * 27 / 31 = 8.10" in step for step in why["steps"])
+
+
+@pytest.mark.rule("K-264")
+def test_the_schedule_says_what_will_come(office: Office) -> None:
+    account_id = open_family(office)
+    rows = schedules.schedule(office.desk, account_id, office.catalogues.current(), 2)
+    assert [(row["at"][:10], row["kind"], row["fee"], row["until"][:10]) for row in rows] == [
+        ("2026-02-01", "recurring", "9.30", "2026-03-01"),
+        ("2026-03-01", "recurring", "9.30", "2026-04-01"),
+    ]
+    go_to(office, "2026-02-01T00:00")
+    assert work(office, account_id) == 1
+    assert [line["amount"] for line in fees(office, account_id)] == [-8_100_000, -9_300_000]
+    go_to(office, "2026-03-01T00:00")
+    work(office, account_id)
+    (row, _) = schedules.schedule(office.desk, account_id, office.catalogues.current(), 2)
+    assert (row["at"], row["kind"]) == ("2026-03-01T01:00:00.000000Z", "retry")
+    office.must_be_clean()
+
+
+@pytest.mark.rule("K-265")
+def test_a_top_up_makes_an_unpaid_fee_due_at_once(office: Office) -> None:
+    account_id = open_family(office, 0)
+    assert fees(office, account_id) == []
+    found = find_subscriber(office.desk, NUMBER)
+    office.clock.advance(10)
+    accounts.top_up(office.desk, found, "8.09")
+    assert work(office, account_id) == 1
+    assert fees(office, account_id) == []
+    accounts.top_up(office.desk, found, "0.01")
+    assert work(office, account_id) == 1
+    assert [line["amount"] for line in fees(office, account_id)] == [-8_100_000]
+    assert work(office, account_id) == 0
+    office.must_be_clean()
+
+
+@pytest.mark.rule("K-269")
+def test_another_plan_ends_what_recurred(office: Office) -> None:
+    account_id = open_family(office)
+    go_to(office, "2026-01-22T12:00")
+    found = find_subscriber(office.desk, NUMBER)
+    subscribers.change_plan(
+        office.desk, found, "pay-as-you-go", office.catalogues.current(), allowances=True
+    )
+    back = fees(office, account_id)[-1]
+    assert back["amount"] == 2_700_000, "9 of 27 days that were paid had not begun"
+    why = explain(office.desk, office.catalogues, back["entry"])
+    assert why["matches"]
+    assert any("9 of 27 days" in step for step in why["steps"])
+    assert schedules.schedule(office.desk, account_id, office.catalogues.current(), 5) == []
+    office.must_be_clean()
+
+
+def test_a_fee_can_be_refunded_like_a_charge(office: Office) -> None:
+    account_id = open_family(office)
+    (fee,) = fees(office, account_id)
+    accounts.refund(office.desk, fee["entry"], "1.00")
+    with pytest.raises(RefusedError, match=r"7\.10 can still be refunded"):
+        accounts.refund(office.desk, fee["entry"], "7.11")
+    office.must_be_clean()
+
+
+def test_the_audit_finds_a_fee_that_is_not_the_plans(office: Office) -> None:
+    account_id = open_family(office)
+    store = office.desk.store
+    key = RequestKey(account_id, bytes(16), RequestKind.OPERATOR, 0)
+    dearer = CATALOGUE.replace("fee: 9.30", "fee: 9.61")
+    catalogs.publish(office.desk, dearer, "recurring.yaml")
+    go_to(office, "2026-02-01T00:00")
+
+    def with_old_price(working_set: WorkingSet) -> None:
+        work_index = office.catalogues.version(2)
+        context = DecisionContext(
+            office.clock.now_ns(), 1, {2: work_index}, 2, office.desk.policy
+        )
+        duties.advance(working_set, account_id, context)
+        for line in working_set.movements:
+            if line.contra == Contra.FEE:
+                line.catalogue_version = 3
+
+    store.transact([key], with_old_price)
+    result = audit.run(office.desk, office.catalogues)
+    assert [one for one in result.violations if "the fee is 9610000" in one.message]
