@@ -174,6 +174,16 @@ def check_price(price: Price, unit: Measured, quota: QuotaPolicy, place: Node) -
         place.problem("the largest grant would cost more than the largest amount kept")
 
 
+def check_recorded(price: Price, unit: Measured, place: Node) -> None:
+    """Note a price of single events that would lose fractions of the smallest amount (K-320)."""
+    tiers = price.tiers or (Tier(0, price.rate_micro, price.per),)
+    if not price.counted and any(price.increment * one.rate_micro % one.per for one in tiers):
+        place.problem(
+            f"{format_quantity(price.increment, unit)} costs a fraction of 0.000001, which is lost "
+            "with everything recorded; say counted: month, or day or week, and it adds up exactly"
+        )
+
+
 def check_clocked(rules: tuple[PriceRule, ...], unit: Unit, places: list[Node]) -> None:
     """Note prices of seconds that no cumulative count can give an exact cost over time bands.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ocs.amounts import AMOUNT_MAX_MICRO, Measured, Unit, parse_amount
-from ocs.catalog.loader_models import MODELS, check_clocked, check_price
+from ocs.catalog.loader_models import MODELS, check_clocked, check_price, check_recorded
 from ocs.catalog.loader_notify import read_notify
 from ocs.catalog.loader_offers import BonusReader, read_life_cycle, read_transfers
 from ocs.catalog.loader_pools import check_pooled
@@ -142,6 +142,8 @@ def _read_terms(service: Service, node: Node, offer: Offer, codes: dict[str, Nod
         for rule, place in zip(rules, price_list.places, strict=True):
             if service.contexts:
                 check_price(rule.price, service.counted_in, quota or service.quota, place)
+            else:
+                check_recorded(rule.price, service.counted_in, place)
             if service.pool:
                 check_pooled(offer.pools[service.pool], rule, place)
     clock = node.choice("clock", _CLOCKS, default=False)

@@ -25,7 +25,8 @@ from ocs.ledger.entries import AccountLike
 from ocs.rating import pricing
 
 LATE_NS = 2 * 86_400 * NS_PER_SECOND
-"""A counter is kept so long after its period, for usage that is reported late."""
+"""A counter is kept so long after its period, for usage that is reported late, and as long as the
+period itself if that is longer."""
 UNITS_MAX = 1 << 62
 """The most that one counter counts, so that it can be stored."""
 NO_ROOM = "more is counted for the account than can be kept"
@@ -56,14 +57,15 @@ def provide(
     """Return a counter, begun with nothing if need be; None where there is no room for it.
 
     ``bounds_ns`` are start and end of its period. Counters of periods that are over make room;
-    what is in use, or goes on, is never dropped.
+    what is in use, or goes on, is never dropped. A period that is closed gets no new count: what
+    was counted in it may be forgotten.
     """
     counter = find(account, code, subscriber_id, bounds_ns[0])
-    if counter is not None:
+    if counter is not None or is_closed(bounds_ns, now_ns):
         return counter
     account.counters = [
         one for one in account.counters
-        if is_claimed(one) or not 0 < one.ends_ns <= now_ns - LATE_NS
+        if is_claimed(one) or not is_closed((one.period_ns, one.ends_ns), now_ns)
     ]  # fmt: skip
     if len(account.counters) >= COUNTERS_MAX:
         over = [
@@ -75,6 +77,12 @@ def provide(
     counter = Counter(code, subscriber_id, bounds_ns[0], ends_ns=bounds_ns[1])
     account.counters.append(counter)
     return counter
+
+
+def is_closed(bounds_ns: tuple[int, int], now_ns: int) -> bool:
+    """Tell whether a period is over for so long that nothing is counted in it any more (K-321)."""
+    start_ns, end_ns = bounds_ns
+    return 0 < end_ns <= now_ns - max(LATE_NS, end_ns - start_ns)
 
 
 def is_claimed(counter: Counter) -> bool:

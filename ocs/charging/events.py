@@ -200,6 +200,13 @@ def _find_price(
         return
     event.rule, event.slot_ns = slot.rule, slot.start_ns
     if slot.rule.price.counted:
+        bounds_ns = index.periods.around(slot.start_ns, slot.rule.price.counted)
+        if counters.is_closed(bounds_ns, decision.context.now_ns):
+            event.refuse(
+                Outcome.RATING_FAILED,
+                f"it comes too late: what '{service.code}' cost in its period is counted no more",
+            )
+            return
         event.cost_micro = counters.next_cost_micro(
             decision, service.code, slot.rule, slot.start_ns, event.units
         )
@@ -314,7 +321,8 @@ def _pay_counted(
     assert service is not None
     counter = counters.of_price(decision, service.code, rule, event.slot_ns)
     if counter is None or counter.units + paid > counters.UNITS_MAX or not (
-        counters.affordable_with(decision, money, counter, rule.price, paid)
+        decision.request.overdraw
+        or counters.affordable_with(decision, money, counter, rule.price, paid)
     ):
         return None
     before = counter.units

@@ -6,7 +6,7 @@ from ocs import yamldoc
 from ocs.amounts import NamedUnit, Unit, format_quantity, measured, parse_quantity
 from ocs.catalog.loader import load_catalog
 from ocs.catalog.matching import CatalogIndex
-from ocs.catalog.model import Condition, Price
+from ocs.catalog.model import Condition, Period, Price
 from ocs.charging.messages import RatingAttributes
 from ocs.errors import DocumentError
 
@@ -33,7 +33,7 @@ plans:
           - {when: {site: roof, meter: night}, price: 0.05}
           - {when: {site: [roof, yard]}, price: 0.08}
           - {price: 0.25}
-      api: {price: 0.0000002}
+      api: {price: 0.0000002, counted: month}
     allowances:
       solar: {unit: kWh, amount: 20.5 kWh, services: energy}
 """
@@ -58,7 +58,7 @@ def test_a_named_unit_is_counted_in_its_smallest_parts():
     assert (energy.unit, energy.counted_in, energy.measure) == (Unit.EVENTS, KWH, "kWh/3")
     assert catalog.units == {"kWh": KWH, "calls": NamedUnit("calls", 0)}
     assert plan.terms["energy"].rules[-1].price == Price(250_000, per=1_000)
-    assert plan.terms["api"].rules[0].price == Price(2, per=10)
+    assert plan.terms["api"].rules[0].price == Price(2, per=10, counted=Period.MONTH)
     (solar,) = plan.allowances
     assert (solar.unit, solar.counted_in, solar.amount) == (Unit.EVENTS, KWH, 20_500)
 
@@ -156,7 +156,11 @@ def test_conditions_on_attributes_are_conditions():
          "'20 calls': 'calls' is no measure of kWh (known: kWh)"),
         ("services: energy", "services: api", 25, 54,
          "service 'api' is counted in calls, this allowance in kWh"),
-        ("      api: {price: 0.0000002}", "      api: {price: 1, quota: {slice: 2}}", 23, 23,
+        ("      api: {price: 0.0000002, counted: month}", "      api: {price: 0.0000002}", 23, 12,
+         "1 calls costs a fraction of 0.000001, which is lost with everything recorded; say"),
+        ("          - {price: 0.25}", "          - {price: 0.0003333}", 22, 13,
+         "0.001 kWh costs a fraction of 0.000001"),
+        ("price: 0.0000002, counted: month}", "price: 1, quota: {slice: 2}}", 23, 23,
          "'quota' is about requests of gateways, and service 'api' has no contexts"),
     ],
 )  # fmt: skip

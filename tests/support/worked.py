@@ -8,7 +8,8 @@ A table under a catalogue with the columns ``at`` and ``happens`` is one account
     | 2026-03-09T10:00 | nothing | ... |
 
 ``at`` is on the catalogue's clock. What happens: ``opened as PLAN with AMOUNT``, ``QUANTITY of
-SERVICE`` (one session), with ``to NUMBER`` or ``in MCCMNC`` behind it, ``topped up by AMOUNT``,
+SERVICE`` (one session, or recorded usage where the service has no contexts), with ``to NUMBER``,
+``in MCCMNC``, ``with ATTRIBUTE=VALUE`` or ``used TIME`` behind it, ``topped up by AMOUNT``,
 ``changed to PLAN``, ``nothing``. Everything the server would have done meanwhile is done first. A
 column that is there must hold: ``balance``, ``left`` (all other buckets with something in them),
 ``told`` (notifications since the line before), ``status``, ``costs`` (what this step cost).
@@ -45,7 +46,7 @@ from ocs.charging.session import make_session_key
 from ocs.charging.working_set import RequestKey
 from ocs.clock import NS_PER_SECOND
 from ocs.ledger.account import Account, AccountStatus, Bucket
-from ocs.provisioning import accounts, catalogs, events, subscribers
+from ocs.provisioning import accounts, catalogs, events, subscribers, usage
 from ocs.provisioning.desk import find_subscriber
 from ocs.provisioning.subscribers import NewSubscriber
 from tests.support.desks import NUMBER, Office, open_office
@@ -70,7 +71,8 @@ def tables(text: str) -> list[list[dict[str, str]]]:
 EXAMPLES = [(catalogue, tables(after)) for catalogue, after in _BLOCK.findall(TEXT)]
 """The catalogues of the document, each with the tables that follow it."""
 _USAGE = re.compile(r"(?P<quantity>[0-9.]+ ?[A-Za-z]*) of (?P<service>\S+)(?: to (?P<to>\S+))?"
-                    r"(?: in (?P<network>[0-9]+))?")  # fmt: skip
+                    r"(?: in (?P<network>[0-9]+))?(?: with (?P<said>\S+))?"
+                    r"(?: used (?P<when>\S+))?")  # fmt: skip
 _OPENED = re.compile(r"opened as (?P<plan>\S+) with (?P<amount>\S+)")
 STEPS_MAX = 2_000
 """Turns of the server between two lines of a table; more would never end."""
@@ -143,8 +145,31 @@ class Life:
         else:
             raise AssertionError(f"nothing known can happen like '{what}'")
 
-    def _use(self, quantity: str, service: str, to: str | None, network: str | None) -> None:
+    def _use(
+        self, quantity: str, service: str, to: str | None, network: str | None,
+        said: str | None, when: str | None,
+    ) -> None:  # fmt: skip
         sold = self._catalogues.current().catalog.services[service]
+        if not sold.contexts:
+            self._record(quantity, service, to, said, when)
+            return
+        self._use_in_session(quantity, sold, to, network)
+
+    def _record(
+        self, quantity: str, service: str, to: str | None, said: str | None, when: str | None
+    ) -> None:
+        name, _, value = (said or "").partition("=")
+        usage.record(
+            self._office.desk, self._catalogues.current(), f"+{NUMBER}",
+            usage.Usage(
+                f"worked-{next(self._sessions)}", service, quantity,
+                self._instant(when) if when else 0, to or "", ((name, value),) if said else (),
+            ),
+        )  # fmt: skip
+
+    def _use_in_session(
+        self, quantity: str, sold: Service, to: str | None, network: str | None
+    ) -> None:
         units = parse_quantity(quantity.strip(), sold.counted_in)
         session = f"worked;{next(self._sessions)}"
         said = RatingAttributes(called_party=to or "", visited_network=network or "")
