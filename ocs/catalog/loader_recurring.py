@@ -8,13 +8,12 @@ import re
 from ocs.amounts import AMOUNT_MAX_MICRO, parse_amount
 from ocs.catalog.loader_values import check_code, seconds_up_to
 from ocs.catalog.model import Plan
-from ocs.catalog.recurring import Cycle, Every, Recurring, Unpaid
+from ocs.catalog.recurring import WEEKDAYS, Cycle, Every, Recurring, Unpaid
 from ocs.marked import Mapping, unknown_word
 
 MAX_RECURRING = 20
 MAX_RETRIES = 20
 UNPAID = {"continue": Unpaid.CONTINUE, "bar": Unpaid.BAR}
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 EVERY = r"(?:([1-9][0-9]{0,3}) )?(day|week|month|year)s?"
 _EVERY = re.compile(EVERY)
 _CLOCK = re.compile("([01][0-9]|2[0-3]):([0-5][0-9])")

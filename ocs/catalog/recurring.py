@@ -18,6 +18,7 @@ NS_PER_SECOND = 1_000_000_000
 DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MONTHS = 12
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 class Every(IntEnum):
@@ -125,6 +126,22 @@ class Recurring:
     retry_seconds: tuple[int, ...] = ()
     """When the fee is tried again, each after the time before."""
     unpaid: Unpaid = Unpaid.CONTINUE
+
+
+def cycle_text(cycle: Cycle) -> str:
+    """Return a cycle in words."""
+    name = cycle.every.name.lower()
+    words = name if cycle.count == 1 else f"{cycle.count} {name}s"
+    if cycle.on is None:
+        return f"{words} from the first day"
+    clock = f"at {cycle.minute // 60:02}:{cycle.minute % 60:02}"
+    if cycle.every is Every.DAY:
+        return f"{words} {clock}"
+    if cycle.every is Every.WEEK:
+        return f"{words} on {WEEKDAYS[cycle.on]} {clock}"
+    if cycle.every is Every.MONTH:
+        return f"{words} on day {cycle.on} {clock}"
+    return f"{words} on {cycle.on // 100:02}-{cycle.on % 100:02} {clock}"
 
 
 def local_of(instant_ns: int, zone: tzinfo) -> datetime:

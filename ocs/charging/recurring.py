@@ -117,10 +117,9 @@ def adopt(
     if plan is None or account.status != ACTIVE:
         return
     runner = _Runner(working_set, state, index, plan, now_ns)
-    if not account.details.recurring:
+    known = account.details.recurring_plan if account.details.recurring else plan.code
+    if known == plan.code and runner.adopt():
         account.details.recurring_plan = plan.code
-    if account.details.recurring_plan == plan.code:
-        runner.adopt()
         runner.schedule()
 
 
@@ -217,18 +216,22 @@ class _Runner:
             self._attempt(item, one, self._now_ns)
         self.schedule()
 
-    def adopt(self) -> None:
-        """Come to what recurs by this catalogue; new items begin with their next period (K-270)."""
+    def adopt(self) -> bool:
+        """Come to what recurs by this catalogue; new items begin with their next period (K-270).
+
+        Tell whether anything has changed.
+        """
         items = {item.code for item in self._plan.recurring}
         kept = [one for one in self._details.recurring if one.code in items]
         known = {one.code for one in kept}
         if len(kept) == len(self._details.recurring) and len(known) == len(items):
-            return
+            return False
         self._details.recurring = kept
         anchor_ns = min((one.anchor_ns for one in kept), default=self._now_ns)
         for item in self._plan.recurring:
             if item.code not in known:
                 self._add(item, anchor_ns)
+        return True
 
     def run(self, at_ns: int) -> None:
         """Run every item that is due at ``at_ns``, in the order of the plan."""

@@ -26,6 +26,7 @@ from ocs.catalog.model import (
     Tier,
     TimeBand,
 )
+from ocs.catalog.recurring import Cycle, Recurring, cycle_text
 from ocs.provisioning.instants import format_instant
 from ocs.rating.explain import price_text
 
@@ -37,7 +38,8 @@ _NAMES = {
     "validity_seconds": "validity", "short_validity_seconds": "short_validity",
     "threshold_percent": "threshold", "quota_holding_seconds": "quota_holding_time",
     "consumption_seconds": "consumption_time", "expires_after_seconds": "expires_after",
-    "restriction_filter_rules": "filter_rules", "mode": "charge",
+    "cycle": "every", "fee_micro": "fee", "retry_seconds": "retry",
+    "restriction_filter_rules": "filter_rules", "mode": "charge", "keeps_version": "open_sessions",
 }  # fmt: skip
 """Keys of the file for fields of the model that are called otherwise."""
 _QUANTITIES = frozenset({"slice", "maximum", "minimum_useful", "threshold_maximum", "amount"})
@@ -166,6 +168,8 @@ class _Trees:
             })  # fmt: skip
         if isinstance(value, NamedUnit):
             return _Fact(value, f"{value.name} in steps of {format_quantity(1, value)}")
+        if isinstance(value, Cycle):
+            return _Fact(value, cycle_text(value))
         if is_dataclass(value):
             return self._group(value, self._unit_of(value, unit))
         if isinstance(value, Mapping):
@@ -191,13 +195,18 @@ class _Trees:
     def _list(self, name: str, values: Any, unit: Measured) -> _Node:
         """Return lists of things with codes by their code, others as facts or members."""
         first = next(iter(values), None)
+        if isinstance(first, Recurring):
+            items = {one.code: self._node("", one, unit) for one in values}
+            return _Group(items, tuple(items))
+        if name == "retry_seconds":
+            return _Fact(values, ", ".join(_text(name, one, unit) for one in values))
         if isinstance(first, PriceRule | Allowance):
             parts = {one.code: self._node("", one, unit) for one in values}
             return _Group(parts, tuple(one.code for one in _ordered(values)))
         if isinstance(first, TimeBand):
             bands = {one.name: self._node("", one.spans, unit) for one in values}
             return _Group(bands, tuple(bands))
-        if not values and name in ("rules", "allowances", "bands"):
+        if not values and name in ("rules", "allowances", "bands", "recurring"):
             return _Group({})
         if isinstance(first, Condition):
             return _Fact(frozenset((one.dimension, frozenset(one.labels)) for one in values),

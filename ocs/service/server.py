@@ -25,6 +25,7 @@ from ocs.service.peers.client_notes import ClientNotes
 from ocs.service.peers.directory import PeerDirectory, PeerRules
 from ocs.service.peers.profiles import book_with
 from ocs.service.peers.routes import Routes
+from ocs.service.timers.adopting import Adopting
 from ocs.service.timers.endings import SessionEndings
 from ocs.service.timers.supervisor import Supervisor
 from ocs.service.timers.terminations import Terminations
@@ -107,6 +108,7 @@ class ChargingServer:
             clock,
             self.decider.context,
             self.catalogues.refresh,
+            Adopting(store, self.decider.context, self.catalogues.version).step,
             self.metrics,
             lambda peers: self.diameter.peers_changed(peers),  # noqa: PLW0108 -- made below
             lambda: self.server_requests.poll(),  # noqa: PLW0108 -- made below

@@ -163,6 +163,9 @@ class Store(Protocol):
     def due_accounts(self, now_ns: int, limit: int) -> list[DueAccount]:
         """Return accounts for which something has to be done by now, earliest first."""
 
+    def accounts_of_plans(self, plans: Sequence[str], after: int, limit: int) -> list[int]:
+        """Return the ids of accounts of these plans beyond ``after``, in their order."""
+
     def sessions_of_client(self, origin_host: str, limit: int) -> list[DueSession]:
         """Return open sessions last heard from this client (for D19)."""
 

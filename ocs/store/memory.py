@@ -295,6 +295,15 @@ class MemoryStore(MemoryServerRequests, MemoryVouchers):
             )
         return [DueAccount(account_id) for _, account_id in due[:limit]]
 
+    def accounts_of_plans(self, plans: Sequence[str], after: int, limit: int) -> list[int]:
+        """See interface.Store.accounts_of_plans."""
+        with self._lock:
+            found = (
+                account_id for account_id, account in self._accounts.items()
+                if account_id > after and account.plan in plans
+            )  # fmt: skip
+            return sorted(found)[:limit]
+
     def sessions_of_client(self, origin_host: str, limit: int) -> list[DueSession]:
         """See interface.Store.sessions_of_client."""
         with self._lock:

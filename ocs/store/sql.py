@@ -75,6 +75,15 @@ _DUE_ACCOUNTS = (
     .order_by(_account.due_ns, _account.account_id)
     .limit(bindparam("count"))
 )
+_PLAN_ACCOUNTS = (
+    select(_account.account_id)
+    .where(
+        _account.account_id > bindparam("after"),
+        _account.plan.in_(bindparam("plans", expanding=True)),
+    )
+    .order_by(_account.account_id)
+    .limit(bindparam("count"))
+)
 _CLIENT_SESSIONS = (
     select(_session.account_id, _session.session_key)
     .where(_OPEN, _session.origin_host == bindparam("origin_host"))
@@ -189,6 +198,11 @@ class SqlStore(SqlVouchers):
         rows = self._rows(_DUE_ACCOUNTS, now_ns=now_ns, count=limit)
         return [DueAccount(account_id) for (account_id,) in rows]
 
+    def accounts_of_plans(self, plans: Sequence[str], after: int, limit: int) -> list[int]:
+        """See interface.Store.accounts_of_plans."""
+        rows = self._rows(_PLAN_ACCOUNTS, plans=[*plans], after=after, count=limit)
+        return [account_id for (account_id,) in rows]
+
     def sessions_of_client(self, origin_host: str, limit: int) -> list[DueSession]:
         """See interface.Store.sessions_of_client."""
         rows = self._rows(_CLIENT_SESSIONS, origin_host=origin_host, count=limit)
@@ -201,7 +215,9 @@ class SqlStore(SqlVouchers):
         rows = self._rows(_NAMED_SESSIONS, first=first, last=last, count=limit)
         return [DueSession(account_id, key) for account_id, key in rows]
 
-    def _rows(self, statement: Select[int, Any], **parameters: int | str | bytes) -> hot.Rows:
+    def _rows(
+        self, statement: Select[int, Any], **parameters: int | str | bytes | list[str]
+    ) -> hot.Rows:
         return self._transactions.read(
             lambda connection: [tuple(row) for row in connection.execute(statement, parameters)],
             "",

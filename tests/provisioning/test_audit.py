@@ -180,7 +180,8 @@ def test_rows_of_nobody(busy):
         busy,
         insert(bucket).values(
             account_id=17, bucket_id=1, version=1, unit=0, name="main", available=0, held=0,
-            priority=1, expires_ns=0, due_ns=0, services="", subscriber_id=0,
+            priority=1, expires_ns=0, due_ns=0, services="", subscriber_id=0, measure="",
+            starts_ns=0,
         ),
     )  # fmt: skip
     assert messages(busy) == ["1 rows of bucket belong to accounts that do not exist"]

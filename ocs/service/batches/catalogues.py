@@ -63,6 +63,12 @@ class CatalogueCache(dict[int, CatalogIndex]):
         self.current_version = newest
         _log.info("catalogue in force", version=newest, name=self[newest].catalog.name)
 
+    def version(self, version: int) -> CatalogIndex:
+        """Return a published version, which is loaded if need be. On the store's thread."""
+        if version not in self:
+            self.load(version)
+        return self[version]
+
     def load(self, version: int) -> None:
         """Load and compile one version. Raises IntegrityError when it was never published."""
         published = self._store.catalogue(version)

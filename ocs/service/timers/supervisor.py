@@ -90,6 +90,7 @@ class Supervisor:
         clock: Clock,
         make_context: Callable[[], DecisionContext],
         refresh: Callable[[int], None],
+        adopt: Callable[[], bool],
         observer: SupervisorObserver,
         on_peers: Callable[[list[PeerEntry]], None],
         on_tick: Callable[[], None],
@@ -100,6 +101,7 @@ class Supervisor:
         self._clock = clock
         self._make_context = make_context
         self._refresh = refresh
+        self._adopt = adopt
         self._observer = observer
         self._on_peers = on_peers
         self._on_tick = on_tick
@@ -215,6 +217,7 @@ class Supervisor:
         self._expire_sessions(done)
         self._advance_accounts(done)
         self._expire_buckets(done)
+        done.more = self._adopt() or done.more
         if self._restarted:
             self._release_restarted(done)
         return done
