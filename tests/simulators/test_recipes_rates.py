@@ -1,0 +1,63 @@
+"""Recipes of docs/simulator.md: find the maximum rate, and test somebody else's OCS."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from config import config_path
+from ocs.provisioning import catalogs
+from tests.support.blackbox import World
+from tests.support.recipes import blocks, commands
+from tests.support.responder import Responder, grant_all
+from tests.support.sources import ROOT
+
+
+def ocs(*arguments: str, directory: Any) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ocs.cli.main", *arguments],
+        capture_output=True, text=True, timeout=120, check=False, cwd=directory,
+        env={"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_find_the_maximum_rate(tmp_path):
+    provision, run = commands("find the maximum rate")
+    ramp = config_path("scenarios/knee.yaml").read_text(encoding="utf-8")
+    small = ramp.replace("step_seconds: 10", "step_seconds: 1").replace("steps: 20", "steps: 3")
+    # Steps that no server of today survives, and that are over at once.
+    small = small.replace("to_per_second: 400", "to_per_second: 1000")
+    small = small.replace("latency_ms: 100", "latency_ms: 0.01")
+    assert small.count("1000") >= 2
+    (tmp_path / "knee.yaml").write_text(small, encoding="utf-8")
+    home = tmp_path / "server"
+    home.mkdir()
+    with World(home, diameter={"peers": []}) as world:
+        catalogue = config_path("catalogues/library.yaml").read_text(encoding="utf-8")
+        catalogs.publish(world.desk, catalogue, "library.yaml")
+        ocs(*provision, "--database", world.server.url, directory=tmp_path)
+        assert run[:2] == ["simulate", "knee"]
+        port = str(world.server.addresses[0][1])
+        ocs("simulate", "knee.yaml", *run[2:], "--port", port, directory=tmp_path)
+        world.check()
+    report = json.loads((tmp_path / "knee.json").read_text(encoding="utf-8"))
+    assert [step["full"] for step in report["ramp"]["steps"]] == [True]
+    assert report["ramp"]["knee_per_second"] == 0
+    assert report["answers"] == report["requests"] > 10
+
+
+def test_test_somebody_elses_ocs(tmp_path):
+    [command] = commands("test somebody else's OCS")
+    [scenario] = blocks("test somebody else's OCS", "yaml")
+    assert command[1] == "their-lab.yaml"
+    (tmp_path / "their-lab.yaml").write_text(scenario, encoding="utf-8")
+    with Responder(grant_all) as responder:
+        here = [str(responder.port) if one == "3868" else one for one in command]
+        here = ["127.0.0.1" if one == "192.0.2.7" else one for one in here]
+        ocs(*here, "--duration", "3", directory=tmp_path)
+    report = json.loads((tmp_path / "their-lab.json").read_text(encoding="utf-8"))
+    assert report["ok"]
+    assert report["answers"] == len(responder.requests) > 10
+    contexts = {one.service_context_id for _, one in responder.requests}
+    assert contexts == {"32251@3gpp.org", "32260@3gpp.org"}
