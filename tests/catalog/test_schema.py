@@ -99,6 +99,16 @@ plans:
     allowances:
       solar: {unit: kWh, amount: 20 kWh}
       first: {unit: octets, amount: 1 GB, services: tiers, expires_after: 30 d}
+    recurring:
+      base:
+        every: 3 months
+        day: 1
+        at: 06:30
+        fee: 9.99
+        allowances: [solar]
+        prorate: true
+        retry: [1 h, 1 d]
+        unpaid: bar
 examples:
   - {plan: basic, service: web, used: 1 MB, when: {rat: wlan}, costs: 0.02}
   - {plan: basic, service: call, used: 1, to: +34911, at: 2025-03-04, costs: 0.102}

@@ -218,3 +218,21 @@ def test_accounts_are_due_from_the_earliest_of_what_they_wait_for(store: Store) 
     assert store.due_accounts(NOW_NS + 3, 1) == due[:1]
     wait(6, "life", 0)
     assert store.due_accounts(NOW_NS + 8, 10) == due[1:]
+
+
+@pytest.mark.rule("K-270")
+def test_accounts_of_plans_come_in_pages_by_their_ids(store: Store) -> None:
+    for account_id in (8, 5, 7, 6):
+        add_account(store, account_id)
+
+    def change(working_set: WorkingSet) -> None:
+        for account_id, plan in ((6, "other"), (7, "third")):
+            account = working_set.accounts[account_id].account
+            account.plan = plan
+            working_set.mark_account(account)
+
+    store.transact([key_of(6), key_of(7)], change)
+    assert store.accounts_of_plans(["basic"], 0, 10) == [5, 8]
+    assert store.accounts_of_plans(["basic", "other"], 0, 2) == [5, 6]
+    assert store.accounts_of_plans(["basic", "other"], 6, 2) == [8]
+    assert store.accounts_of_plans(["none"], 0, 2) == []
