@@ -143,6 +143,10 @@ class EventSession(_MessageSession):
         self._tally["unanswered"] += 1
         self.asked, self.done = None, True
 
+    def finish(self, now: float) -> None:  # noqa: ARG002 - no instant is too late for it
+        """What was not sent yet never is, such as a refund that is due later."""
+        self.done = self.asked is None
+
 
 class ReservedEventSession(_MessageSession):
     """Units reserved with a CCR-I, and debited, or not, with the CCR-T (ECUR)."""

@@ -194,6 +194,18 @@ def test_a_multimedia_message_says_its_size_and_recipient():
     assert b"4930" in information
 
 
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_run_that_ends_leaves_out_what_was_not_sent(sent):
+    session, tally = begin(sms(), now=5.0)
+    if sent:
+        session.act(5.0)
+    session.finish(5.0)
+    assert session.done is not sent
+    if sent:
+        answer(session)
+    assert tally["events charged"] == int(sent)
+
+
 def test_an_event_without_an_answer_is_over():
     session, tally = begin(sms())
     session.act(0.0)

@@ -113,6 +113,28 @@ def test_all_mistakes_are_reported_together_in_the_order_of_their_lines():
     assert lines == sorted(lines)
 
 
+@pytest.mark.rule("X-002")
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("", "", "mode: prepared knows data, voice and sms with manner: iec only"),
+        ("manner: ecur", "manner: iec", ""),
+        ("concurrency: 2, duration_seconds: 3", "arrivals_per_second: 2, duration_seconds: 3",
+         "mode: prepared needs load.concurrency and load.duration_seconds"),
+        ("net.example}", "net.example, shape: kamailio, services: [voice]}", "no gateway carries"),
+    ],
+)  # fmt: skip
+def test_prepared_load_is_simple(old, new, problem):
+    text = GOOD.replace("name: small", "name: small\nmode: prepared") + (
+        '  - {kind: sms, manner: ecur, destinations: [{number: "1"}]}\n'
+    )
+    text = text.replace(old, new)
+    if problem:
+        assert problem in problems_of(text)[0]
+    else:
+        assert parse_scenario(text, "s.yaml").mode == "prepared"
+
+
 @pytest.mark.parametrize("text", ["", "[]", "7", "x: " + "y" * SIZE_MAX, "[" * 1200])
 def test_what_is_no_scenario_at_all_is_refused(text):
     assert problems_of(text)
