@@ -11,6 +11,8 @@ from typing import NamedTuple
 AHEAD_OCTETS_MAX = 256 << 10
 AHEAD_SEGMENTS_MAX = 256
 _HALF, _MODULUS = 1 << 31, 1 << 32
+_LATE_SYN = 1 << 20
+"""A SYN that is captured after what follows it names a number so little before."""
 
 
 class Piece(NamedTuple):
@@ -44,6 +46,7 @@ class Stream:
         self._expected: int | None = None
         self._position = 0
         self._first: int | None = None
+        self._begin = 0
         self._ahead: list[_Ahead] = []
         self._ahead_octets = 0
         self._arrivals = 0
@@ -55,7 +58,8 @@ class Stream:
             self._first = sequence
             self._expected = (sequence + 1) % _MODULUS
             self.from_start = True
-            return True
+        elif self._first is None and (self._begin - sequence) % _MODULUS <= _LATE_SYN:
+            self._first = sequence
         return sequence == self._first
 
     def add(
@@ -65,7 +69,7 @@ class Stream:
         if not data and not lost:
             return []
         if self._expected is None:
-            self._expected = sequence
+            self._expected = self._begin = sequence
         distance = (sequence - self._expected) % _MODULUS
         if distance >= _HALF:
             distance -= _MODULUS

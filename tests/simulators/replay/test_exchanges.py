@@ -4,8 +4,11 @@ import random
 import struct
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from protocol.codec import FLAG_RETRANSMIT
+from simulators.replay import exchanges
 from simulators.replay.exchanges import CONNECTIONS_MAX
 from simulators.replay.findings import Findings, UnusableError
 from simulators.replay.loading import Selection, load_capture
@@ -161,6 +164,41 @@ def test_many_connections_are_put_together_without_keeping_all(tmp_path):
     talk = Talk().open().exchange(*session()[0])
     loaded, _ = load(tmp_path, packets + talk.packets)
     assert len(loaded.exchanges) == 1
+
+
+@pytest.mark.rule("X-051")
+@pytest.mark.parametrize("limit, value", [("EXCHANGES_MAX", 3), ("REMEMBERED_OCTETS_MAX", 3000)])
+def test_what_is_beyond_the_limits_is_left_out_and_said(tmp_path, monkeypatch, limit, value):
+    monkeypatch.setattr(exchanges, limit, value)
+    talk = Talk().open()
+    for request, answer in session(updates=20):
+        talk.exchange(request, answer)
+    loaded, findings = load(tmp_path, talk.packets)
+    assert 3 <= len(loaded.exchanges) < 22
+    [problem] = findings.problems
+    assert "holds more than is remembered" in problem
+
+
+@pytest.mark.rule("X-051")
+@settings(max_examples=60, deadline=None)
+@given(damage=st.lists(st.tuples(st.integers(0, 4000), st.binary(max_size=6)), max_size=8))
+def test_a_damaged_capture_never_gives_what_was_not_in_it(tmp_path_factory, damage):
+    talk = Talk().open()
+    messages = session(updates=3)
+    for request, answer in messages:
+        talk.exchange(request, answer)
+    whole = bytearray(b"".join(one.data for one in talk.packets))
+    for place, octets in damage:
+        whole[place : place + len(octets)] = octets
+    packets, position = [], 0
+    for one in talk.packets:
+        packets.append(Made(one.at_ns, bytes(whole[position : position + len(one.data)])))
+        position += len(one.data)
+    try:
+        loaded, _ = load(tmp_path_factory.getbasetemp(), packets)
+    except UnusableError:
+        return
+    assert len(loaded.exchanges) <= len(messages)
 
 
 @pytest.mark.rule("X-062")

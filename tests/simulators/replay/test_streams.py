@@ -98,6 +98,15 @@ def test_another_first_number_is_another_connection():
 
 
 @pytest.mark.rule("X-054")
+def test_a_beginning_that_was_captured_late_is_that_of_the_same_connection():
+    stream = Stream()
+    stream.add(FIRST + 1, b"abc", 0, 0)
+    assert stream.synchronise(FIRST)
+    assert [one.data for one in stream.add((FIRST + 4) % (1 << 32), b"def", 1, 1)] == [b"def"]
+    assert not stream.synchronise(FIRST - (1 << 21))
+
+
+@pytest.mark.rule("X-054")
 def test_octets_that_were_not_captured_are_a_gap_at_once():
     stream = Stream()
     stream.synchronise(0)
