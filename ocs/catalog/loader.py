@@ -20,7 +20,7 @@ from ocs.catalog.loader_pools import check_partners, partners, pool_of, read_poo
 from ocs.catalog.loader_prices import Offer
 from ocs.catalog.loader_quota import read_quota
 from ocs.catalog.loader_units import countable, read_attributes, read_units, split_unit
-from ocs.catalog.loader_values import check_code
+from ocs.catalog.loader_values import check_code, instant_in
 from ocs.catalog.matching import normalise_context
 from ocs.catalog.model import Catalog, Pool, QuotaPolicy, Service
 from ocs.catalog.number_plans import DestinationReader
@@ -49,6 +49,7 @@ def load_catalog(document: Document, source_name: str = "") -> Catalog:
     name = root.text("name")
     currency = root.choice("currency", {code: code for code in NUMERIC_BY_CODE})
     time_zone = root.parsed("time_zone", _time_zone, "UTC")
+    effective_ns = root.parsed("effective", instant_in(ZoneInfo(time_zone)), 0)
     bands = read_bands(root)
     names = Names(
         DestinationReader(root).read(), read_networks(root), read_locations(root),
@@ -90,6 +91,7 @@ def load_catalog(document: Document, source_name: str = "") -> Catalog:
         promotions=offer.promotions,
         source=document.text,
         examples=examples,
+        effective_ns=effective_ns,
     )
 
 

@@ -6,13 +6,12 @@ provisioning.examples; here is only whether it asks for something that exists.
 
 import re
 from collections.abc import Mapping as AbstractMapping
-from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from ocs.amounts import parse_amount
 from ocs.catalog.loader_conditions import ConditionReader, Names
-from ocs.catalog.loader_values import at_least
+from ocs.catalog.loader_values import at_least, instant_in
 from ocs.catalog.model import Condition, Example, Plan, Service
 from ocs.marked import Mapping, unknown_word
 
@@ -22,7 +21,6 @@ MAX_EXAMPLES = 1_000
 _KEYS = ("used", "before", "to", "at", "when", "clock", "costs", "price")
 _NUMBER = re.compile(r"\+?([0-9]{1,15})")
 _CLOCK = re.compile(r"[-+](?:0[0-9]|1[0-9]):[0-5][0-9]")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ExampleReader:
@@ -73,7 +71,7 @@ class ExampleReader:
             used=group.parsed("used", whole, 0, required=True),
             before=group.parsed("before", whole, 0),
             destination=group.parsed("to", _number, ""),
-            at_ns=group.parsed("at", self._instant, 0),
+            at_ns=group.parsed("at", instant_in(self._zone), 0),
             when=self._when(group),
             clock=group.parsed("clock", _clock, ""),
             costs_micro=group.parsed("costs", parse_amount, 0, required=True),
@@ -83,28 +81,6 @@ class ExampleReader:
         )
         group.finish()
         return example
-
-    def _instant(self, text: str) -> int:
-        """Return the instant (ns UTC) of a time such as 2025-03-04T12:00."""
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            raise ValueError(f"'{text}' is no time such as 2025-03-04T12:00") from None
-        if moment.tzinfo is None:
-            local = moment.replace(tzinfo=self._zone)
-            if local.utcoffset() != local.replace(fold=1).utcoffset():
-                raise ValueError(
-                    f"'{text}' happens twice or not at all in {self._zone.key}, whose clocks "
-                    "change then; add an offset such as +01:00"
-                )
-            moment = local
-        try:
-            instant_ns = (moment - _EPOCH) // timedelta(microseconds=1) * 1000
-        except OverflowError:
-            instant_ns = -1
-        if instant_ns <= 0 or moment.year > 2200:
-            raise ValueError(f"'{text}' is not between 1970 and 2200")
-        return instant_ns
 
     def _when(self, group: Mapping) -> tuple[Condition, ...]:
         """Return what is true of the usage: one label in each condition that is given."""

@@ -41,6 +41,7 @@ _ALLOWANCE_UNITS: dict[str, Measured] = {
     unit.label: unit for unit in (Unit.OCTETS, Unit.SECONDS, Unit.EVENTS, Unit.MONEY)
 }
 _CLOCKS = {"catalogue": False, "subscriber": True}
+_OPEN_SESSIONS = {"change": False, "keep": True}
 
 
 def read_plans(root: Mapping, offer: Offer) -> dict[str, Plan]:
@@ -71,6 +72,7 @@ def _read_plan(code: str, group: Mapping, offer: Offer) -> Plan:
         low_balance_micro=(
             group.parsed("low_balance", parse_amount, 0) if group.has("low_balance") else None
         ),
+        keeps_version=group.choice("open_sessions", _OPEN_SESSIONS, default=False),
         notify=read_notify(group, offer.names.networks, offer.notify),
     )
     if plan.notify is not None and plan.notify.roaming:

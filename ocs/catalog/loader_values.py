@@ -7,7 +7,9 @@ returns something usable, so that one reading finds every mistake.
 import ipaddress
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from ocs.amounts import (
     AMOUNT_MAX_MICRO,
@@ -32,6 +34,7 @@ _ACTIONS = {
     "redirect": FinalUnitAction.REDIRECT,
     "restrict": FinalUnitAction.RESTRICT_ACCESS,
 }
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ADDRESS_TYPES = {"ipv4": 0, "ipv6": 1, "url": 2, "sip": 3}
 """Redirect-Address-Type by the key of the address (RFC 8506 8.38)."""
 
@@ -207,3 +210,32 @@ def _filter_rule(text: str) -> str:
             f"'{text}' is no filter rule such as 'permit out ip from 192.0.2.1 to assigned'"
         )
     return text
+
+
+def instant_in(zone: ZoneInfo) -> Callable[[str], int]:
+    """Return what reads a time such as 2025-03-04T12:00, on the clock of ``zone`` unless it has an
+    offset, as an instant (ns UTC).
+    """
+
+    def read(text: str) -> int:
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            raise ValueError(f"'{text}' is no time such as 2025-03-04T12:00") from None
+        if moment.tzinfo is None:
+            local = moment.replace(tzinfo=zone)
+            if local.utcoffset() != local.replace(fold=1).utcoffset():
+                raise ValueError(
+                    f"'{text}' happens twice or not at all in {zone.key}, whose clocks "
+                    "change then; add an offset such as +01:00"
+                )
+            moment = local
+        try:
+            instant_ns = (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+        except OverflowError:
+            instant_ns = -1
+        if instant_ns <= 0 or moment.year > 2200:
+            raise ValueError(f"'{text}' is not between 1970 and 2200")
+        return instant_ns
+
+    return read

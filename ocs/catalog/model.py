@@ -402,6 +402,8 @@ class Plan:
     credit_limit_micro: int = 0
     """Given to new accounts of this plan unless said otherwise."""
     low_balance_micro: int | None = None
+    keeps_version: bool = False
+    """Open sessions stay with the version of the catalogue that they began under."""
     notify: NotifyPolicy | None = None
     """What its customers are told of."""
     life_cycle: LifeCycle | None = None
@@ -473,3 +475,6 @@ class Catalog:
     source: str = ""
     """The document's text as it was published."""
     examples: tuple[Example, ...] = ()
+    effective_ns: int = field(default=0, compare=False)
+    """From when on it is to hold (ns UTC), 0 = from when it is published; of a published one
+    since when it does."""

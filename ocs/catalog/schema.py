@@ -14,6 +14,13 @@ from ocs.catalog.loader_bands import MAX_BANDS
 from ocs.catalog.loader_examples import MAX_EXAMPLES
 from ocs.catalog.loader_models import COUNTED_FOR, MAX_TIERS, PERIODS
 from ocs.catalog.loader_notify import MAX_THRESHOLDS
+from ocs.catalog.loader_offers import (
+    AT_CLOSE,
+    BONUS_UNITS,
+    MAX_BONUSES,
+    MAX_EXTENSIONS,
+    STARTS,
+)
 from ocs.catalog.loader_plans import MAX_ALLOWANCES
 from ocs.catalog.loader_prices import MAX_RULES
 from ocs.catalog.loader_quota import ENVELOPES, TRIGGERS
@@ -45,6 +52,7 @@ def catalogue_schema() -> Schema:
         "name": (_TEXT, "what people call this catalogue"),
         "currency": (_word(NUMERIC_BY_CODE), "ISO 4217 code of all amounts"),
         "time_zone": ({"type": "string"}, "the clock of the time bands, such as Europe/Madrid"),
+        "effective": ({"type": "string"}, "from when on it holds, such as 2026-03-01T00:00"),
         "holidays": (_named(_many(_matching("^[0-9]{4}-[0-9]{2}-[0-9]{2}$"))),
                      "calendars of public holidays, such as 2026-12-25"),
         "time_bands": ({**_named(_many(_ref("span"))), "maxProperties": MAX_BANDS},
@@ -65,6 +73,7 @@ def catalogue_schema() -> Schema:
                        "what recorded usage says of itself: its values, or any"),
         "pools": (_named(_ref("pool")), "credit pools that services may share"),
         "notify": (_ref("notify"), "what customers of all plans are told"),
+        "promotions": (_named(_ref("promotion")), "windows of time for bonuses"),
         "services": ({**_named(_ref("service")), "minProperties": 1}, "what can be charged"),
         "plans": ({**_named(_ref("plan")), "minProperties": 1}, "what is sold"),
         "examples": ({**_many(_ref("example")), "maxItems": MAX_EXAMPLES},
@@ -90,6 +99,10 @@ def catalogue_schema() -> Schema:
             "notify": _notify(),
             "allowance": _allowance(),
             "recurring": _recurring(),
+            "promotion": _promotion(),
+            "life_cycle": _life_cycle(),
+            "bonus": _bonus(),
+            "transfers": _transfers(),
             "example": _example(),
         },
     }
@@ -241,6 +254,11 @@ def _plan() -> Schema:
         "final_unit": (_ref("final_unit"), "what gateways do when the money ends"),
         "credit_limit": (_AMOUNT_FROM_ZERO, "how far below zero new accounts may go"),
         "low_balance": (_AMOUNT, "below this balance gateways are told so"),
+        "open_sessions": (_word(("change", "keep")), "what a new catalogue means for them"),
+        "life_cycle": (_ref("life_cycle"), "how long accounts may be used"),
+        "top_up_bonus": ({**_named(_ref("bonus")), "maxProperties": MAX_BONUSES},
+                         "what top-ups bring besides"),
+        "transfers": (_ref("transfers"), "what customers may give to others"),
         "notify": (_ref("notify"), "what customers are told; keys replace those of the file"),
     }, "services")  # fmt: skip
 
@@ -377,6 +395,57 @@ def _recurring() -> Schema:
                   "when it is tried again while money is short, each after the time before"),
         "unpaid": (_word(UNPAID), "what may be used while the fee is unpaid"),
     }, "every")  # fmt: skip
+
+
+def _promotion() -> Schema:
+    return _group({
+        "from": ({"type": "string"}, "such as 2026-12-24, on the catalogue's clock"),
+        "to": ({"type": "string"}, "the first day or moment that is outside again"),
+        "times": (_integer(0, 1_000_000), "how often an account may have it; 0 is always"),
+    }, "from", "to")  # fmt: skip
+
+
+def _life_cycle() -> Schema:
+    extension = _group({
+        "from": (_AMOUNT_FROM_ZERO, "the least amount that brings it"),
+        "validity": (_QUANTITY, "counted from the top-up"),
+    }, "validity")  # fmt: skip
+    return _group({
+        "starts": (_word(STARTS), "when an account becomes active"),
+        "validity": (_QUANTITY, "how long it is active then"),
+        "grace": (_QUANTITY, "how long only free services may be used afterwards"),
+        "barred": (_QUANTITY, "how long it is barred before it is closed; for ever if left out"),
+        "top_up_validity": ({**_many(extension), "maxItems": MAX_EXTENSIONS},
+                            "how long top-ups make it valid"),
+        "longest_validity": (_QUANTITY, "no top-up makes it valid for longer"),
+        "at_close": (_word(AT_CLOSE), "what happens to what is left"),
+    })  # fmt: skip
+
+
+def _bonus() -> Schema:
+    return _group({
+        "share": (_matching("^[0-9]{1,4} ?%?$"), "of the top-up, as money"),
+        "maximum": (_AMOUNT_FROM_ZERO, "a share is never more than this"),
+        "unit": (_word(BONUS_UNITS), "what a fixed amount is counted in; money if left out"),
+        "amount": (_QUANTITY, "a fixed amount instead of a share"),
+        "from": (_AMOUNT_FROM_ZERO, "the least top-up that brings it"),
+        "up_to": (_AMOUNT_FROM_ZERO, "the largest top-up that brings it"),
+        "services": (_many(_TEXT), "which services it pays for; all if left out"),
+        "priority": (_integer(0, 1000), "the smaller is spent first"),
+        "expires_after": (_QUANTITY, "counted from the top-up"),
+        "promotion": (_TEXT, "only in this promotion's window"),
+    })  # fmt: skip
+
+
+def _transfers() -> Schema:
+    return _group({
+        "fee": (_AMOUNT_FROM_ZERO, "paid by the giver on top of each transfer"),
+        "minimum": (_AMOUNT_FROM_ZERO, "the least that can be given"),
+        "maximum": (_AMOUNT_FROM_ZERO, "the most of one transfer"),
+        "daily": (_AMOUNT_FROM_ZERO, "the most of a day, fees left out"),
+        "daily_count": (_integer(0, 10_000), "how many a day"),
+        "keeps": (_AMOUNT_FROM_ZERO, "what the giver must have left"),
+    })  # fmt: skip
 
 
 def _example() -> Schema:

@@ -23,11 +23,15 @@ Join = Callable[[Decision, Session, Part], None]
 
 
 def is_outdated(decision: Decision, session: Session) -> bool:
-    """Tell whether the session is still charged by another plan or an older catalogue."""
-    return (
-        session.catalogue_version < decision.context.current_version
-        or session.plan != decision.state.account.plan
-    )
+    """Tell whether the session is still charged by another plan or catalogue than it should be.
+
+    A plan may keep its sessions to the catalogue that they began under (K-353).
+    """
+    if session.plan != decision.state.account.plan:
+        return True
+    if session.catalogue_version == decision.context.current_version:
+        return False
+    return decision.plan is None or not decision.plan.keeps_version
 
 
 def adopt(
@@ -40,15 +44,17 @@ def adopt(
     """
     if _is_outstanding(session, parts):
         return parts
-    version = max(session.catalogue_version, decision.context.current_version)
-    index = decision.context.catalogues.get(version)
+    index = decision.context.catalogues.get(decision.context.current_version)
+    if index is not None and decision.index is not None and _rank(decision.index) > _rank(index):
+        # Another server, whose clock is ahead, has met the next one already.
+        index = decision.index
     plan = index.catalog.plans.get(decision.state.account.plan) if index else None
     if index is None or plan is None:
         return parts
     for quota in session.quotas:
         if not same_terms(decision.index, session.plan, index, plan.code, quota.service):
             start_afresh(quota)
-    session.catalogue_version, session.plan = version, plan.code
+    session.catalogue_version, session.plan = index.catalog.version, plan.code
     decision.index, decision.plan = index, plan
     if plan.conditional:
         session.said = circumstances.remembered(session.said, decision.request.attributes)
@@ -56,6 +62,10 @@ def adopt(
     for part in renewed:
         join(decision, session, part)
     return renewed
+
+
+def _rank(index: CatalogIndex) -> tuple[int, int]:
+    return index.catalog.effective_ns, index.catalog.version
 
 
 def _is_outstanding(session: Session, parts: list[Part]) -> bool:

@@ -230,7 +230,7 @@ def _other_plan(session: Session, situation: Situation) -> bool:
 
 def _older_catalogue(session: Session, situation: Situation) -> bool:
     newest, same = situation.catalogue_version, situation.sells_as_before
-    if not session.quotas or (newest and session.catalogue_version >= newest):
+    if not session.quotas or (newest and session.catalogue_version == newest):
         return False
     return same is None or not newest or not same(session, newest)
 

@@ -39,28 +39,64 @@ def check(run: Run, file: Path) -> None:
 @catalog.ocs_command(
     "publish",
     changes=True,
-    example="ocs catalog publish config/catalogues/mobile.yaml --reason 'prices of March'",
+    example="ocs catalog publish config/catalogues/mobile.yaml --reason 'prices of March'\n"
+    "ocs catalog publish config/catalogues/mobile.yaml --effective 2027-03-01T00:00:00+01:00",
 )
 @_FILE
-def publish(run: Run, file: Path) -> None:
+@click.option("--effective", help="From this time on it holds; default is what it says, else now.")
+def publish(run: Run, file: Path, effective: str | None) -> None:
     """Publish a catalogue: new sessions are charged by it, open ones from their next report on.
 
     Clients of sessions that cost something else in it are asked to report, a hundred a second
-    unless the settings say otherwise.
+    unless the settings say otherwise. A plan may keep its open sessions to the version they have.
     """
     from ocs.provisioning import catalogs
+    from ocs.provisioning.instants import parse_instant
 
-    publication = catalogs.publish(run.desk, catalogs.read(file), str(file))
-    view = catalogs.publication_view(run.desk.store, publication)
+    now_ns = run.desk.clock.now_ns()
+    effective_ns = parse_instant(effective, now_ns) if effective else 0
+    publication = catalogs.publish(run.desk, catalogs.read(file), str(file), effective_ns)
+    view = catalogs.publication_view(run.desk.store, publication, now_ns)
     run.out.show(view, _show_publication)
+
+
+@catalog.ocs_command(
+    "rollback",
+    changes=True,
+    example="ocs catalog rollback --reason 'wrong price of roaming'\nocs catalog rollback 3",
+)
+@click.argument("version", type=click.IntRange(min=1), required=False)
+def rollback(run: Run, version: int | None) -> None:
+    """Put an older VERSION in force again, now; default is the one before the one in force.
+
+    Its text is published again as a new version. Nothing that was charged changes.
+    """
+    from ocs.provisioning import catalog_versions, catalogs
+
+    publication = catalog_versions.roll_back(run.desk, version)
+    view = catalogs.publication_view(run.desk.store, publication, run.desk.clock.now_ns())
+    run.out.show(view, _show_publication)
+
+
+@catalog.ocs_command("withdraw", changes=True, example="ocs catalog withdraw 7")
+@click.argument("version", type=click.IntRange(min=1))
+def withdraw(run: Run, version: int) -> None:
+    """Take back a VERSION that is announced, before it takes effect."""
+    from ocs.provisioning import catalog_versions, catalogs
+
+    catalog_versions.withdraw(run.desk, version)
+    store, now_ns = run.desk.store, run.desk.clock.now_ns()
+    view = catalogs.version_view(store, catalogs.find_version(store, version), now_ns)
+    run.out.show(view, _show_withdrawal)
 
 
 @catalog.ocs_command("list", example="ocs catalog list")
 def list_(run: Run) -> None:
-    """List the published versions, the newest first."""
-    from ocs.provisioning.views import catalogue_view
+    """List the published versions, the newest first, and which is in force."""
+    from ocs.provisioning import catalogs
 
-    rows = (catalogue_view(one) for one in run.desk.store.catalogues())
+    store, now_ns = run.desk.store, run.desk.clock.now_ns()
+    rows = (catalogs.version_view(store, one, now_ns) for one in store.catalogues())
     run.out.rows("catalogues", rows, _show_list)
 
 
@@ -70,11 +106,11 @@ def list_(run: Run) -> None:
 def show(run: Run, version: int | None, source: bool) -> None:
     """Show what a published VERSION sells; default is the one in force."""
     from ocs.provisioning import catalogs
-    from ocs.provisioning.views import catalogue_view
 
     index = run.catalogues.current() if version is None else run.catalogues.version(version)
     published = catalogs.find_version(run.desk.store, index.catalog.version)
-    view = {**catalogue_view(published), **catalogs.catalog_view(index.catalog)}
+    about = catalogs.version_view(run.desk.store, published, run.desk.clock.now_ns())
+    view = {**about, **catalogs.catalog_view(index.catalog)}
     if source:
         view["source"] = published.source
     run.out.show(view, _show_source if source else _show_catalog)
@@ -197,6 +233,8 @@ def _show_catalog(target: Console, document: Document) -> None:
             ("Catalogue", document["name"]),
             ("Version", document.get("version")),
             ("Published", document.get("published")),
+            ("Effective", document.get("effective")),
+            ("State", document.get("state")),
             ("By", document.get("operator")),
             ("Reason", document.get("reason")),
             ("Currency", document["currency"]),
@@ -233,13 +271,22 @@ def _show_source(target: Console, document: Document) -> None:
 
 
 def _show_publication(target: Console, document: Document) -> None:
+    name, version = document["name"], document["version"]
+    later = document["state"] == "announced"
     if document["changed"]:
-        target.print(f"catalogue '{document['name']}' published as version {document['version']}")
+        when = f"; it takes effect at {document['effective']}" if later else ""
+        target.print(f"catalogue '{name}' published as version {version}{when}")
     else:
+        state = "announced" if later else "in force"
         target.print(
-            f"catalogue '{document['name']}' is in force already as version "
-            f"{document['version']}; nothing was changed"
+            f"catalogue '{name}' is {state} already as version {version}; nothing was changed"
         )
+
+
+def _show_withdrawal(target: Console, document: Document) -> None:
+    target.print(
+        f"catalogue '{document['name']}', version {document['version']}, will not take effect"
+    )
 
 
 def _show_list(target: Console, rows: list[Any]) -> None:
@@ -250,6 +297,8 @@ def _show_list(target: Console, rows: list[Any]) -> None:
             "version": "Version",
             "name": "Name",
             "published": "Published",
+            "effective": "Effective",
+            "state": "State",
             "operator": "By",
             "reason": "Reason",
         },

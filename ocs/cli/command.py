@@ -50,7 +50,7 @@ class Run:
         """The published catalogues."""
         from ocs.provisioning.catalogs import Catalogues
 
-        return Catalogues(self.desk.store)
+        return Catalogues(self.desk.store, self.desk.clock)
 
     @cached_property
     def desk(self) -> "Desk":

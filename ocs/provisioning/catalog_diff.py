@@ -43,7 +43,7 @@ _NAMES = {
 }  # fmt: skip
 """Keys of the file for fields of the model that are called otherwise."""
 _QUANTITIES = frozenset({"slice", "maximum", "minimum_useful", "threshold_maximum", "amount"})
-_UNSAID = frozenset({"version", "source", "code", "service"})
+_UNSAID = frozenset({"version", "source", "code", "service", "effective_ns"})
 """Fields that are said by the path, or are no part of what a catalogue means."""
 _NOTHING = frozenset({"", "none", "no", "empty"})
 _IN_ORDER = frozenset({"restriction_filter_rules", "filter_ids"})
@@ -252,6 +252,8 @@ def _ordered(values: Any) -> list[Any]:
 def _text(name: str, value: object, unit: Measured) -> str:
     if value is None:
         return "none"
+    if name == "keeps_version":
+        return "keep" if value else "change"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Unit):

@@ -13,16 +13,21 @@ from ocs.catalog.loader import load_catalog
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Catalog
 from ocs.charging.server_requests import Trigger, for_account
-from ocs.errors import NotFoundError, RefusedError
+from ocs.clock import Clock, SystemClock
+from ocs.errors import NotFoundError, RefusedError, UsageError
+from ocs.ledger.account import OperatorAction
 from ocs.provisioning import examples
 from ocs.provisioning.desk import Desk
+from ocs.provisioning.instants import format_instant
 from ocs.provisioning.views import catalogue_view
 from ocs.store.interface import PublishedCatalogue, Store
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What publishing came to; ``published`` is False when this text was in force already."""
+    """What publishing came to; ``published`` is False when this text was in force, or announced
+    for this instant, already.
+    """
 
     version: int
     published: bool
@@ -32,13 +37,18 @@ class Publication:
 class Catalogues:
     """The published catalogues, compiled when they are first asked for."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: Clock | None = None) -> None:
         self._store = store
+        self._clock = clock or SystemClock()
         self._compiled: dict[int, CatalogIndex] = {}
 
     def current(self) -> CatalogIndex:
-        """Return the version in force. Raises RefusedError when nothing was ever published."""
-        version = self._store.generations().catalogue
+        """Return the version in force. Raises RefusedError when there is none yet."""
+        return self.at(self._clock.now_ns())
+
+    def at(self, instant_ns: int) -> CatalogIndex:
+        """Return the version that is in force at an instant. Raises RefusedError."""
+        version = self._store.catalogue_schedule().at(instant_ns)
         if not version:
             raise RefusedError(
                 "no catalogue is published yet; `ocs catalog publish FILE` publishes one"
@@ -46,8 +56,9 @@ class Catalogues:
         return self.version(version)
 
     def in_force(self) -> CatalogIndex | None:
-        """Return the version in force; None when nothing was ever published."""
-        return self.current() if self._store.generations().catalogue else None
+        """Return the version in force; None when there is none yet."""
+        version = self._store.catalogue_schedule().at(self._clock.now_ns())
+        return self.version(version) if version else None
 
     def version(self, version: int) -> CatalogIndex:
         """Return one version. Raises NotFoundError when it was never published."""
@@ -59,7 +70,12 @@ class Catalogues:
     def _compile(self, version: int) -> CatalogIndex:
         published = find_version(self._store, version)
         catalog = load(published.source, f"catalogue version {version}")
-        return CatalogIndex(replace(catalog, version=version, source=published.source))
+        return CatalogIndex(
+            replace(
+                catalog, version=version, source=published.source,
+                effective_ns=published.effective_ns,
+            )
+        )  # fmt: skip
 
 
 def read(path: Path) -> str:
@@ -100,28 +116,59 @@ def check(text: str, source_name: str) -> Catalog:
     return catalog
 
 
-def publish(desk: Desk, text: str, source_name: str) -> Publication:
-    """Check a catalogue and put it in force: for every session that begins from now on, for open
+def publish(desk: Desk, text: str, source_name: str, effective_ns: int = 0) -> Publication:
+    """Check a catalogue and put it in force: for every session that begins from then on, for open
     ones from their next report on, for which their clients are asked.
 
-    Publishing the text that is in force already changes nothing. Raises DocumentError, and
-    RefusedError when accounts would lose their plan or their currency.
+    That is at ``effective_ns``, else when the catalogue itself says, else now. Publishing what is
+    in force or announced already changes nothing. Raises DocumentError, UsageError for an instant
+    that is past, and RefusedError when accounts would lose their plan or their currency.
     """
     catalog = check(text, source_name)
-    newest = desk.store.generations().catalogue
-    in_force = desk.store.catalogue(newest) if newest else None
-    if in_force is not None and in_force.source == text:
-        return Publication(newest, published=False, catalog=catalog)
-    _check_accounts(desk, catalog)
-    action = desk.action(
-        "catalog publish", catalog.name, source=source_name, plans=sorted(catalog.plans)
-    )
+    now_ns = desk.clock.now_ns()
+    if effective_ns and effective_ns <= now_ns:
+        raise UsageError(
+            f"{format_instant(effective_ns)} is past; what was charged since then stays as it was"
+        )
+    later_ns = effective_ns or (catalog.effective_ns if catalog.effective_ns > now_ns else 0)
+    known = _published_already(desk.store, text, later_ns, now_ns)
+    if known:
+        return Publication(known, published=False, catalog=catalog)
+    details = {"source": source_name, "plans": sorted(catalog.plans)}
+    if later_ns:
+        details["effective"] = format_instant(later_ns)
+    action = desk.action("catalog publish", catalog.name, 0, **details)
+    return put_in_force(desk, catalog, text, action, later_ns)
+
+
+def put_in_force(
+    desk: Desk, catalog: Catalog, text: str, action: OperatorAction, later_ns: int = 0
+) -> Publication:
+    """Store a checked catalogue as the next version, in force at once or ``later_ns``.
+
+    Clients of open sessions are asked when it is. Raises RefusedError.
+    """
+    check_accounts(desk, catalog)
     asked = []
-    if in_force is not None:
-        now_ns = desk.clock.now_ns()
-        asked.append(for_account(desk.ids.next_id, 0, Trigger.CATALOGUE, now_ns, desk.operator))
-    version = desk.store.publish_catalogue(text, catalog.name, action, asked)
+    if desk.store.catalogue_schedule().announced:
+        from_ns = later_ns or desk.clock.now_ns()
+        asked.append(for_account(desk.ids.next_id, 0, Trigger.CATALOGUE, from_ns, desk.operator))
+    version = desk.store.publish_catalogue(text, catalog.name, action, asked, later_ns)
     return Publication(version, published=True, catalog=catalog)
+
+
+def _published_already(store: Store, text: str, later_ns: int, now_ns: int) -> int:
+    """Return the version that has this text in force, or announced for this instant; 0 if none."""
+    schedule = store.catalogue_schedule()
+    if not later_ns:
+        same = [schedule.at(now_ns)]
+    else:
+        same = [one.version for one in schedule.announced if one.effective_ns == later_ns]
+    for version in same:
+        published = store.catalogue(version)
+        if published is not None and published.source == text:
+            return version
+    return 0
 
 
 def find_version(store: Store, version: int) -> PublishedCatalogue:
@@ -167,15 +214,21 @@ def catalog_view(catalog: Catalog) -> dict[str, Any]:
     }
 
 
-def publication_view(store: Store, publication: Publication) -> dict[str, Any]:
+def version_view(store: Store, published: PublishedCatalogue, now_ns: int) -> dict[str, Any]:
+    """Return one published version without its text, and whether it is in force."""
+    state = store.catalogue_schedule().state(published.version, now_ns)
+    return {**catalogue_view(published), "state": state}
+
+
+def publication_view(store: Store, publication: Publication, now_ns: int) -> dict[str, Any]:
     """Return what publishing came to."""
     return {
-        **catalogue_view(find_version(store, publication.version)),
+        **version_view(store, find_version(store, publication.version), now_ns),
         "changed": publication.published,
     }
 
 
-def _check_accounts(desk: Desk, catalog: Catalog) -> None:
+def check_accounts(desk: Desk, catalog: Catalog) -> None:
     """Refuse a catalogue under which accounts that exist could not be charged any more."""
     in_use = desk.reports.plans_in_use()
     problems = [

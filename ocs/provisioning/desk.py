@@ -51,8 +51,9 @@ class Desk:
 
     def decision_context(self) -> DecisionContext:
         """Return what the verbs of charging.lifecycle want to know."""
-        version = self.store.generations().catalogue
-        return DecisionContext(self.clock.now_ns(), 0, {}, version, self.policy)
+        now_ns = self.clock.now_ns()
+        version = self.store.catalogue_schedule().at(now_ns)
+        return DecisionContext(now_ns, 0, {}, version, self.policy)
 
     def action(
         self, action: str, target: str, account_id: int = 0, **details: Any

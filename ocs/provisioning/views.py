@@ -12,6 +12,7 @@ import msgspec
 
 from ocs.amounts import Measured, Unit, format_amount, format_quantity, measured
 from ocs.catalog.model import FinalUnitAction
+from ocs.catalog.versions import WITHDRAWN_NS
 from ocs.charging.messages import Outcome, RequestKind, ServiceReply, Units
 from ocs.charging.server_requests import Command, RequestState, ServerRequest, Trigger
 from ocs.charging.session import Session, SessionState
@@ -303,6 +304,9 @@ def catalogue_view(published: PublishedCatalogue) -> View:
         "version": published.version,
         "name": published.name,
         "published": format_instant(published.published_ns),
+        "effective": (
+            "" if published.effective_ns == WITHDRAWN_NS else format_instant(published.effective_ns)
+        ),
         "operator": published.operator,
         "reason": published.reason,
     }

@@ -83,7 +83,7 @@ class ChargingServer:
         self._worker = worker
         self._store = store
         self.metrics = Metrics()
-        self.catalogues = CatalogueCache(store, compile_catalogue)
+        self.catalogues = CatalogueCache(store, compile_catalogue, clock)
         self.decider = BatchDecider(
             store,
             AccountLookup(store, options.identity_priority),
@@ -191,6 +191,7 @@ class ChargingServer:
             self._endings,
             edge.profiles.charging,
             self.catalogues.sells_as_before,
+            self.catalogues.version_in_force,
             node=options.node,
             claim_seconds=options.asking.claim_seconds,
             sessions_per_second=options.asking.sessions_per_second,

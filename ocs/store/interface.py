@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
+from ocs.catalog.versions import Schedule
 from ocs.charging.messages import Identity
 from ocs.charging.server_requests import OpenSessions, ServerRequest
 from ocs.charging.session import Session
@@ -30,7 +31,7 @@ class Generations(NamedTuple):
 
     identifiers: int
     catalogue: int
-    """Version number of the newest published catalogue; 0 = none yet."""
+    """Rises when a catalogue is published or withdrawn; 0 = none yet."""
     peers: int
 
 
@@ -86,6 +87,8 @@ class PublishedCatalogue:
     operator: str
     reason: str
     source: str
+    effective_ns: int = 0
+    """From when on it holds; catalog.versions.WITHDRAWN_NS when it was taken back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,12 +235,19 @@ class Store(Protocol):
 
     def publish_catalogue(
         self, source: str, name: str, action: OperatorAction,
-        requests: Sequence[ServerRequest] = (),
+        requests: Sequence[ServerRequest] = (), effective_ns: int = 0,
     ) -> int:
         """Store a checked document as the newest version and return its number.
 
-        ``requests`` are what clients are to be asked because of it.
+        ``requests`` are what clients are to be asked because of it. It holds from
+        ``effective_ns`` on; 0 = at once.
         """
+
+    def withdraw_catalogue(self, version: int, action: OperatorAction) -> bool:
+        """Take a version back that takes effect later than the action; False when it is none."""
+
+    def catalogue_schedule(self) -> Schedule:
+        """Return which versions there are and when they take effect."""
 
     def catalogue(self, version: int) -> PublishedCatalogue | None:
         """Return one published version."""

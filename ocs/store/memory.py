@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from ocs.amounts import Unit
 from ocs.charging.messages import Identity
-from ocs.charging.server_requests import OpenSessions, ServerRequest
+from ocs.charging.server_requests import OpenSessions
 from ocs.charging.session import FAMILY_OCTETS, Session, SessionState
 from ocs.charging.working_set import (
     AccountState,
@@ -38,9 +38,8 @@ from ocs.store.interface import (
     DueSession,
     Generations,
     PeerEntry,
-    PublishedCatalogue,
 )
-from ocs.store.memory_requests import MemoryServerRequests
+from ocs.store.memory_catalogues import MemoryCatalogues
 from ocs.store.memory_vouchers import MemoryVouchers
 
 T = TypeVar("T")
@@ -79,7 +78,7 @@ def fresh_account(account: Account) -> Account:
     return fresh
 
 
-class MemoryStore(MemoryServerRequests, MemoryVouchers):
+class MemoryStore(MemoryCatalogues, MemoryVouchers):
     """Everything lives as long as this object does."""
 
     def __init__(self, ids: IdSource) -> None:
@@ -93,9 +92,7 @@ class MemoryStore(MemoryServerRequests, MemoryVouchers):
         self._movements: list[Movement] = []
         self._identifiers: dict[Identity, Identifier] = {}
         self._reviews: dict[tuple[int, int], ReviewItem] = {}
-        self._actions: list[OperatorAction] = []
         self._notifications: list[Notification] = []
-        self._catalogues: list[PublishedCatalogue] = []
         self._peers: dict[str, PeerEntry] = {}
         self._client_states: dict[str, int] = {}
         self._client_notes: dict[tuple[str, str], ClientNote] = {}
@@ -261,7 +258,7 @@ class MemoryStore(MemoryServerRequests, MemoryVouchers):
         """See interface.Store.generations."""
         with self._lock:
             return Generations(
-                self._identifier_generation, len(self._catalogues), self._peer_generation
+                self._identifier_generation, self._catalogue_generation, self._peer_generation
             )
 
     def due_sessions(self, now_ns: int, limit: int) -> list[DueSession]:
@@ -362,32 +359,6 @@ class MemoryStore(MemoryServerRequests, MemoryVouchers):
             return key in self._requests
 
     # ----------------------------------------------------------------- what operators provide
-
-    def publish_catalogue(
-        self, source: str, name: str, action: OperatorAction,
-        requests: Sequence[ServerRequest] = (),
-    ) -> int:
-        """See interface.Store.publish_catalogue."""
-        with self._lock:
-            version = len(self._catalogues) + 1
-            self._catalogues.append(
-                PublishedCatalogue(
-                    version, name, action.at_ns, action.operator, action.reason, source
-                )
-            )
-            self._actions.append(copy(action))
-            self._add_server_requests(requests)
-            return version
-
-    def catalogue(self, version: int) -> PublishedCatalogue | None:
-        """See interface.Store.catalogue."""
-        with self._lock:
-            return self._catalogues[version - 1] if 0 < version <= len(self._catalogues) else None
-
-    def catalogues(self) -> list[PublishedCatalogue]:
-        """See interface.Store.catalogues."""
-        with self._lock:
-            return self._catalogues[::-1]
 
     def peers(self) -> list[PeerEntry]:
         """See interface.Store.peers."""

@@ -376,8 +376,10 @@ catalogue = Table(
     Column("operator", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("source", Text, nullable=False),
+    _number("effective_ns"),
 )
-"""One published version of the catalogue with its document as it was checked."""
+"""One published version of the catalogue with its document as it was checked, and from when on it
+holds (catalog.versions)."""
 
 peer = Table(
     "peer",

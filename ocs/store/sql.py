@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Select, bindparam, delete, insert, select, text, update
 
+from ocs.catalog.versions import Schedule
 from ocs.charging.messages import Identity
 from ocs.charging.server_requests import OpenSessions, ServerRequest
 from ocs.charging.session import FAMILY_OCTETS, Session, SessionState
@@ -19,6 +20,7 @@ from ocs.clock import IdSource
 from ocs.errors import StoreUnusableError
 from ocs.ledger.account import Account, Identifier, OperatorAction
 from ocs.store import (
+    catalogues,
     client_notes,
     cold,
     dialects,
@@ -49,7 +51,6 @@ _session = schema.session.c
 _directory = schema.session_directory.c
 _bucket = schema.bucket.c
 _generation = schema.generation.c
-_catalogue = schema.catalogue.c
 _peer = schema.peer.c
 _client = schema.client_state.c
 _setting = schema.setting.c
@@ -96,14 +97,6 @@ _NAMED_SESSIONS = (
     .order_by(_directory.session_key)
     .limit(bindparam("count"))
 )
-_CATALOGUES = select(
-    _catalogue.version,
-    _catalogue.name,
-    _catalogue.published_ns,
-    _catalogue.operator,
-    _catalogue.reason,
-    _catalogue.source,
-).order_by(_catalogue.version.desc())
 
 
 class SqlStore(SqlVouchers):
@@ -300,38 +293,35 @@ class SqlStore(SqlVouchers):
 
     def publish_catalogue(
         self, source: str, name: str, action: OperatorAction,
-        requests: Sequence[ServerRequest] = (),
+        requests: Sequence[ServerRequest] = (), effective_ns: int = 0,
     ) -> int:
         """See interface.Store.publish_catalogue."""
+        return self._transactions.run(
+            lambda connection, _attempt: catalogues.publish(
+                connection, source, name, action, requests, effective_ns
+            ),
+            "publishing a catalogue",
+        )
 
-        def work(connection: Connection, _attempt: int) -> int:
-            cold.raise_generation(connection, "catalogue")
-            version: int = connection.execute(select(_generation.catalogue)).scalar_one()
-            connection.execute(
-                insert(schema.catalogue).values(
-                    version=version,
-                    name=name,
-                    published_ns=action.at_ns,
-                    operator=action.operator,
-                    reason=action.reason,
-                    source=source,
-                )
-            )
-            cold.write_actions(connection, [action])
-            server_requests.insert_all(connection, requests)
-            return version
+    def withdraw_catalogue(self, version: int, action: OperatorAction) -> bool:
+        """See interface.Store.withdraw_catalogue."""
+        return self._transactions.run(
+            lambda connection, _attempt: catalogues.withdraw(connection, version, action),
+            "withdrawing a catalogue",
+        )
 
-        return self._transactions.run(work, "publishing a catalogue")
+    def catalogue_schedule(self) -> Schedule:
+        """See interface.Store.catalogue_schedule."""
+        return self._transactions.read(catalogues.schedule, "")
 
     def catalogue(self, version: int) -> PublishedCatalogue | None:
         """See interface.Store.catalogue."""
-        statement = _CATALOGUES.where(_catalogue.version == version)
-        rows = self._rows(statement)
-        return PublishedCatalogue(*rows[0]) if rows else None
+        found = self._transactions.read(lambda one: catalogues.published(one, version), "")
+        return found[0] if found else None
 
     def catalogues(self) -> list[PublishedCatalogue]:
         """See interface.Store.catalogues."""
-        return [PublishedCatalogue(*row) for row in self._rows(_CATALOGUES)]
+        return self._transactions.read(catalogues.published, "")
 
     def peers(self) -> list[PeerEntry]:
         """See interface.Store.peers."""

@@ -25,6 +25,7 @@ RICH = number_plans.attach("""\
 name: Rich
 currency: EUR
 time_zone: Europe/Madrid
+effective: 2026-03-01T00:00
 holidays:
   national: [2026-12-25]
 time_bands:
@@ -70,6 +71,7 @@ services:
       announcement: {identifier: 4, before_end: 20 s}
 plans:
   basic:
+    open_sessions: keep
     final_unit: {action: restrict, filter_ids: [menu]}
     notify: {roaming: true, renewal: true, life_cycle: true, used: []}
     services:

@@ -261,3 +261,63 @@ def test_a_block_is_over_with_its_removal_for_sessions_that_did_not_report_meanw
         block
         U 2  100 used=1000000 rsu => 4010            | B=9.90 R=0
     """)
+
+
+def _keeping(catalog: Catalog) -> Catalog:
+    basic = replace(catalog.plans["basic"], keeps_version=True)
+    return replace(catalog, plans={**catalog.plans, "basic": basic})
+
+
+@pytest.mark.rule("K-353", "C-091")
+def test_a_plan_may_keep_its_open_sessions_to_the_catalogue_they_began_under() -> None:
+    scenario = Scenario(_keeping(CATALOG))
+    scenario.play("I 0  100 rsu => 100 ok 10000000 | B=10.00 R=0.50")
+    scenario.publish(_with_price(CATALOG, "data", DEARER))
+    scenario.play("""
+        U 1  100 used=10000000 rsu => 100 ok 10000000 | B=9.50 R=0.50
+        T 2  100 used=10000000     => 2001            | B=9.00 R=0
+        I 0 @new 100 rsu           => 100 ok 10000000 | B=9.00 R=1.00
+    """)
+    versions = {one.session_id[-3:]: one.catalogue_version for one in scenario.load()[2]}
+    assert versions == {";s1": 1, "new": 2}
+
+
+@pytest.mark.rule("K-353")
+def test_the_rule_is_that_of_the_version_the_session_began_under() -> None:
+    """A plan that begins to keep its sessions does not keep those that began before."""
+    scenario = Scenario(CATALOG)
+    scenario.play("I 0  100 rsu => 100 ok 10000000 | R=0.50")
+    scenario.publish(_keeping(_with_price(CATALOG, "data", DEARER)))
+    scenario.play("U 1  100 used=10000000 rsu => 100 ok 10000000 | B=9.50 R=1.00")
+    scenario.publish(CATALOG)
+    scenario.play("U 2  100 used=10000000 rsu => 100 ok 10000000 | B=8.50 R=1.00")
+
+
+@pytest.mark.rule("K-353", "C-091")
+def test_another_plan_of_the_account_is_used_however_the_old_one_keeps_its_sessions() -> None:
+    gold = replace(CATALOG.plans["basic"], code="gold")
+    with_gold = replace(CATALOG, plans={**CATALOG.plans, "gold": gold})
+    scenario = Scenario(_keeping(_with_price(with_gold, "data", DEARER, "gold")))
+    scenario.play("""
+        I 0  100 rsu               => 100 ok 10000000 | B=10.00 R=0.50
+        plan gold
+        U 1  100 used=10000000 rsu => 100 ok 10000000 | B=9.50 R=1.00
+    """)
+
+
+@pytest.mark.rule("K-350")
+def test_an_announced_version_is_used_although_a_later_one_has_a_higher_number() -> None:
+    """The third version was published to hold until the second takes effect."""
+    scenario = Scenario(CATALOG)
+    dearer = _with_price(CATALOG, "data", DEARER)
+    scenario.publish(replace(dearer, effective_ns=500))
+    scenario.publish(replace(CATALOG, effective_ns=300))
+    scenario.play("I 0  100 rsu => 100 ok 10000000 | R=0.50")
+    assert _session(scenario).catalogue_version == 3
+    scenario.in_force = 2
+    scenario.play("U 1  100 used=10000000 rsu => 100 ok 10000000 | B=9.50 R=1.00")
+    assert _session(scenario).catalogue_version == 2
+    # A server whose clock is behind leaves the session where another has brought it.
+    scenario.in_force = 3
+    scenario.play("U 2  100 used=10000000 rsu => 100 ok 10000000 | B=8.50 R=1.00")
+    assert _session(scenario).catalogue_version == 2

@@ -130,6 +130,8 @@ CALLS: dict[str, list[str]] = {
     "catalog list": [],
     "catalog schema": [],
     "catalog show": ["1"],
+    "catalog rollback": [],
+    "catalog withdraw": ["2"],
     "catalog whatif": ["{catalogue}", "--since", "2025-01-01", "--jobs", "1"],
     "price": ["data", "7.3 MB", "--plan", "basic"],
     "subscriber add": ["+4915199999999", "--plan", "basic", "--balance", "5"],
@@ -184,6 +186,11 @@ def call(cli, name, stocked, tmp_path):
     assert cli("subscriber", "add", "+4915188888888", "--plan", "basic").code == 0
     if name == "session requests":
         assert cli("session", "reauth", "pgw1;1;2").code == 0
+    if name in ("catalog rollback", "catalog withdraw"):
+        later = ["--effective", "2199-01-01"] if name == "catalog withdraw" else []
+        text = CATALOGUE.read_text(encoding="utf-8") + "\n# another\n"
+        (tmp_path / "other.yaml").write_text(text, encoding="utf-8")
+        assert cli("catalog", "publish", f"{tmp_path}/other.yaml", *later).code == 0
     if name == "db restore":
         assert cli("db", "backup", f"{tmp_path}/spare.db").code == 0
     mobile = CATALOGUE.with_name("mobile.yaml")

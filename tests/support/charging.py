@@ -92,6 +92,8 @@ class Scenario:
         self.ids = IdSource(self.clock, 1)
         self.store = MemoryStore(self.ids)
         self.catalogues: dict[int, CatalogIndex] = {}
+        self.in_force = 0
+        """Version in force; 0 = the one that was published last."""
         self.publish(catalog)
         self.last: ChargingRequest | None = None
         self.reply = ChargingReply(Outcome.SUCCESS)
@@ -103,7 +105,8 @@ class Scenario:
     def context(self) -> engine.DecisionContext:
         """Return what decisions at this moment share."""
         return engine.DecisionContext(
-            self.clock.now_ns(), 1, self.catalogues, len(self.catalogues), self.policy
+            self.clock.now_ns(), 1, self.catalogues, self.in_force or len(self.catalogues),
+            self.policy,
         )
 
     def publish(self, catalog: Catalog) -> None:

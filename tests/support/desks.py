@@ -55,7 +55,7 @@ class Office:
 
     @property
     def catalogues(self) -> Catalogues:
-        return Catalogues(self.desk.store)
+        return Catalogues(self.desk.store, self.desk.clock)
 
     def open_account(self, number: str = NUMBER, balance: int = 10_000_000, **more: Any) -> int:
         """Add a subscriber of the plan ``basic`` and return its account id."""

@@ -90,6 +90,7 @@ class ServerRequestRows:
         endings: SessionEndings,
         profiles: Mapping[str, ClientProfile],
         sells_as_before: Callable[[Session, int], bool],
+        version_in_force: Callable[[], int],
         *,
         node: int,
         claim_seconds: float,
@@ -101,6 +102,7 @@ class ServerRequestRows:
         self._endings = endings
         self._profiles = profiles
         self._sells_as_before = sells_as_before
+        self._version_in_force = version_in_force
         self._node = node
         self._claim_ns = int(claim_seconds * NS_PER_SECOND)
         self._sessions_per_second = sessions_per_second
@@ -119,7 +121,7 @@ class ServerRequestRows:
         if not page:
             self._begin_anew(found)
             return found
-        version = self._store.generations().catalogue
+        version = self._version_in_force()
         situation = Situation(now_ns, version, None, self._profiles, self._sells_as_before)
         for request in page:
             if found.writes >= WRITES_MAX:

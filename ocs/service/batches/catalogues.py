@@ -14,8 +14,10 @@ import structlog
 
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Catalog
+from ocs.catalog.versions import Schedule
 from ocs.charging.adoption import same_terms
 from ocs.charging.session import QuotaState, Session
+from ocs.clock import Clock, SystemClock
 from ocs.errors import IntegrityError
 from ocs.store.interface import PublishedCatalogue, Store
 
@@ -41,10 +43,18 @@ class CatalogueCache(dict[int, CatalogIndex]):
     Version 0 is what is in force before anything was published: there is no such catalogue.
     """
 
-    def __init__(self, store: Store, compile_source: Callable[[str, str], Catalog]) -> None:
+    def __init__(
+        self, store: Store, compile_source: Callable[[str, str], Catalog],
+        clock: Clock | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self._store = store
         self._compile = compile_source
+        self._now_ns = (clock or SystemClock()).now_ns
+        self._generation = 0
+        self._schedule = Schedule()
+        self._next_ns = 0
+        """When the next version takes effect; 0 = none is announced."""
         self.current_version = 0
 
     def __missing__(self, version: int) -> CatalogIndex:
@@ -54,14 +64,32 @@ class CatalogueCache(dict[int, CatalogIndex]):
         """Return a version; one that is not loaded is never taken for one that does not exist."""
         return self[version] if version else default
 
-    def refresh(self, newest: int) -> None:
-        """Make the newest published version the current one; reads the store only if it rose."""
-        if newest == self.current_version:
+    def refresh(self, generation: int) -> None:
+        """Make the version that is in force now the current one.
+
+        ``generation`` is the store's counter: only when it has changed is the store read. What
+        takes effect next is loaded in advance, so that nothing waits for it then.
+        """
+        if generation != self._generation:
+            self._schedule = self._store.catalogue_schedule()
+            self._generation = generation
+        elif not self._next_ns or self._now_ns() < self._next_ns:
             return
-        if newest not in self:
-            self.load(newest)
-        self.current_version = newest
-        _log.info("catalogue in force", version=newest, name=self[newest].catalog.name)
+        now_ns = self._now_ns()
+        coming = self._schedule.next(now_ns)
+        for version in (self._schedule.at(now_ns), coming.version if coming else 0):
+            if version and version not in self:
+                self.load(version)
+        current = self._schedule.at(now_ns)
+        if current != self.current_version:
+            self.current_version = current
+            _log.info("catalogue in force", version=current, name=self[current].catalog.name)
+        self._next_ns = coming.effective_ns if coming else 0
+
+    def version_in_force(self) -> int:
+        """Return the version that is in force now; 0 when there is none. On the store's thread."""
+        self.refresh(self._store.generations().catalogue)
+        return self.current_version
 
     def version(self, version: int) -> CatalogIndex:
         """Return a published version, which is loaded if need be. On the store's thread."""
@@ -80,7 +108,8 @@ class CatalogueCache(dict[int, CatalogIndex]):
             del self[oldest]
 
     def sells_as_before(self, session: Session, version: int) -> bool:
-        """Tell whether every service that a session uses costs in ``version`` what it costs now.
+        """Tell whether every service that a session uses costs in ``version`` what it costs now,
+        or the session's plan keeps it to the version it has.
 
         On the store's thread; loads both versions.
         """
@@ -91,6 +120,9 @@ class CatalogueCache(dict[int, CatalogIndex]):
         except IntegrityError:
             return False
         old, new = self[session.catalogue_version], self[version]
+        plan = old.catalog.plans.get(session.plan)
+        if plan is not None and plan.keeps_version:
+            return True
         return all(
             same_terms(old, session.plan, new, session.plan, quota.service)
             and _meant(old, session, quota) == _meant(new, session, quota)
@@ -100,7 +132,12 @@ class CatalogueCache(dict[int, CatalogIndex]):
     def _compiled(self, published: PublishedCatalogue) -> CatalogIndex:
         name = f"catalogue version {published.version}"
         catalog = self._compile(published.source, name)
-        return CatalogIndex(replace(catalog, version=published.version, source=published.source))
+        return CatalogIndex(
+            replace(
+                catalog, version=published.version, source=published.source,
+                effective_ns=published.effective_ns,
+            )
+        )  # fmt: skip
 
 
 def _meant(index: CatalogIndex, session: Session, quota: QuotaState) -> tuple[str, str]:
