@@ -5,7 +5,7 @@ Called by provisioning.catalogs before a catalogue is shown as sound or publishe
 
 from collections.abc import Iterator
 
-from ocs.amounts import format_amount
+from ocs.amounts import format_amount, format_quantity
 from ocs.catalog.conditions import CLOCK
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Example
@@ -24,7 +24,7 @@ def failures(index: CatalogIndex) -> Iterator[tuple[Example, str]]:
 def _failure(index: CatalogIndex, example: Example) -> str:
     expected = f"the example expects {_cost(index, example.costs_micro)}"
     try:
-        computed = quote(index, _question(example))
+        computed = quote(index, _question(index, example))
     except (RefusedError, UsageError) as error:
         return f"{expected}, but there is no price: {error}"
     by = f"by price '{computed['rule']}'" if computed["rule"] else f"because {computed['steps'][0]}"
@@ -35,15 +35,16 @@ def _failure(index: CatalogIndex, example: Example) -> str:
     return ""
 
 
-def _question(example: Example) -> Question:
+def _question(index: CatalogIndex, example: Example) -> Question:
+    counted_in = index.catalog.services[example.service].counted_in
     when = [f"{one.dimension}={one.labels[0]}" for one in example.when]
     if example.clock:
         when.append(f"{CLOCK}={example.clock}")
     return Question(
         service=example.service,
         plan=example.plan,
-        quantity=str(example.used),
-        before=str(example.before),
+        quantity=format_quantity(example.used, counted_in),
+        before=format_quantity(example.before, counted_in),
         destination=example.destination,
         at_ns=example.at_ns,
         when=tuple(when),
