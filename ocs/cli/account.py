@@ -94,6 +94,30 @@ def refund(run: Run, entry: str, amount: str, reference: str) -> None:
     run.out.show(_document(run, posted), _show_posted)
 
 
+@account.ocs_command(
+    "transfer",
+    changes=True,
+    example="ocs account transfer +4915112345678 +4915187654321 5 --reference app-4711",
+)
+@click.argument("giver", metavar="FROM")
+@click.argument("taker", metavar="TO")
+@click.argument("amount", metavar="AMOUNT")
+@_REFERENCE
+def transfer(run: Run, giver: str, taker: str, amount: str, reference: str) -> None:
+    """Give money of one subscriber to another, as the giver's plan allows and for its fee.
+
+    What is held by sessions, on credit or bonus money is not given.
+    """
+    from ocs.provisioning import transfers
+    from ocs.provisioning.desk import find_subscriber
+
+    done = transfers.transfer(
+        run.desk, find_subscriber(run.desk, giver), find_subscriber(run.desk, taker), amount,
+        run.catalogues.current(), reference=reference,
+    )  # fmt: skip
+    run.out.show(done.view(), _show_transfer)
+
+
 @account.ocs_command("show", example="ocs account show +4915112345678")
 @click.argument("name", metavar="SUBSCRIBER")
 def show(run: Run, name: str) -> None:
@@ -192,6 +216,27 @@ def _show_schedule(target: Console, rows: list[Any]) -> None:
         },
         empty="nothing is due by itself",
         right=frozenset({"fee"}),
+    )
+
+
+def _show_transfer(target: Console, document: Document) -> None:
+    if document["repeated"]:
+        target.print(
+            f"reference '{document['reference']}' was used before: nothing moved now, "
+            "this is what was done then"
+        )
+    currency = document["currency"]
+    facts(
+        target,
+        [
+            ("From account", document["account_id"]),
+            ("To account", document["to_account_id"]),
+            ("Entry", document["entry"]),
+            ("Amount", f"{document['amount']} {currency}"),
+            ("Fee", f"{document['fee']} {currency}"),
+            ("Balance", f"{document['balance']} {currency}"),
+            ("At", document["at"]),
+        ],
     )
 
 

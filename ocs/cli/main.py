@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "subscriber": ("ocs.cli.subscriber", "subscriber"),
     "account": ("ocs.cli.account", "account"),
     "usage": ("ocs.cli.usage", "usage"),
+    "voucher": ("ocs.cli.voucher", "voucher"),
     "session": ("ocs.cli.session", "session"),
     "why": ("ocs.cli.why", "why"),
     "audit": ("ocs.cli.audit", "audit"),

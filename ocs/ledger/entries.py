@@ -24,6 +24,8 @@ from ocs.ledger.account import (
 
 MAIN_BUCKET = "main"
 """Name of the money bucket that every account has; the only one that may go below zero."""
+TRANSFER_FEE = "transfer-fee"
+"""``rule`` of the movement that a transfer costs; it has no service."""
 _LAST_NS = 1 << 63
 
 

@@ -113,8 +113,7 @@ def post(
     ``more_keys`` are loaded beside the posting's own for ``check``; ``effect`` follows it. Raises
     UsageError, RefusedError, NotFoundError, ConflictError; then nothing was changed.
     """
-    if len(order.reference) > REFERENCE_MAX or not order.reference.isprintable():
-        raise UsageError(f"a reference is at most {REFERENCE_MAX} printable characters")
+    check_reference(order.reference)
     account_id = order.found.account_id
     name = order.reference or f"\x00{desk.ids.next_id()}"
     key = RequestKey(
@@ -141,7 +140,7 @@ def post(
         if amount > 0:
             recurring.try_again(working_set, state.account, now_ns)
             working_set.ask_sessions(account_id, Trigger.TOP_UP, now_ns, desk.operator)
-        _clear_over_usage(working_set, state)
+        clear_over_usage(working_set, state)
         record = _record(order, state, bucket, amount, now_ns, desk)
         working_set.add_record(
             NewRecord(key, request_id, now_ns, content_hash(order, amount), record)
@@ -160,6 +159,12 @@ def post(
     return desk.store.transact([key, *more_keys], decide, order.command)
 
 
+def check_reference(reference: str) -> None:
+    """Raise UsageError when a text cannot be a reference."""
+    if len(reference) > REFERENCE_MAX or not reference.isprintable():
+        raise UsageError(f"a reference is at most {REFERENCE_MAX} printable characters")
+
+
 def account_of(working_set: WorkingSet, account_id: int) -> AccountState:
     """Return an account that may be changed. Raises NotFoundError, RefusedError."""
     state = working_set.accounts.get(account_id)
@@ -168,6 +173,11 @@ def account_of(working_set: WorkingSet, account_id: int) -> AccountState:
     if state.account.status == AccountStatus.REMOVED:
         raise RefusedError(f"account {account_id} was removed; nothing can be posted to it")
     return state
+
+
+def parse_micro(text: str) -> int:
+    """Return an amount of money in micro units. Raises UsageError."""
+    return parse_units(text, Unit.MONEY)
 
 
 def parse_units(text: str, unit: Measured) -> int:
@@ -201,7 +211,8 @@ def _bucket(state: AccountState, name: str) -> Bucket:
     return max(found, key=lambda bucket: bucket.bucket_id)
 
 
-def _clear_over_usage(working_set: WorkingSet, state: AccountState) -> None:
+def clear_over_usage(working_set: WorkingSet, state: AccountState) -> None:
+    """Take the flag of over-usage away from an account that is within its limit again."""
     account = state.account
     main = entries.main_bucket(state)
     if (

@@ -13,6 +13,7 @@ from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import TariffSlot
 from ocs.errors import RefusedError
 from ocs.ledger.account import Bucket, Contra, Movement
+from ocs.ledger.entries import TRANSFER_FEE
 from ocs.provisioning.accounts import find_entry
 from ocs.provisioning.catalogs import Catalogues
 from ocs.provisioning.desk import Desk
@@ -77,6 +78,12 @@ def _explain(
         result.steps.append(
             f"{format_quantity(-moved.amount, unit)} were paid from the free units of bucket "
             f"'{bucket}'; free units are used before money"
+        )
+        return result
+    if moved.rule == TRANSFER_FEE and not moved.service:
+        result.steps.append(
+            f"fee of a transfer by plan '{record.plan}': {format_amount(-moved.amount)} taken "
+            f"from bucket '{bucket}'"
         )
         return result
     if not moved.rule:
@@ -198,6 +205,12 @@ def _of_operator_or_timer(line: LedgerLine, bucket: str, unit: Measured) -> list
             f"adjustment of bucket '{bucket}' by {'-' if moved.amount < 0 else '+'}{amount}"
         ),
         Contra.REFUND: f"refund of {amount} into bucket '{bucket}'",
+        Contra.TRANSFER: (
+            f"transfer of {amount} "
+            + (f"to {moved.rule} from" if moved.amount < 0 else f"from {moved.rule} into")
+            + f" bucket '{bucket}'"
+        ),
+        Contra.BONUS: f"bonus '{moved.rule}' of a top-up: {amount} into bucket '{bucket}'",
         Contra.EXPIRY: f"{amount} expired in bucket '{bucket}'",
         Contra.ALLOWANCE: f"{amount} given by plan '{record.plan}' as bucket '{bucket}'",
         Contra.CARRIED_FORWARD: (

@@ -120,7 +120,8 @@ class SqlVouchers:
                 .order_by(_try.subject)
                 .with_for_update()
             )
-            known = {row.subject: (row.window_ns, row.tries) for row in connection.execute(statement)}
+            rows = connection.execute(statement)
+            known = {subject: (since_ns, tries) for subject, since_ns, tries in rows}
             counts: dict[str, tuple[int, int]] = {}
             for subject, maximum in sorted(maxima.items()):
                 since_ns, tries = known.get(subject, (now_ns, 0))

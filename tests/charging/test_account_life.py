@@ -68,7 +68,8 @@ class Life(Scenario):
     def change(self, act: Callable[[WorkingSet, AccountState], object]) -> None:
         """Do something to the account in a transaction."""
         self.store.transact(
-            [self._operator_key()], lambda working_set: act(working_set, working_set.accounts[ACCOUNT])
+            [self._operator_key()],
+            lambda working_set: act(working_set, working_set.accounts[ACCOUNT]),
         )
 
     def later(self, days: int, *, timers: bool = True) -> None:

@@ -2,47 +2,14 @@
 
 import pytest
 
-from ocs import yamldoc
 from ocs.errors import RefusedError, UsageError
 from ocs.ledger.account import Contra
 from ocs.provisioning import accounts, catalogs, states, subscribers
 from ocs.provisioning.desk import find_subscriber
-from tests.support.desks import CATALOGUE, NUMBER
+from tests.support.desks import NUMBER
+from tests.support.offers import offers
 
 DAY = 86_400
-OFFERS = """\
-    life_cycle:
-      starts: first-use
-      validity: 30 d
-      grace: 10 d
-      barred: 20 d
-      top_up_validity: [{from: 5.00, validity: 30 d}]
-    allowances:
-      start: {unit: octets, amount: 1 MB, services: data, expires_after: 7 d}
-    top_up_bonus:
-      extra: {from: 10.00, share: 10 %, maximum: 1.50, expires_after: 30 d}
-      data: {from: 10.00, up_to: 20.00, unit: octets, amount: 5 MB, services: data}
-      gift: {amount: 3.00, promotion: january}
-"""
-PROMOTIONS = """\
-promotions:
-  january: {from: 2026-01-06, to: 2026-01-08T00:00, times: 2}
-"""
-
-
-def offers() -> str:
-    """Return the black-box catalogue with an offer in its plan ``basic``."""
-    text = yamldoc.read_text(CATALOGUE)
-    head, plan, rest = text.partition("  basic:\n")
-    lines = rest.splitlines(keepends=True)
-    end = next(
-        (number for number, line in enumerate(lines) if line.strip() and len(line) - len(line.lstrip()) <= 2),
-        len(lines),
-    )  # fmt: skip
-    head = head.replace("services:\n", PROMOTIONS + "services:\n", 1)
-    return head + plan + "".join(lines[:end]) + OFFERS + "".join(lines[end:])
-
-
 @pytest.fixture
 def shop(office):
     catalogs.publish(office.desk, offers(), "offers.yaml")
