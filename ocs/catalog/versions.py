@@ -33,6 +33,11 @@ class Schedule:
         come = self._come(now_ns)
         return come[-1].version if come else 0
 
+    def then(self, instant_ns: int) -> int:
+        """Return the version that was in force at an instant of the past; 0 when none was yet."""
+        come = [one.version for one in self.announced if one.effective_ns <= instant_ns]
+        return come[-1] if come else 0
+
     def before(self, now_ns: int) -> int:
         """Return the version that was in force before the one of an instant, or 0."""
         come = self._come(now_ns)

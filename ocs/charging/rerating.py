@@ -192,7 +192,7 @@ class Rerating:
             return
         services = self._index.catalog.services
         for asked in record.services:
-            service = self._index.match_service(
+            service = services.get(asked.service) if asked.service else self._index.match_service(
                 record.service_context, asked.rating_group, asked.service_identifiers
             )
             if service is None or not (asked.used or record.kind == EVENT):
@@ -209,7 +209,7 @@ class Rerating:
         account_id, buckets = self._state.account.account_id, self._state.buckets
         bucket = Bucket(
             account_id, _MAIN_ID + len(buckets), service.unit, service.code,
-            services=(service.code,),
+            services=(service.code,), measure=service.measure,
         )
         buckets.append(bucket)
         quota = session and session.quota_for(

@@ -54,9 +54,7 @@ def record(
         destination,
         tuple(_attribute(text) for text in attributes),
     )  # fmt: skip
-    recorded = use_cases.record(
-        run.desk, run.catalogues.current(), name, said, into_debt=into_debt
-    )
+    recorded = use_cases.record(run.desk, run.catalogues, name, said, into_debt=into_debt)
     run.out.show(recorded.view(), _show_recorded)
 
 
@@ -92,7 +90,7 @@ def import_(
     )
     with opened as stream, counting(run.out, "rows") as progress:
         result = usage_import.run(
-            run.desk, run.catalogues.current(), file, refused=stream, dry_run=dry_run,
+            run.desk, run.catalogues, file, refused=stream, dry_run=dry_run,
             into_debt=into_debt, progress=progress,
         )
     run.out.show(result.view(), _show_import)

@@ -12,6 +12,7 @@ from ocs.catalog import number_plans
 from ocs.catalog.loader import load_catalog
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Catalog
+from ocs.catalog.versions import Schedule
 from ocs.charging.server_requests import Trigger, for_account
 from ocs.clock import Clock, SystemClock
 from ocs.errors import NotFoundError, RefusedError, UsageError
@@ -54,6 +55,10 @@ class Catalogues:
                 "no catalogue is published yet; `ocs catalog publish FILE` publishes one"
             )
         return self.version(version)
+
+    def schedule(self) -> Schedule:
+        """Return which version is in force when."""
+        return self._store.catalogue_schedule()
 
     def in_force(self) -> CatalogIndex | None:
         """Return the version in force; None when there is none yet."""

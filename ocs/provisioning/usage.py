@@ -30,6 +30,7 @@ from ocs.charging.session import make_session_key
 from ocs.charging.working_set import RequestKey, StoredAnswer, WorkingSet
 from ocs.clock import NS_PER_SECOND
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
+from ocs.provisioning.catalogs import Catalogues
 from ocs.provisioning.desk import Desk, Found, find_subscriber
 from ocs.provisioning.instants import format_instant
 from ocs.provisioning.views import money
@@ -57,6 +58,23 @@ class Usage:
     attributes: tuple[tuple[str, str], ...] = ()
 
 
+class Rates:
+    """The catalogue in force, and those that were when late usage was used. For a short while."""
+
+    def __init__(self, catalogues: Catalogues, now_ns: int) -> None:
+        self._catalogues = catalogues
+        self.current = catalogues.current()
+        self._schedule = catalogues.schedule()
+        self._now_ns = now_ns
+
+    def then(self, at_ns: int) -> CatalogIndex:
+        """Return the catalogue of an instant: that in force where there was none yet."""
+        if at_ns >= self._now_ns:
+            return self.current
+        version = self._schedule.then(at_ns)
+        return self._catalogues.version(version) if version else self.current
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """Usage that the catalogue knows, ready to be decided."""
@@ -64,6 +82,25 @@ class Prepared:
     request: ChargingRequest
     measure: Measured
     key: str
+    current: CatalogIndex
+    then: CatalogIndex
+    """That of when it was used."""
+
+    def index_for(self, plan: str) -> CatalogIndex:
+        """Return the catalogue that it is charged by under a plan (K-316): that of its time, or
+        the present one where the other did not sell it.
+        """
+        (asked,) = self.request.services
+        catalog = self.then.catalog
+        service, sold = catalog.services.get(asked.service), catalog.plans.get(plan)
+        if (
+            service is not None
+            and sold is not None
+            and service.code in sold.terms
+            and service.counted_in == self.measure
+        ):
+            return self.then
+        return self.current
 
     @property
     def request_key(self) -> RequestKey:
@@ -116,7 +153,7 @@ class Recorded:
 
 
 def record(
-    desk: Desk, index: CatalogIndex, subscriber: str, usage: Usage, *, into_debt: bool = False
+    desk: Desk, catalogues: Catalogues, subscriber: str, usage: Usage, *, into_debt: bool = False
 ) -> Recorded:
     """Charge usage of a subscriber once; the same key answers what was stored.
 
@@ -125,10 +162,11 @@ def record(
     stored, and the same key may come again.
     """
     found = find_subscriber(desk, subscriber)
-    prepared = prepare(desk, index, found, usage, into_debt=into_debt)
+    rates = Rates(catalogues, desk.clock.now_ns())
+    prepared = prepare(desk, rates, found, usage, into_debt=into_debt)
 
     def decide(working_set: WorkingSet) -> Recorded:
-        done = decide_one(desk, index, prepared, working_set)
+        done = decide_one(desk, prepared, working_set)
         if not done.repeated:
             working_set.actions.append(
                 desk.action(
@@ -142,11 +180,12 @@ def record(
 
 
 def prepare(
-    desk: Desk, index: CatalogIndex, found: Found, usage: Usage, *, into_debt: bool = False
+    desk: Desk, rates: Rates, found: Found, usage: Usage, *, into_debt: bool = False
 ) -> Prepared:
     """Return the request that usage makes. Raises UsageError, NotFoundError."""
     if not 0 < len(usage.key) <= KEY_MAX or not usage.key.isprintable():
         raise UsageError(f"a key is 1 to {KEY_MAX} printable characters")
+    index = rates.current
     service = index.catalog.services.get(usage.service)
     if service is None:
         raise NotFoundError(f"the catalogue has no service '{usage.service}'")
@@ -178,12 +217,11 @@ def prepare(
         subscriber_id=found.subscriber_id,
         overdraw=into_debt,
     )
-    return Prepared(request, service.counted_in, usage.key)
+    then = rates.then(request.event_ns)
+    return Prepared(request, service.counted_in, usage.key, index, then)
 
 
-def decide_one(
-    desk: Desk, index: CatalogIndex, prepared: Prepared, working_set: WorkingSet
-) -> Recorded:
+def decide_one(desk: Desk, prepared: Prepared, working_set: WorkingSet) -> Recorded:
     """Decide prepared usage inside a transaction that has loaded its key.
 
     Raises ConflictError and RefusedError; then the working set is as if it had not been asked.
@@ -192,6 +230,8 @@ def decide_one(
     stored = working_set.answers.get(key)
     if stored is not None:
         return _repeated(prepared, stored)
+    state = working_set.accounts.get(key.account_id)
+    index = prepared.index_for(state.account.plan if state is not None else "")
     version = index.catalog.version
     context = engine.DecisionContext(
         desk.clock.now_ns(), 0, {version: index}, version, desk.policy

@@ -22,6 +22,7 @@ from ocs.clock import NS_PER_SECOND
 from ocs.errors import DocumentError, OcsError, Problem, RefusedError, UsageError
 from ocs.ledger.account import Identifier
 from ocs.provisioning import usage
+from ocs.provisioning.catalogs import Catalogues
 from ocs.provisioning.desk import Desk, Found, matching
 from ocs.provisioning.identities import candidates
 from ocs.provisioning.instants import parse_instant
@@ -96,7 +97,7 @@ def _sleep(pause_ns: int) -> None:
 
 
 def run(
-    desk: Desk, index: CatalogIndex, file: Path, *, refused: TextIO | None = None,
+    desk: Desk, catalogues: Catalogues, file: Path, *, refused: TextIO | None = None,
     dry_run: bool = False, into_debt: bool = False,
     progress: Callable[[int], None] = lambda _rows: None,
     pause: Callable[[int], None] = _sleep,
@@ -107,9 +108,10 @@ def run(
     and keeps nothing; each step of it begins with what accounts have now. Raises DocumentError
     when the file as a whole cannot be read.
     """
+    index = catalogues.current()
     result = ImportResult(str(file), index.catalog.currency, dry_run)
     columns = _columns(file, index)
-    importer = _Importer(desk, index, result, refused, columns, into_debt=into_debt)
+    importer = _Importer(desk, catalogues, result, refused, columns, into_debt=into_debt)
     rows = _rows(file, columns)
     done = 0
     while step := list(islice(rows, STEP_ROWS)):
@@ -142,10 +144,10 @@ class _Importer:
     """Charges rows, step by step."""
 
     def __init__(
-        self, desk: Desk, index: CatalogIndex, result: ImportResult, refused: TextIO | None,
+        self, desk: Desk, catalogues: Catalogues, result: ImportResult, refused: TextIO | None,
         columns: list[str], *, into_debt: bool,
     ) -> None:  # fmt: skip
-        self._desk, self._index, self._result = desk, index, result
+        self._desk, self._catalogues, self._result = desk, catalogues, result
         self._into_debt = into_debt
         self._columns = [one for one in columns if one not in _IGNORED]
         self._refused = None if refused is None else csv.writer(refused, lineterminator="\n")
@@ -189,10 +191,12 @@ class _Importer:
                 wanted[row.line] = ()
         names = {identity: None for identities in wanted.values() for identity in identities}
         owners = self._desk.store.find(list(names)) if names else {}
-        return [self._prepare_one(row, wanted[row.line], owners) for row in rows]
+        rates = usage.Rates(self._catalogues, self._desk.clock.now_ns())
+        return [self._prepare_one(rates, row, wanted[row.line], owners) for row in rows]
 
     def _prepare_one(
-        self, row: Row, wanted: tuple[Identity, ...], owners: dict[Identity, Identifier]
+        self, rates: usage.Rates, row: Row, wanted: tuple[Identity, ...],
+        owners: dict[Identity, Identifier],
     ) -> usage.Prepared | str:
         if row.problem:
             return row.problem
@@ -209,12 +213,10 @@ class _Importer:
                 tuple(
                     (name, value)
                     for name, value in row.values.items()
-                    if name in self._index.catalog.attributes and value
+                    if name in rates.current.catalog.attributes and value
                 ),
             )  # fmt: skip
-            return usage.prepare(
-                self._desk, self._index, found, said, into_debt=self._into_debt
-            )
+            return usage.prepare(self._desk, rates, found, said, into_debt=self._into_debt)
         except OcsError as error:
             return str(error)
 
@@ -224,7 +226,7 @@ class _Importer:
         if isinstance(prepared, str):
             return _Outcome(row, reason=prepared)
         try:
-            recorded = usage.decide_one(self._desk, self._index, prepared, working_set)
+            recorded = usage.decide_one(self._desk, prepared, working_set)
         except RefusedError as error:
             return _Outcome(row, reason=str(error))
         return _Outcome(row, recorded)

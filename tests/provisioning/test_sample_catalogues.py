@@ -32,7 +32,7 @@ def charge(office, tmp_path, text):
     file = tmp_path / "usage.csv"
     file.write_text(text.replace("ME", NUMBER))
     refused = io.StringIO()
-    result = usage_import.run(office.desk, office.catalogues.current(), file, refused=refused)
+    result = usage_import.run(office.desk, office.catalogues, file, refused=refused)
     assert result.refused == 0, refused.getvalue()
     office.must_be_clean()
     return result

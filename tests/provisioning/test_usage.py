@@ -1,19 +1,20 @@
 """Recorded usage: charged once for each key, by the name of the service, or refused whole."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
-from ocs.provisioning import accounts, subscribers, usage
+from ocs.provisioning import accounts, catalogs, subscribers, usage, whatif
 from ocs.provisioning.catalogs import Catalogues
 from ocs.provisioning.desk import find_subscriber
 from ocs.provisioning.usage import Usage
 from ocs.provisioning.views import request_view
 from ocs.provisioning.why import explain
 from tests.support.desks import NUMBER
-from tests.support.metered import metered_office
+from tests.support.metered import METERED, metered_office
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def office(tmp_path):
 
 def record(office, key, service, quantity, into_debt=False, **more: Any):
     return usage.record(
-        office.desk, office.catalogues.current(), f"+{NUMBER}",
+        office.desk, office.catalogues, f"+{NUMBER}",
         Usage(key, service, quantity, **more), into_debt=into_debt,
     )  # fmt: skip
 
@@ -126,7 +127,7 @@ def test_a_key_with_other_content_is_refused_and_the_difference_named(office, ot
     record(office, "m1", "energy", "5 kWh")
     before = money(office, account_id)
     with pytest.raises(ConflictError) as refusal:
-        usage.record(office.desk, office.catalogues.current(), f"+{NUMBER}", other)
+        usage.record(office.desk, office.catalogues, f"+{NUMBER}", other)
     assert str(refusal.value) == f"key 'm1' was used before with other content: {difference}"
     assert money(office, account_id) == before
 
@@ -135,9 +136,9 @@ def test_a_key_with_other_content_is_refused_and_the_difference_named(office, ot
 def test_keys_are_those_of_one_account(office):
     office.open_account()
     office.open_account("4915112345679")
-    index = office.catalogues.current()
     record(office, "m1", "ticket", "1")
-    other = usage.record(office.desk, index, "+4915112345679", Usage("m1", "ticket", "2"))
+    said = Usage("m1", "ticket", "2")
+    other = usage.record(office.desk, office.catalogues, "+4915112345679", said)
     assert not other.repeated
     assert charged(other) == "8.00"
 
@@ -221,7 +222,7 @@ def test_usage_costs_what_it_did_when_it_was_used(office):
 def test_usage_that_makes_no_sense_is_refused(office, said, message):
     office.open_account()
     with pytest.raises((UsageError, NotFoundError)) as refusal:
-        usage.record(office.desk, office.catalogues.current(), f"+{NUMBER}", said)
+        usage.record(office.desk, office.catalogues, f"+{NUMBER}", said)
     assert str(refusal.value) == message
 
 
@@ -231,3 +232,93 @@ def test_usage_of_a_blocked_account_is_refused(office):
     subscribers.set_blocked(office.desk, find_subscriber(office.desk, f"+{NUMBER}"), blocked=True)
     with pytest.raises(RefusedError, match="blocked"):
         record(office, "m1", "energy", "1 kWh")
+
+
+DEARER = METERED.replace("{price: 0.25}", "{price: 0.30}").replace(
+    "steam: {price: 1.00}", "steam: {price: 1.50}"
+)
+
+
+@pytest.mark.rule("K-316")
+def test_late_usage_costs_what_the_catalogue_of_its_time_said(office):
+    office.open_account()
+    record(office, "m0", "energy", "3 kWh")
+    then = office.clock.now_ns()
+    office.clock.advance(3_600)
+    catalogs.publish(office.desk, DEARER, "dearer.yaml")
+    office.clock.advance(3_600)
+    now = record(office, "m1", "energy", "1 kWh")
+    late = record(office, "m2", "energy", "1 kWh", at_ns=then + 60 * 10**9)
+    first = record(office, "m3", "energy", "1 kWh", at_ns=at("2026-01-04T12:00"))
+    assert [charged(one) for one in (now, late, first)] == ["0.30", "0.25", "0.30"]
+    assert [one.view()["catalogue_version"] for one in (now, late, first)] == [2, 1, 2]
+    office.must_be_clean()
+
+
+@pytest.mark.rule("K-316")
+def test_what_was_not_sold_then_costs_what_it_does_now(office):
+    office.open_account()
+    then = office.clock.now_ns()
+    office.clock.advance(3_600)
+    more = DEARER.replace("  ticket: {unit", "  new: {unit: kWh}\n  ticket: {unit")
+    more = more.replace("      ticket: {price", "      new: {price: 2}\n      ticket: {price")
+    catalogs.publish(office.desk, more.replace("decimals: 3", "decimals: 4"), "more.yaml")
+    new = record(office, "m1", "new", "1", at_ns=then)
+    finer = record(office, "m2", "steam", "0.0001 kWh", at_ns=then)
+    assert (charged(new), charged(finer)) == ("2.00", "0.00015")
+    office.must_be_clean()
+
+
+def entry_of(office, account_id, unit):
+    lines = accounts.ledger(office.desk, account_id, 10, 0)
+    return next(
+        one["entry"] for one in lines if one["side"] == "revenue" and one["unit"] == unit
+    )
+
+
+@pytest.mark.rule("K-310")
+def test_recorded_usage_is_given_back_in_money_and_in_its_unit(office):
+    account_id = office.open_account()
+    record(office, "m1", "energy", "5 kWh")
+    money_entry = entry_of(office, account_id, "money")
+    part = accounts.refund(office.desk, money_entry, "0.20")
+    assert (part.amount, money(office, account_id)) == (200_000, 9_700_000)
+    units_entry = entry_of(office, account_id, "kWh")
+    with pytest.raises(RefusedError, match="took 3 kWh, of which 3 kWh can still be refunded"):
+        accounts.refund(office.desk, units_entry, "4 kWh")
+    back = accounts.refund(office.desk, units_entry, "1.25 kWh")
+    assert back.view()["amount_text"] == "1.25 kWh"
+    assert accounts.refund(office.desk, units_entry).view()["amount_text"] == "1.75 kWh"
+    office.must_be_clean()
+
+
+@pytest.mark.rule("K-300")
+def test_free_units_are_topped_up_in_their_unit(office):
+    account_id = office.open_account()
+    found = find_subscriber(office.desk, f"+{NUMBER}")
+    topped = accounts.top_up(office.desk, found, "10.5 kWh", bucket="solar", reference="r1")
+    assert (topped.amount, topped.view()["unit"]) == (10_500, "kWh")
+    again = accounts.top_up(office.desk, found, "10500", bucket="solar", reference="r2")
+    assert again.amount == 10_500_000
+    with pytest.raises(UsageError, match="'MB' is no measure of kWh"):
+        accounts.top_up(office.desk, found, "10 MB", bucket="solar")
+    assert money(office, account_id) == 10_000_000
+    office.must_be_clean()
+
+
+@pytest.mark.rule("K-310", "K-340")
+def test_recorded_usage_is_charged_again_by_a_draft(office):
+    office.open_account()
+    started_ns = office.clock.now_ns()
+    record(office, "m1", "energy", "5 kWh", attributes=(("meter", "main"),))
+    record(office, "m2", "steam", "2 kWh")
+    record(office, "m3", "ticket", "1")
+    office.clock.advance(60)
+    answers = []
+    for text in (METERED, DEARER):
+        draft = replace(catalogs.load(text, "draft.yaml"), source=text)
+        question = whatif.Question(draft, "draft.yaml", started_ns)
+        answers.append(whatif.view(whatif.compare(office.desk, question)))
+    same, dearer = answers
+    assert (same["charged"], same["difference"], same["unrated"]) == ("6.50", "0.00", [])
+    assert dearer["difference"] == "1.10"

@@ -79,7 +79,7 @@ class Meter:
             attributes=attributes,
         )  # fmt: skip
         done = usage.record(
-            self.office.desk, self.index, f"+{NUMBER}", said, into_debt=into_debt
+            self.office.desk, self.office.catalogues, f"+{NUMBER}", said, into_debt=into_debt
         )
         return done.charged_micro
 
@@ -107,8 +107,7 @@ def test_counts_are_kept_for_each_account_service_price_and_period(office):
     assert meter.record("storage", "0.01", region="us") == 0
     assert meter.record("storage", "0.02", noon - timedelta(days=1)) == 0
     assert meter.record("storage", "0.02", noon.replace(hour=23) - timedelta(days=1)) == 0
-    index = office.catalogues.current()
-    first = usage.record(office.desk, index, f"+{other}", Usage("k", "api", "2"))
+    first = usage.record(office.desk, office.catalogues, f"+{other}", Usage("k", "api", "2"))
     assert first.charged_micro == 0
     state = accounts.show(office.desk, find_subscriber(office.desk, f"+{NUMBER}").account_id)
     assert state["balance_micro"] == 10_000_000 - 500_001

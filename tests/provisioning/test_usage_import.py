@@ -25,7 +25,7 @@ def office(tmp_path):
 def run(office, path, text, **more: Any):
     path.write_text(text, encoding="utf-8")
     more.setdefault("pause", lambda _ns: None)
-    return usage_import.run(office.desk, office.catalogues.current(), path, **more)
+    return usage_import.run(office.desk, office.catalogues, path, **more)
 
 
 def balance(office, account_id):

@@ -160,7 +160,7 @@ class Life:
     ) -> None:
         name, _, value = (said or "").partition("=")
         usage.record(
-            self._office.desk, self._catalogues.current(), f"+{NUMBER}",
+            self._office.desk, self._catalogues, f"+{NUMBER}",
             usage.Usage(
                 f"worked-{next(self._sessions)}", service, quantity,
                 self._instant(when) if when else 0, to or "", ((name, value),) if said else (),
