@@ -1,0 +1,188 @@
+"""An account charged as the document says, with no thought of speed, quotas or databases.
+
+What the engine debits is compared with this. It asks the wall clock minute by minute, adds prices
+up unit by unit (slow_rating), and knows nothing of grants: a report is charged at the price that
+held when its quota was granted, seconds second by second from the first one that is paid. Nothing
+is shared with the server but the values of the catalogue.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
+from functools import cache
+from zoneinfo import ZoneInfo
+
+from ocs.amounts import Unit
+from ocs.catalog.model import Catalog, Period, PriceRule, TimeBand
+from tests.support import slow_rating
+
+MINUTE = 60
+SLOT_MINUTES_MAX = 9 * 24 * 60
+"""A rule that has held for so long is taken as one that always did."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_DAY = date(1970, 1, 1)
+
+
+@dataclass
+class Heap:
+    """Free units of one member, who has one session in the unit at a time: what is held for
+    others is nobody's question here.
+    """
+
+    name: str
+    unit: Unit
+    amount: int
+    priority: int
+    member: int
+
+
+@dataclass
+class SlowQuota:
+    """What one session has used of one service."""
+
+    counts: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Paid units by rule and the slot that they were granted in."""
+    first_second: int | None = None
+    """When the first paid second was."""
+    paid_seconds: int = 0
+
+
+class SlowAccount:
+    """Money and free units; what is used costs what the catalogue says."""
+
+    def __init__(self, catalog: Catalog, plan: str, heaps: list[Heap]) -> None:
+        self.catalog = catalog
+        self.plan = catalog.plans[plan]
+        self.heaps = sorted(heaps, key=lambda heap: heap.priority)
+        self.spent_micro = 0
+        self._counts: dict[tuple[str, str, int, date], int] = {}
+        self._zone = ZoneInfo(catalog.time_zone)
+
+    def use(
+        self, quota: SlowQuota, service: str, units: int, granted_s: int, reported_s: int,
+        member: int,
+    ) -> None:  # fmt: skip
+        """Charge what one report says: free units first, the rest by its price."""
+        sold = self.catalog.services[service]
+        free = self._take_free(sold.unit, member, units)
+        paid = units - free
+        terms = self.plan.terms[service]
+        counted = any(rule.price.counted for rule in terms.rules)
+        if sold.unit is Unit.SECONDS and not counted:
+            if quota.first_second is None:
+                # The call has run in one piece up to this report; the free seconds came first.
+                quota.first_second = reported_s - units
+            if not quota.paid_seconds:
+                quota.first_second += free
+            if paid:
+                before = self._clocked(service, quota.first_second, quota.paid_seconds)
+                quota.paid_seconds += paid
+                after = self._clocked(service, quota.first_second, quota.paid_seconds)
+                self.spent_micro += after - before
+        elif paid:
+            self._pay(quota, service, paid, granted_s, member)
+
+    def event(self, service: str, units: int, at_s: int, member: int) -> None:
+        """Charge an event, which is a session of its own."""
+        self.use(SlowQuota(), service, units, at_s, at_s, member)
+
+    def _take_free(self, unit: Unit, member: int, units: int) -> int:
+        taken = 0
+        for heap in self.heaps:
+            if heap.unit is unit and heap.member == member:
+                part = min(heap.amount, units - taken)
+                heap.amount -= part
+                taken += part
+        return taken
+
+    def _pay(
+        self, quota: SlowQuota, service: str, units: int, granted_s: int, member: int
+    ) -> None:
+        rule = self.rule_at(service, granted_s)
+        price = rule.price
+        if price.counted:
+            of = member if price.by_member else 0
+            key = (service, rule.code, of, self.period_of(price.counted, granted_s))
+            before = self._counts.get(key, 0)
+            self._counts[key] = before + units
+        else:
+            slot = (rule.code, self.slot_of(service, granted_s))
+            before = quota.counts.get(slot, 0)
+            quota.counts[slot] = before + units
+        self.spent_micro += slow_rating.cost(price, before + units)
+        self.spent_micro -= slow_rating.cost(price, before)
+
+    def _clocked(self, service: str, first_second: int, seconds: int) -> int:
+        """Each increment costs the price of its first second; the first second's has setup and
+        minimum (M-011).
+        """
+        if not seconds:
+            return 0
+        first = self.rule_at(service, first_second).price
+        only = {rule.code for rule in self.plan.terms[service].rules}
+        if len(only) == 1:
+            return slow_rating.cost(first, seconds)
+        total, billed_until = Fraction(0), 0
+        for second in range(max(seconds, first.minimum)):
+            if second < billed_until:
+                continue
+            price = self.rule_at(service, first_second + second).price
+            billed = price.increment
+            if second >= seconds:
+                billed = min(billed, first.minimum - second)
+            total += Fraction(billed * price.rate_micro, price.per)
+            billed_until = second + billed
+        exact = total + Fraction(1, 2)
+        return first.setup_micro + exact.numerator // exact.denominator
+
+    # ------------------------------------------------------------------------------ the clock
+
+    def rule_at(self, service: str, second: int) -> PriceRule:
+        """Return the price of a service at an instant (s since 1970)."""
+        rules = self.plan.terms[service].rules
+        band = self.band_at(second)
+        named = [rule for rule in rules if rule.band == band and band]
+        return (named or [rule for rule in rules if not rule.band])[0]
+
+    def slot_of(self, service: str, second: int) -> int:
+        """Return the minute in which the price began to hold, looking back minute by minute."""
+        minute = second - second % MINUTE
+        code = self.rule_at(service, second).code
+        for back in range(SLOT_MINUTES_MAX):
+            if self.rule_at(service, minute - back * MINUTE).code != code:
+                return minute - (back - 1) * MINUTE
+        return 0
+
+    def band_at(self, second: int) -> str:
+        """Return the first band that covers an instant."""
+        return _band(self.catalog.bands, self._zone, second - second % MINUTE)
+
+    def period_of(self, period: Period, second: int) -> date:
+        """Return the first day of a day, week or month."""
+        day = _local(self._zone, second).date()
+        if period is Period.MONTH:
+            return day.replace(day=1)
+        return day - timedelta(days=day.weekday()) if period is Period.WEEK else day
+
+
+def _local(zone: ZoneInfo, second: int) -> datetime:
+    return (_EPOCH + timedelta(seconds=second)).astimezone(zone)
+
+
+@cache
+def _band(bands: tuple[TimeBand, ...], zone: ZoneInfo, second: int) -> str:
+    local = _local(zone, second)
+    minute, today = local.hour * 60 + local.minute, local.date()
+    for band in bands:
+        for span in band.spans:
+            over_midnight = span.end_minute <= span.start_minute
+            days = [(today, span.start_minute, 1440 if over_midnight else span.end_minute)]
+            if over_midnight:
+                days.append((today - timedelta(days=1), 0, span.end_minute))
+            for day, start, end in days:
+                named = day.weekday() in span.weekdays or (day - _EPOCH_DAY).days in span.dates
+                if named and start <= minute < end:
+                    return band.name
+    return ""
