@@ -7,6 +7,7 @@ from rich.console import Console
 
 from ocs.cli.command import Run, ocs_command
 from ocs.cli.output import Document, facts
+from ocs.cli.reasons import show_reasons
 
 
 @ocs_command(
@@ -40,14 +41,13 @@ def price(
     from ocs.provisioning import catalogs, prices
     from ocs.provisioning.instants import parse_instant
 
+    now_ns = SystemClock().now_ns()
+    at_ns = parse_instant(at, now_ns)
     if catalogue is None:
-        index = run.catalogues.current()
+        index = run.catalogues.at(max(now_ns, at_ns))
     else:
         index = CatalogIndex(catalogs.check(catalogs.read(catalogue), str(catalogue)))
-    question = prices.Question(
-        service, plan, quantity, before, destination,
-        parse_instant(at, SystemClock().now_ns()), when,
-    )
+    question = prices.Question(service, plan, quantity, before, destination, at_ns, when)
     run.out.show(prices.quote(index, question), _show)
 
 
@@ -69,5 +69,6 @@ def _show(target: Console, document: Document) -> None:
             ("Costs", f"{document['cost']} {document['currency']}"),
         ],
     )
+    show_reasons(target, document)
     for number, step in enumerate(document["steps"], start=1):
         target.print(f"  {number}. {step}", soft_wrap=True)

@@ -5,6 +5,7 @@ from rich.console import Console
 
 from ocs.cli.command import Run, ocs_command
 from ocs.cli.output import Document, facts
+from ocs.cli.reasons import show_reasons
 
 
 @ocs_command("why", example="ocs why 6871947673600.0")
@@ -34,6 +35,7 @@ def show(target: Console, document: Document) -> None:
             ("Side", document["side"]),
         ],
     )
+    show_reasons(target, document)
     for number, step in enumerate(document["steps"], start=1):
         target.print(f"  {number}. {step}", soft_wrap=True)
     if document["recomputed"] is not None:

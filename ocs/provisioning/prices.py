@@ -13,6 +13,7 @@ from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import TERMINATING, ChargeMode, Service, ServiceTerms, TariffSlot
 from ocs.charging.contexts import cost_in_context
 from ocs.errors import NotFoundError, RefusedError, UsageError
+from ocs.provisioning import choices
 from ocs.provisioning.instants import format_instant
 from ocs.provisioning.subscribers import find_plan
 from ocs.provisioning.views import money
@@ -66,14 +67,15 @@ def quote(index: CatalogIndex, question: Question) -> dict[str, Any]:
         "at": format_instant(question.at_ns),
         "currency": catalog.currency,
     }
+    nothing = {"rule": "", "price": "", **money("cost", 0)}
     if terms.mode is not ChargeMode.PRICED:
         words = "free" if terms.mode is ChargeMode.FREE else "not controlled"
         steps = [f"plan '{plan.code}' makes '{service.code}' {words}: it costs nothing"]
-        return {**view, "rule": "", "price": "", **money("cost", 0), "steps": steps}
+        return {**view, **nothing, "steps": steps, **choices.none()}
     slot = index.tariff_at(terms, key, question.at_ns)
     if slot.rule is None and labels.get(ROLE) == TERMINATING:
         steps = ["a terminating call is free, because no price says otherwise"]
-        return {**view, "rule": "", "price": "", **money("cost", 0), "steps": steps}
+        return {**view, **nothing, "steps": steps, **choices.none()}
     if slot.rule is None:
         raise RefusedError(
             f"plan '{plan.code}' has no price for '{service.code}'"
@@ -87,6 +89,7 @@ def quote(index: CatalogIndex, question: Question) -> dict[str, Any]:
         "price": price_text(slot.rule.price, service.counted_in, catalog.currency),
         **money("cost", cost),
         "steps": steps,
+        **choices.of_question(index, terms, slot.rule, zone, labels, question.at_ns),
     }
 
 

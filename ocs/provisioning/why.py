@@ -14,6 +14,7 @@ from ocs.catalog.model import TariffSlot
 from ocs.errors import RefusedError
 from ocs.ledger.account import Bucket, Contra, Movement
 from ocs.ledger.entries import TRANSFER_FEE
+from ocs.provisioning import choices
 from ocs.provisioning.accounts import find_entry
 from ocs.provisioning.catalogs import Catalogues
 from ocs.provisioning.desk import Desk
@@ -31,6 +32,10 @@ class _Explanation:
     steps: list[str] = field(default_factory=list)
     recomputed_micro: int | None = None
     charged_micro: int = 0
+    choice: dict[str, Any] = field(default_factory=choices.none)
+    """Why this price held and the others did not."""
+    siblings: list[Movement] = field(default_factory=list)
+    """All that was taken for this charge."""
 
     @property
     def matches(self) -> bool:
@@ -53,6 +58,7 @@ def explain(desk: Desk, catalogues: Catalogues, entry: str) -> dict[str, Any]:
         "account_id": str(line.movement.account_id),
         "plan": line.request.record.plan,
         "steps": explanation.steps,
+        **explanation.choice,
         "recomputed": None if recomputed is None else format_amount(recomputed),
         "recomputed_micro": recomputed,
         "matches": explanation.matches,
@@ -99,7 +105,11 @@ def _explain(
         return result
     if result.charged_micro != -moved.amount:
         result.steps.append(
-            f"paid by several buckets: {format_amount(-moved.amount)} of it from '{bucket}'"
+            "paid in several lines, in the order in which buckets are spent: "
+            + ", ".join(
+                f"{format_amount(-one.amount)} from '{bucket_name(buckets, one.bucket_id)}'"
+                for one in result.siblings
+            )
         )
     else:
         result.steps.append(f"{format_amount(-moved.amount)} taken from bucket '{bucket}'")
@@ -167,12 +177,16 @@ def _of_price(desk: Desk, index: CatalogIndex, line: LedgerLine, result: _Explan
         result.steps += explain_units(
             rule, service.counted_in, currency, moved.units_before, moved.units_after
         )
-    siblings = [
+    result.choice = choices.of_charge(
+        index, index.catalog.plans[plan].terms[moved.service], rule, moved.zone,
+        (moved.slot_ns, moved.event_ns),
+    )  # fmt: skip
+    result.siblings = [
         other
         for other in desk.ledger.lines_of(moved.account_id, moved.request_id)
         if _context(other) == _context(moved)
     ]
-    result.charged_micro = -sum(other.amount for other in siblings)
+    result.charged_micro = -sum(other.amount for other in result.siblings)
     result.recomputed_micro = after - before
 
 
