@@ -90,6 +90,8 @@ class Measurements:
     latencies: dict[int, LatencyBins] = field(
         default_factory=lambda: {kind: LatencyBins() for kind in TYPE_NAMES}
     )
+    lateness: LatencyBins = field(default_factory=LatencyBins)
+    """How long after it was due each request went out, in microseconds."""
     result_codes: Counter[int] = field(default_factory=Counter)
     tally: Counter[str] = field(default_factory=Counter)
     """What happened to the subscribers, in words."""
@@ -163,6 +165,9 @@ class Report:
     events: dict[str, int]
     problems: list[str]
     ramp: Ramp | None = None
+    late_ms: Latency | None = None
+    """How late requests went out: they waited for room in a window, for the answer before, or for
+    the simulator. None when nothing is due at a time, as with prepared messages."""
 
     @property
     def ok(self) -> bool:
@@ -195,6 +200,10 @@ class Report:
             f"  sent again {self.retransmissions}, timed out {self.timeouts}, connections lost"
             f" {self.connection_losses}, differing answers {self.differing_answers}"
         )
+        if self.late_ms is not None:
+            late = self.late_ms
+            lines.append(f"  sent late    p50 {late.p50:.2f} ms  p99 {late.p99:.2f} ms"
+                         f"  max {late.max:.2f} ms")  # fmt: skip
         if self.ramp is not None:
             lines += self.ramp.lines()
         lines += [f"  PROBLEM: {problem}" for problem in self.problems]
@@ -249,6 +258,7 @@ def make_report(
         events=dict(sorted(measured.tally.items())),
         problems=list(measured.problems),
         ramp=ramp,
+        late_ms=summarise(measured.lateness) if measured.lateness.count else None,
     )
 
 

@@ -160,6 +160,8 @@ class GatewayConnection:
             self._factory.end_to_end_ids(),
         )
         self._measured.sent += 1
+        late_ns = self._simulation.clock_ns() - due.unix_ns
+        self._measured.lateness.record(max(late_ns, 0) // 1000)
         self._transmit(_Waiting(due, message, time.perf_counter_ns(), 0.0))
 
     def _transmit(self, waiting: _Waiting) -> None:

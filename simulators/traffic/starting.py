@@ -37,25 +37,42 @@ def start_session(
         return _event(service, session_id, identities, now, dice, tally)
     lasts = service.duration_seconds.sample(dice)
     abandons_at = now + dice.random() * lasts if dice.random() < abandon else NEVER
-    if isinstance(service, DataService):
-        moves = sorted(
-            ((now + move.after_seconds.sample(dice), move) for move in service.moves),
-            key=lambda one: one[0],
+    if isinstance(service, VoiceService):
+        return _call(
+            service, session_id, identities, manners, now, lasts, abandons_at, dice, tally, timeline
         )
-        return QuotaSession(
-            session_id,
-            service,
-            identities,
-            tally,
-            quotas=[_data_quota(service, i, manners, now, dice) for i in range(_width(service))],
-            starts_at=now,
-            ends_at=now + lasts,
-            abandons_at=abandons_at,
-            dice=dice,
-            place=service.place,
-            moves=tuple(moves),
-            timeline=timeline,
-        )
+    moves = sorted(
+        ((now + move.after_seconds.sample(dice), move) for move in service.moves),
+        key=lambda one: one[0],
+    )
+    return QuotaSession(
+        session_id,
+        service,
+        identities,
+        tally,
+        quotas=[_data_quota(service, i, manners, now, dice) for i in range(_width(service))],
+        starts_at=now,
+        ends_at=now + lasts,
+        abandons_at=abandons_at,
+        dice=dice,
+        place=service.place,
+        moves=tuple(moves),
+        timeline=timeline,
+    )
+
+
+def _call(
+    service: VoiceService,
+    session_id: str,
+    identities: Identities,
+    manners: Manners,
+    now: float,
+    lasts: float,
+    abandons_at: float,
+    dice: random.Random,
+    tally: Counter[str],
+    timeline: Timeline | None,
+) -> Session:
     rings = service.ring_seconds.sample(dice)
     taken = dice.random() < service.answered_probability
     quota = Quota(

@@ -48,6 +48,7 @@ def test_sessions_run_to_their_end_within_the_window(tmp_path):
     assert report["result_codes"] == {"2001": report["answers"]}
     assert report["requests"] == report["answers"] == len(responder.requests)
     assert responder.most_outstanding <= 2
+    assert report["late_ms"]["count"] == report["requests"]
     steps = defaultdict(list)
     used: Counter[str] = Counter()
     for _, one in responder.requests:
@@ -77,6 +78,7 @@ def test_an_unanswered_request_is_sent_again_with_the_t_flag(tmp_path):
     report, responder = simulate(tmp_path, text, lose_first)
     again = [(header, one) for header, one in responder.requests if header.is_retransmitted]
     assert report["retransmissions"] == report["timeouts"] == len(again) > 0
+    assert report["late_ms"]["max"] > 50  # what was due next had to wait for the answer
     first = {(h.end_to_end, one.session_id): one for h, one in responder.requests
              if not h.is_retransmitted}  # fmt: skip
     for header, one in again:
