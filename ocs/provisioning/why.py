@@ -107,7 +107,7 @@ def _explain(
         result.steps.append(
             "paid in several lines, in the order in which buckets are spent: "
             + ", ".join(
-                f"{format_amount(-one.amount)} from '{bucket_name(buckets, one.bucket_id)}'"
+                f"{format_amount(-one.amount)} from '{bucket_name(one, buckets)}'"
                 for one in result.siblings
             )
         )
