@@ -10,7 +10,6 @@ from ocs.cli.asked import show_asked, with_sessions
 from ocs.cli.command import Group, Run
 from ocs.cli.output import Document, facts, table
 
-
 STATUSES = ("active", "blocked", "removed", "pre-active", "grace", "barred", "closed")
 
 
@@ -194,6 +193,29 @@ def remove(run: Run, name: str, forfeit: bool) -> None:
 
 
 @subscriber.ocs_command(
+    "erase",
+    changes=True,
+    example="ocs subscriber erase +4915112345678 --forfeit --reason 'request 2026-117'",
+)
+@click.argument("name", metavar="SUBSCRIBER")
+@click.option("--forfeit", is_flag=True, help="Book out the money that is left.")
+def erase(run: Run, name: str, forfeit: bool) -> None:
+    """Erase a person: names and personal data go, the ledger still adds up.
+
+    A subscriber that is there is removed first, under the same rules; one that was removed is named
+    account:ID. It may be cut short and repeated. What remains is in docs/security.md.
+    """
+    from ocs.cli.progress import counting
+    from ocs.provisioning import erasure
+    from ocs.provisioning.desk import find_subscriber
+
+    found = find_subscriber(run.desk, name)
+    with counting(run.out, "records") as progress:
+        document = erasure.erase(run.desk, found, forfeit=forfeit, progress=progress)
+    run.out.show(document, _show_erased)
+
+
+@subscriber.ocs_command(
     "import", changes=True, example="ocs subscriber import new-customers.csv --dry-run"
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -303,6 +325,22 @@ def _show_list(target: Console, rows: list[Any]) -> None:
         },
         empty="no subscribers; `ocs subscriber add` adds one",
         right=frozenset({"balance", "held"}),
+    )
+
+
+def _show_erased(target: Console, document: Document) -> None:
+    facts(
+        target,
+        [
+            ("Account", document["account_id"]),
+            ("Status", document["status"]),
+            ("Records", document["records"]),
+            ("Sessions", document["sessions"]),
+            ("Actions", document["actions"]),
+            ("Reviews", document["reviews"]),
+            ("Requests to clients", document["server_requests"]),
+            ("Notifications", document["notifications"]),
+        ],
     )
 
 

@@ -50,6 +50,15 @@ def offers() -> str:
     return head + plan + "".join(lines[:end]) + OFFERS + "".join(lines[end:])
 
 
+TERMS = "{fee: 0.10, minimum: 1.00, maximum: 5.00, daily: 7.00, daily_count: 3, keeps: 0.50}"
+
+
+def allowing(terms: str = TERMS) -> str:
+    """Return the black-box catalogue with transfers in its plan ``basic``."""
+    text = yamldoc.read_text(CATALOGUE)
+    return text.replace("  basic:\n", f"  basic:\n    transfers: {terms}\n", 1)
+
+
 @contextmanager
 def desks(url: str, clock: ManualClock, count: int) -> Iterator[list[Office]]:
     """Yield desks of their own stores and ids on one database, as in processes of their own."""
