@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ocs.catalog.model import TERMINATING, Catalog
+from ocs.catalog.model import LIMIT, TERMINATING, Catalog
 
 HOME = "home"
 """The network zone of our own networks: a subscriber in any other network is roaming."""
@@ -42,6 +42,7 @@ class Circumstances(Protocol):
     apn: str
     rule_base: str
     charging_characteristics: str
+    limit: str
     calling_party: str
     time_zone: str
     named: tuple[tuple[str, str], ...]
@@ -124,6 +125,7 @@ class Dimension:
 
 
 DIMENSIONS = (
+    Dimension(LIMIT, "limit", lambda _, code: str(code)),
     Dimension("role", "role_of_node", lambda _, number: ROLES.get(number, "")),
     Dimension("visited", "visited_network", Places.network_zone),
     Dimension("roaming", "visited_network", Places.roaming),
@@ -140,7 +142,7 @@ DIMENSIONS = (
 )
 """In the order in which they decide: of two rules that hold, the one that names the first
 dimension in which they differ is the more specific. Destination and time band come after them."""
-ROLE = DIMENSIONS[0].name
+ROLE = "role"
 
 
 def dimensions_of(attributes: Iterable[str]) -> tuple[Dimension, ...]:

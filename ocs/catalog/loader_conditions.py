@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from ocs.catalog.conditions import (
     DIMENSIONS,
@@ -22,7 +23,7 @@ from ocs.catalog.conditions import (
 )
 from ocs.catalog.loader_units import attribute_value
 from ocs.catalog.loader_values import check_code
-from ocs.catalog.model import Condition
+from ocs.catalog.model import LIMIT, Condition
 from ocs.marked import Mapping, Scalar, unknown_word
 
 MAX_MEMBERS = 200_000
@@ -105,11 +106,19 @@ def _plain(digits: str) -> str:
     return str(int(digits)) if digits else ""
 
 
+NO_LIMITS: AbstractMapping[str, object] = MappingProxyType({})
+
+
 class ConditionReader:
     """Reads ``when`` groups and remembers which declared names they use."""
 
-    def __init__(self, names: Names, used: set[tuple[str, str]]) -> None:
+    def __init__(
+        self, names: Names, used: set[tuple[str, str]],
+        limits: AbstractMapping[str, object] = NO_LIMITS,
+    ) -> None:
         self._names = names
+        self._limits = limits
+        """Those of the plan after which a price changes."""
         self._used = used
         self.sound = True
         """Whether every word so far was known."""
@@ -120,6 +129,7 @@ class ConditionReader:
         if group.has("when") and not when.entries:
             when.problem("there is no condition; leave 'when' out")
         readers: dict[str, Callable[[Mapping], tuple[str, ...]]] = {
+            LIMIT: lambda group: self._declared(group, LIMIT, "limit", self._limits),
             "role": lambda group: self._words(group, "role", set(ROLES.values())),
             "visited": lambda group: self._declared(
                 group, "visited", "network", self._names.networks

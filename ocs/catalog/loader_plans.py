@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ocs.amounts import AMOUNT_MAX_MICRO, Measured, Unit, parse_amount
+from ocs.catalog.loader_limits import check_used, read_limits
 from ocs.catalog.loader_models import MODELS, check_clocked, check_price, check_recorded
 from ocs.catalog.loader_notify import read_notify
 from ocs.catalog.loader_offers import BonusReader, read_life_cycle, read_transfers
@@ -63,6 +64,11 @@ def read_plans(root: Mapping, offer: Offer) -> dict[str, Plan]:
 
 
 def _read_plan(code: str, group: Mapping, offer: Offer) -> Plan:
+    limits = read_limits(
+        group, offer.services, {**_ALLOWANCE_UNITS, **offer.units},
+        group.mapping("services").keys,
+    )  # fmt: skip
+    offer.limits = {one.code: one for one in limits if one.changes_price}
     plan = Plan(
         code=code,
         name=group.text("name", code),
@@ -74,7 +80,9 @@ def _read_plan(code: str, group: Mapping, offer: Offer) -> Plan:
         ),
         keeps_version=group.choice("open_sessions", _OPEN_SESSIONS, default=False),
         notify=read_notify(group, offer.names.networks, offer.notify),
+        limits=limits,
     )
+    check_used(group, limits, plan.terms.values())
     if plan.notify is not None and plan.notify.roaming:
         offer.used.update(("network", zone) for zone in offer.names.networks)
     plan = replace(plan, allowances=_read_allowances(group, plan, offer))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from ocs.amounts import NamedUnit
 from ocs.catalog.conditions import ROLE, Dimension, dimensions_of
+from ocs.catalog.limits import Limit
 from ocs.catalog.loader_conditions import ConditionReader, Names, condition_code
 from ocs.catalog.loader_models import PRICE_KEYS, read_price
 from ocs.catalog.loader_values import check_code
@@ -39,6 +40,8 @@ class Offer:
     notify: NotifyPolicy | None = None
     """What the customers of every plan are told of that says nothing itself."""
     promotions: dict[str, Promotion] = field(default_factory=dict)
+    limits: dict[str, Limit] = field(default_factory=dict)
+    """Those of the plan that is being read after which a price changes."""
     used: set[tuple[str, str]] = field(default_factory=set)
     """(kind, name) of every service, zone and time band that a plan names."""
 
@@ -57,7 +60,7 @@ class PriceListReader:
         self._offer = offer
         self._codes = codes
         """Rule codes of the plan so far."""
-        self._conditions = ConditionReader(offer.names, offer.used)
+        self._conditions = ConditionReader(offer.names, offer.used, offer.limits)
         self._sound = True
         """Whether every zone and band named exists."""
         self.places: list[Node] = []

@@ -11,12 +11,15 @@ from enum import IntEnum
 from math import lcm
 
 from ocs.amounts import Measured, NamedUnit, Unit
+from ocs.catalog.limits import Limit
 from ocs.catalog.notify import NotifyPolicy
 from ocs.catalog.offers import Bonus, LifeCycle, Promotion, Transfers
 from ocs.catalog.recurring import Recurring
 
 ALWAYS = ""
 """The band name of a rule that holds at all times."""
+LIMIT = "limit"
+"""The dimension of prices that hold when a limit of the plan is reached (K-208)."""
 TERMINATING = "terminating"
 """The label of a call's role that has no price unless a rule names it (TS 32.260 5.2)."""
 
@@ -381,6 +384,8 @@ class ServiceTerms:
     """Whether a rule is for terminating calls, which are free otherwise."""
     counted: bool = field(init=False, default=False)
     """Whether a rule counts over more than a session: quotas then end at every tariff switch."""
+    limited: bool = field(init=False, default=False)
+    """Whether a rule holds when a limit of the plan is reached."""
 
     def __post_init__(self) -> None:
         conditional = self.subscriber_clock or any(rule.when for rule in self.rules)
@@ -388,6 +393,8 @@ class ServiceTerms:
         terminating = any(rule.names("role", TERMINATING) for rule in self.rules)
         object.__setattr__(self, "prices_terminating", terminating)
         object.__setattr__(self, "counted", any(rule.price.counted for rule in self.rules))
+        limited = any(one.dimension == LIMIT for rule in self.rules for one in rule.when)
+        object.__setattr__(self, "limited", limited)
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,6 +413,8 @@ class Plan:
     """Open sessions stay with the version of the catalogue that they began under."""
     notify: NotifyPolicy | None = None
     """What its customers are told of."""
+    limits: tuple[Limit, ...] = ()
+    """How much may be used or spent in a period."""
     life_cycle: LifeCycle | None = None
     """None: accounts are active until an operator says otherwise."""
     top_up_bonus: tuple[Bonus, ...] = ()

@@ -12,6 +12,8 @@ from ocs.amounts import UNIT_DECIMALS_MAX
 from ocs.catalog.conditions import MEDIA, RAT_NAMES, RECIPIENTS, ROLES
 from ocs.catalog.loader_bands import MAX_BANDS
 from ocs.catalog.loader_examples import MAX_EXAMPLES
+from ocs.catalog.loader_limits import EVERY as LIMIT_EVERY
+from ocs.catalog.loader_limits import MAX_LIMITS, THEN
 from ocs.catalog.loader_models import COUNTED_FOR, MAX_TIERS, PERIODS
 from ocs.catalog.loader_notify import MAX_THRESHOLDS
 from ocs.catalog.loader_offers import (
@@ -98,6 +100,7 @@ def catalogue_schema() -> Schema:
             "final_unit": _final_unit(),
             "notify": _notify(),
             "allowance": _allowance(),
+            "limit": _limit(),
             "recurring": _recurring(),
             "promotion": _promotion(),
             "life_cycle": _life_cycle(),
@@ -247,6 +250,8 @@ def _plan() -> Schema:
         "name": (_TEXT, "for people"),
         "services": ({"type": "object", "additionalProperties": _ref("terms"), "minProperties": 1},
                      "the terms of each service that is sold"),
+        "limits": ({**_named(_ref("limit")), "maxProperties": MAX_LIMITS},
+                   "how much may be used or spent in a period"),
         "allowances": ({**_named(_ref("allowance")), "maxProperties": MAX_ALLOWANCES},
                        "what comes with the plan"),
         "recurring": ({**_named(_ref("recurring")), "maxProperties": MAX_RECURRING},
@@ -323,6 +328,7 @@ def _tier() -> Schema:
 def _when() -> Schema:
     radio = {"anyOf": [{"enum": sorted({*RAT_NAMES.values()})}, _integer(0, 255)]}
     group = _group({
+        "limit": (_many(_TEXT), "names of limits of the plan that are reached"),
         "role": (_many(_word(ROLES.values())), "of the subscriber in a call"),
         "visited": (_many(_TEXT), "names of networks"),
         "roaming": (_BOOLEAN, "in any known network but home"),
@@ -380,6 +386,24 @@ def _allowance() -> Schema:
         "priority": (_integer(0, 1000), "the smaller is spent first"),
         "expires_after": (_QUANTITY, "counted from the day the plan was given"),
     }, "unit", "amount")  # fmt: skip
+
+
+def _limit() -> Schema:
+    return _group({
+        "unit": (_TEXT, "octets, seconds, events, money or a unit of your own"),
+        "amount": (_QUANTITY, "how much in a period"),
+        "every": (_word(LIMIT_EVERY), "the period"),
+        "services": (_many(_TEXT), "what counts; all of the unit if left out"),
+        "for": (_word(COUNTED_FOR), "whose usage counts together"),
+        "then": (_word(THEN), "usage stops, or goes on at another price"),
+    }, "unit", "amount", "every")  # fmt: skip
+
+
+def _tax() -> Schema:
+    return _group({
+        "rate": (_matching(r"^[0-9]{1,3}(\.[0-9]{1,6})? ?%$"), "of the price without it"),
+        "included": (_BOOLEAN, "whether prices are given with it; they are if left out"),
+    }, "rate")  # fmt: skip
 
 
 def _recurring() -> Schema:

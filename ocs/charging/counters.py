@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from ocs.amounts import Unit, round_half_up
 from ocs.catalog.model import Price, PriceRule
 from ocs.charging.decision import NS_PER_SECOND, Decision, Part
+from ocs.charging.limit_counts import find
 from ocs.charging.messages import Counted
 from ocs.charging.session import Claim, QuotaState, Session, SessionState
 from ocs.charging.working_set import WorkingSet
@@ -37,18 +38,9 @@ def price_code(plan: str, service: str, rule: str) -> str:
     return f"{plan}/{service}/{rule}"
 
 
-def find(
-    account: Account, code: str, subscriber_id: int, period_ns: int
-) -> Counter | None:
-    """Return a counter that the account has."""
-    for counter in account.counters:
-        if (
-            counter.period_ns == period_ns
-            and counter.code == code
-            and counter.subscriber_id == subscriber_id
-        ):
-            return counter
-    return None
+def is_of_price(counter: Counter) -> bool:
+    """Tell whether it counts for a price, and not for a limit."""
+    return "/" in counter.code
 
 
 def provide(
@@ -151,6 +143,7 @@ def release(decision: Decision, part: Part) -> list[tuple[Counter, list[Hold]]]:
     """
     working_set, state = decision.working_set, decision.state
     released = []
+    part.claimed = part.quota.claims
     for counter in _end_claims(working_set, state, part.quota):
         holds = take_holds(decision.working_set, decision.state, counter)
         released.append((counter, holds))
@@ -163,7 +156,7 @@ def hold_again(
 ) -> None:
     """After the debit: hold what is granted to other quotas still."""
     for counter, holds in released:
-        if counter.granted and decision.index is not None:
+        if counter.granted and is_of_price(counter) and decision.index is not None:
             price = decision.index.rule(*counter.code.split("/")).price
             hold_for_others(
                 decision.working_set, decision.state, part.money, counter, price, holds

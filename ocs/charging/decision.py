@@ -22,6 +22,7 @@ from ocs.catalog.model import (
     Service,
     ServiceTerms,
 )
+from ocs.charging.limit_counts import reached
 from ocs.charging.messages import (
     ChargedLine,
     ChargingRequest,
@@ -29,7 +30,7 @@ from ocs.charging.messages import (
     ServiceReply,
     ServiceRequest,
 )
-from ocs.charging.session import QuotaState, Session
+from ocs.charging.session import Claim, QuotaState, Session
 from ocs.charging.working_set import AccountState, WorkingSet
 from ocs.ledger import entries
 from ocs.ledger.account import Bucket, Hold
@@ -141,6 +142,13 @@ class Decision:
             said = self.request.attributes
         if asked.details is not None and asked.details.rat_type >= 0:
             said = replace(said, rat_type=asked.details.rat_type)
+        if terms.limited:
+            member = (self.session or self.request).subscriber_id
+            limit = reached(
+                self.plan, self.state.account, self.index.periods, service, member,
+                self.request.event_ns,
+            )
+            said = replace(said, limit=limit)
         return self.index.context_key(terms, zone, said)
 
     def mode_of(
@@ -181,6 +189,24 @@ class Decision:
         return self.index.match_service(context, asked.rating_group, asked.service_identifiers)
 
 
+@dataclass(slots=True)
+class Room:
+    """What the limits of an account leave for one grant (charging.limits)."""
+
+    units: int | None = None
+    """None: none of them is in the units of the service."""
+    micro: int | None = None
+    """None: none of them is in money."""
+    stops: bool = False
+    """Usage stops after these units; else it goes on at another price."""
+    shared: bool = False
+    """Other sessions may use what is missing, or give it back."""
+    ends_ns: int = 0
+    """Where the first of the periods ends."""
+    limit: str = ""
+    """The limit that leaves the least."""
+
+
 class Part:
     """One service of a request that can be charged, and by what it is.
 
@@ -188,9 +214,9 @@ class Part:
     """
 
     __slots__ = (
-        "asked", "beside", "charges", "clocked", "ends", "kept", "mode", "money", "one_tariff",
-        "pool", "pool_left", "quota", "released", "released_units", "reply", "service", "terms",
-        "units",
+        "asked", "beside", "charges", "claimed", "clocked", "ends", "kept", "mode", "money",
+        "one_tariff", "pool", "pool_left", "quota", "released", "released_units", "reply", "room",
+        "service", "terms", "units",
     )
 
     def __init__(
@@ -218,6 +244,10 @@ class Part:
         self.units, self.money = decision.payers(service)
         self.ends = ends
         """The client wants no new quota after this report."""
+        self.claimed: Sequence[Claim] = ()
+        """What the quota could use still of the account's counters before its report."""
+        self.room: Room | None = None
+        """What limits leave for the next grant; None where none holds."""
         self.released: Sequence[Hold] = ()
         """What the quota held before its usage was debited, and what of it are free units."""
         self.released_units: Sequence[Hold] = ()

@@ -20,9 +20,9 @@ def is_possible(part: Part) -> bool:
     """Tell whether this quota can have a second one behind a switch.
 
     Seconds are split by the clock (C-062), one service has one quota at command level, and prices
-    that count over sessions end a quota at the switch (K-203).
+    that count over sessions, and limits, end a quota at the switch (K-203).
     """
-    if part.service.unit is SECONDS or part.terms.counted:
+    if part.service.unit is SECONDS or part.terms.counted or part.room is not None:
         return False
     return not (part.reply.command_level or part.kept)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ocs.amounts import Unit
 from ocs.catalog.model import ChargeMode, PriceRule, Service, ServiceTerms
-from ocs.charging import account_life, counters, refunds, together
+from ocs.charging import account_life, counters, limits, refunds, together
 from ocs.charging.contexts import units_of
 from ocs.charging.decision import Decision
 from ocs.charging.messages import (
@@ -83,8 +83,8 @@ def _use(decision: Decision, parts: list[_Event], action: int) -> ChargingReply:
 class _Event:
     """One service of an event with its price."""
 
-    __slots__ = ("asked", "cost_micro", "counted", "counter", "follows", "mode", "money", "reply",
-                 "rule", "service", "slot_ns", "units", "zone")  # fmt: skip
+    __slots__ = ("asked", "cost_micro", "counted", "counter", "follows", "limited", "mode", "money",
+                 "reply", "rule", "service", "slot_ns", "units", "zone")  # fmt: skip
 
     def __init__(
         self, asked: ServiceRequest, service: Service | None, reply: ServiceReply | None = None
@@ -99,6 +99,8 @@ class _Event:
         self.rule: PriceRule | None = None
         self.zone, self.slot_ns = "", 0
         self.units = self.cost_micro = 0
+        self.limited: tuple[int, int] | None = None
+        """Units and money that were counted of it for limits."""
         self.counter: Counter | None = None
         self.counted: list[Counted] = []
         """What was counted of it beyond this event, and where."""
@@ -277,6 +279,9 @@ def _debit(decision: Decision, parts: list[_Event]) -> ChargingReply:
             )
             return _refused(parts, Outcome.CREDIT_LIMIT_REACHED, part.reply.reason)
         total += _note(decision, part, taken)
+    for part in parts:
+        if part.limited is not None and part.service is not None:
+            limits.tell(decision, part.service, decision.request.event_ns)
     return ChargingReply(
         Outcome.SUCCESS,
         _replies(parts),
@@ -289,11 +294,28 @@ def _debit(decision: Decision, parts: list[_Event]) -> ChargingReply:
 
 
 def _pay(decision: Decision, event: _Event) -> list[Hold] | None:
-    """Take units from buckets, then money; None when the account cannot cover it."""
+    """Take what an event costs; None when the account cannot cover it or a limit is passed."""
     service = event.service
     assert service is not None
     if event.mode is ChargeMode.FREE:
         return []
+    taken = _take(decision, event, service)
+    if taken is None or not limits.has_any(decision):
+        return taken
+    money = {one.bucket_id for one in decision.state.buckets if one.unit == Unit.MONEY}
+    charged = sum(entry.amount for entry in taken if entry.bucket_id in money)
+    allowed = decision.request.overdraw or limits.allows(
+        decision, service, event.units, charged
+    )
+    event.limited = event.units, charged
+    limits.count_event(
+        decision, service, event.units, charged, decision.request.event_ns
+    )
+    return taken if allowed else None
+
+
+def _take(decision: Decision, event: _Event, service: Service) -> list[Hold] | None:
+    """Take units from buckets, then money; None when the account cannot cover it."""
     state, working_set, posting = decision.state, decision.working_set, decision.posting
     posting.about(service.code)
     units, money = decision.payers(service)
@@ -346,6 +368,12 @@ def _undo(decision: Decision, parts: list[_Event], mark: int) -> None:
     working_set, state = decision.working_set, decision.state
     entries.undo(working_set, state, mark)
     for part in parts:
+        if part.limited is not None and part.service is not None:
+            units, charged = part.limited
+            limits.count_event(
+                decision, part.service, -units, -charged, decision.request.event_ns
+            )
+            part.limited = None
         counter, rule = part.counter, part.rule
         if counter is None or rule is None:
             continue

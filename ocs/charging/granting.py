@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ocs.amounts import EVENTS, OCTETS, SECONDS, Unit
 from ocs.catalog.model import PRICED, FinalUnitAction, FinalUnitPolicy, QuotaPolicy
-from ocs.charging import dual_tariff, pools
+from ocs.charging import dual_tariff, limits, pools
 from ocs.charging.contexts import units_of
 from ocs.charging.decision import NS_PER_SECOND, Decision, Part
 from ocs.charging.messages import FinalUnit, Outcome, ServiceReply, Units
@@ -43,23 +43,37 @@ def grant(decision: Decision, part: Part) -> Size:
     wanted = wanted if wanted < policy.maximum else policy.maximum
     profile = decision.request.profile
     pooled = bool(service.pool) and profile.pools
+    ceiling = wanted + outstanding
+    if limits.has_any(decision):
+        ceiling = limits.look(decision, part, ceiling)
+        pooled = pooled and part.room is None
     if part.mode is not PRICED:
-        size = Size(wanted + outstanding)
+        size = Size(ceiling)
         open_quota(part, "", "", 0, size.units)
+        if part.room is not None and ceiling <= outstanding:
+            refuse(decision, part, policy, size)
+            return Size()
     else:
         if pooled or profile.dual_tariff_quota:
             part.one_tariff = pooled or dual_tariff.is_possible(part)
         two_quotas = part.one_tariff and not pooled
-        size = size_priced(decision, part, policy, wanted + outstanding)
+        cap_micro = part.room.micro if part.room is not None else None
+        size = size_priced(decision, part, policy, ceiling, cap_micro)
         useful = wanted if wanted < policy.minimum_useful else policy.minimum_useful
+        if part.room is not None and not part.room.stops:
+            useful = min(useful, max(1, ceiling - outstanding))
         if two_quotas and size.switch_ns:
             dual_tariff.add_second(decision, part, size, useful)
         if size.payer is not None:
             judge(decision, part, size, size.holds)
+        if part.room is not None:
+            limits.judge(part, size)
         if size.units < outstanding + useful or size.units <= outstanding:
             unhold(decision, part, size)
             refuse(decision, part, policy, size)
             return _keep(decision, part, policy) if outstanding and not pooled else size
+    if part.room is not None:
+        limits.claim(decision, part, size)
     write_grant(decision, part, policy, size, requested)
     if size.after_units:
         _write_second(decision, part, policy, size, requested)
@@ -71,6 +85,8 @@ def grant(decision: Decision, part: Part) -> Size:
 def _keep(decision: Decision, part: Part, policy: QuotaPolicy) -> Size:
     """Hold what a client has left that adds grants up, when it gets nothing more."""
     left = size_priced(decision, part, policy, part.kept)
+    if part.room is not None:
+        limits.claim(decision, part, left)
     part.quota.granted = left.units
     return left
 
@@ -187,7 +203,7 @@ def refuse(decision: Decision, part: Part, policy: QuotaPolicy, size: Size) -> N
     quota.granted = 0
     profile = decision.request.profile
     final = decision.final_unit_policy(part.terms)
-    if not size.units and not _has_tariff(decision, part):
+    if not size.units and part.mode is PRICED and not _has_tariff(decision, part):
         part.refuse(
             Outcome.RATING_FAILED, f"plan has no price for service '{service.code}' here and now"
         )
@@ -203,7 +219,10 @@ def refuse(decision: Decision, part: Part, policy: QuotaPolicy, size: Size) -> N
         reply.granted = _in_asked_kinds(service.unit, 0, _SERVER_CHOOSES)
         reply.final_unit = FinalUnit(FinalUnitAction.TERMINATE)
         return
-    part.refuse(Outcome.CREDIT_LIMIT_REACHED, "the account cannot pay for another increment")
+    why = "the account cannot pay for another increment"
+    if part.room is not None and limits.is_full(part.room):
+        why = f"limit '{part.room.limit}' is reached"
+    part.refuse(Outcome.CREDIT_LIMIT_REACHED, why)
 
 
 def _zero_grant(final: FinalUnitPolicy) -> bool:
@@ -239,7 +258,14 @@ def _grant_money(
             f"the account is kept in {currency}, not {requested.money_currency}",
         )
         return Size()
-    if amount <= 0 or amount > entries.available_micro(state, part.money):
+    if limits.has_any(decision):
+        limits.look(decision, part, 0)
+    most = part.room.micro if part.room is not None else None
+    if (
+        amount <= 0
+        or amount > entries.available_micro(state, part.money)
+        or (most is not None and amount > most)
+    ):
         quota.refused = True
         part.refuse(Outcome.CREDIT_LIMIT_REACHED, "the account cannot cover this amount")
         return Size()
@@ -249,6 +275,8 @@ def _grant_money(
     part.reply.granted = Units(money_micro=amount, money_currency=currency)
     size = Size(0, quota.holds, amount)
     note_expiry(part.money, quota.holds, size)
+    if part.room is not None:
+        limits.claim(decision, part, size)
     validity = policy.validity_seconds
     if size.bucket_expiry_ns:
         validity = min(validity, _seconds_until(decision, size.bucket_expiry_ns))

@@ -192,6 +192,8 @@ class RatingAttributes(msgspec.Struct, array_like=True):
     """The bearer's upper rate, both directions; 0 = unknown (for D05)."""
     named: tuple[tuple[str, str], ...] = ()
     """Attributes that the catalogue declares, with what recorded usage says of them."""
+    limit: str = ""
+    """The limit of the plan that is reached; no client says this (charging.limits)."""
 
 
 class ChargingRequest(msgspec.Struct):

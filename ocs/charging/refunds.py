@@ -8,7 +8,7 @@ debit's answer.
 from __future__ import annotations
 
 from ocs.amounts import EVENTS, MONEY, Unit, round_half_up
-from ocs.charging import counters
+from ocs.charging import counters, limits
 from ocs.charging.contexts import units_of
 from ocs.charging.decision import Decision
 from ocs.charging.messages import (
@@ -166,6 +166,12 @@ class _Share:
         for one in line.counted:
             counters.hold_anew(
                 decision, record.plan, record.catalogue_version, line.service, one
+            )
+        index = decision.index
+        service = index.catalog.services.get(line.service) if index is not None else None
+        if service is not None and limits.has_any(decision):
+            limits.take_back(
+                decision, service, self.units, self.micro - left[True], record.event_ns
             )
         return ChargedLine(
             line.service, line.rating_group, line.unit, self.units, self.free - left[False],

@@ -96,7 +96,7 @@ def size_priced(
         if budget >= 0:
             paid, reserved = pricing.fit_budget(price, before, before_micro, most, payable)
         sure = (paid or before) and budget - reserved >= pricing.increment_cost_max_micro(price)
-        if not sure or decision.request.profile.final_validity_seconds:
+        if not sure or cap_micro is not None or decision.request.profile.final_validity_seconds:
             size.payer = Payer(part, index, price, context)
     if size.counter is not None:
         size.reserved_micro += reserved

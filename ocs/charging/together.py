@@ -10,7 +10,7 @@ import msgspec
 
 from ocs.amounts import OCTETS, SECONDS, Unit
 from ocs.catalog.model import PRICED, UNCONTROLLED, QuotaPolicy
-from ocs.charging import pools
+from ocs.charging import limits, pools
 from ocs.charging.contexts import units_of
 from ocs.charging.decision import Decision, Part
 from ocs.charging.granting import refuse, write_grant
@@ -63,7 +63,7 @@ def merged(units: Units | None, more: Units | None) -> Units | None:
 class _Wish:
     """What one of the two services is asked for."""
 
-    __slots__ = ("part", "policy", "requested", "size", "useful", "wanted")
+    __slots__ = ("_room_micro", "part", "policy", "requested", "size", "useful", "wanted")
 
     def __init__(self, part: Part) -> None:
         self.part = part
@@ -74,6 +74,13 @@ class _Wish:
         self.useful = part.kept + max(1, min(wanted, self.policy.minimum_useful))
         self.wanted = wanted + part.kept
         self.size = Size()
+        self._room_micro: int | None = None
+
+    def look(self, decision: Decision) -> None:
+        """Want no more than the account's limits leave."""
+        self.wanted = limits.look(decision, self.part, self.wanted)
+        if self.part.room is not None:
+            self._room_micro = self.part.room.micro
 
     @property
     def is_enough(self) -> bool:
@@ -82,6 +89,9 @@ class _Wish:
 
     def hold(self, decision: Decision, cap_micro: int | None = None) -> None:
         """Size and hold the grant."""
+        room = self._room_micro
+        if room is not None:
+            cap_micro = room if cap_micro is None else min(room, cap_micro)
         if self.part.mode is PRICED:
             self.size = size_priced(decision, self.part, self.policy, self.wanted, cap_micro)
         else:
@@ -102,6 +112,9 @@ class _Wish:
 def grant(decision: Decision, part: Part, other: Part) -> list[tuple[Part, Size]]:
     """Grant both or refuse both; return what was held for each."""
     wishes = [_Wish(one) for one in (part, other) if one.mode is not UNCONTROLLED]
+    if limits.has_any(decision):
+        for wish in wishes:
+            wish.look(decision)
     for wish in wishes:
         wish.hold(decision)
     if any(wish.size.units < wish.wanted for wish in wishes):
@@ -111,6 +124,8 @@ def grant(decision: Decision, part: Part, other: Part) -> list[tuple[Part, Size]
         if wish.part.mode is PRICED:
             wish.size.left_micro = entries.available_micro(decision.state, wish.part.money)
             judge(decision, wish.part, wish.size, own)
+        if wish.part.room is not None:
+            limits.judge(wish.part, wish.size)
     short = next((wish for wish in wishes if not wish.is_enough), None)
     if short is not None:
         for wish in wishes:
@@ -120,8 +135,10 @@ def grant(decision: Decision, part: Part, other: Part) -> list[tuple[Part, Size]
         return []
     _agree(wishes)
     for wish in wishes:
+        if wish.part.room is not None:
+            limits.claim(decision, wish.part, wish.size)
         write_grant(decision, wish.part, wish.policy, wish.size, wish.requested)
-        if wish.part.service.pool and decision.request.profile.pools:
+        if wish.part.service.pool and wish.part.room is None and decision.request.profile.pools:
             pools.share(decision, wish.part, wish.size)
     if len(wishes) > 1:
         _merge(part, other)

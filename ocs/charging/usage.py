@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ocs.amounts import AMOUNT_MAX_MICRO, INT64_MAX, OCTETS, SECONDS
 from ocs.catalog.model import PriceRule
-from ocs.charging import counters, parking, pools
+from ocs.charging import counters, limits, parking, pools
 from ocs.charging.contexts import cost_in_context, find_context, price_context, units_of
 from ocs.charging.decision import NS_PER_SECOND, Decision, Part
 from ocs.charging.messages import INITIAL, ChargedLine, Counted, TariffSide
@@ -53,6 +53,8 @@ def settle(decision: Decision, part: Part, already: int = 0) -> ChargedLine:
         _notice_other_units(decision, part)
     if promised:
         counters.hold_again(decision, part, promised)
+    if limits.has_any(decision):
+        limits.count(decision, part, 0, line.charged_micro)
     quota.used_units += line.used
     quota.bucket_units += line.from_buckets
     if decision.session is not None:
@@ -150,6 +152,37 @@ def _notice_other_units(decision: Decision, part: Part) -> None:
 
 
 def _debit_units(
+    decision: Decision, part: Part, units: int, line: ChargedLine, *, after: bool
+) -> None:
+    """Debit units, and count them for limits; where one is reached, go on at its price (K-208)."""
+    if not limits.has_any(decision) or not limits.applies(decision, part):
+        _debit_as_granted(decision, part, units, line, after=after)
+        return
+    while units:
+        step = units
+        if part.terms.limited and part.charges:
+            ahead = limits.until_change(decision, part)
+            step = units if ahead is None or ahead > units else ahead
+        before = line.used
+        _debit_as_granted(decision, part, step, line, after=after)
+        limits.count(decision, part, line.used - before, 0)
+        units -= step
+        if units:
+            _change_price(decision, part)
+
+
+def _change_price(decision: Decision, part: Part) -> None:
+    """Rate what comes next by the price that holds now that a limit is reached."""
+    quota, index = part.quota, decision.index
+    assert index is not None
+    zone = decision.context_key(part.service, part.terms, part.asked)
+    slot = index.tariff_at(part.terms, zone, quota.slot_ns or decision.request.event_ns)
+    quota.zone, quota.started_ns = zone, 0
+    quota.rule = slot.rule.code if slot.rule is not None else ""
+    quota.slot_ns = slot.start_ns
+
+
+def _debit_as_granted(
     decision: Decision, part: Part, units: int, line: ChargedLine, *, after: bool
 ) -> None:
     line.used += units

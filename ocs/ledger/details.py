@@ -69,6 +69,19 @@ class Recurrence(msgspec.Struct, array_like=True):
     """The period was not run: what it would have brought is missing."""
 
 
+class Cap(msgspec.Struct, array_like=True):
+    """The most that a customer wants to spend in a period; fields are only appended."""
+
+    code: str
+    amount_micro: int
+    period: int
+    """catalog.model.Period."""
+    services: tuple[str, ...] = ()
+    """What counts; empty means everything."""
+    subscriber_id: int = 0
+    """Only what this member of the account spends; 0 = all of it."""
+
+
 class AccountDetails(msgspec.Struct, omit_defaults=True):
     """Life cycle, recurring charges and the customer's own limits."""
 
@@ -79,6 +92,8 @@ class AccountDetails(msgspec.Struct, omit_defaults=True):
     """What falls due again and again: see charging.recurring."""
     recurring_plan: str = ""
     """The plan that these belong to."""
+    caps: list[Cap] = msgspec.field(default_factory=list)
+    """The customer's own limits, at most provisioning.caps.CAPS_MAX."""
     told: list[Told] = msgspec.field(default_factory=list)
     """At most charging.notices.REMEMBERED_MAX, like the visits."""
     visits: list[Visit] = msgspec.field(default_factory=list)

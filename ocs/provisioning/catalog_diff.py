@@ -12,7 +12,8 @@ from enum import IntEnum
 from math import gcd
 from typing import Any
 
-from ocs.amounts import Measured, NamedUnit, Unit, format_amount, format_quantity
+from ocs.amounts import Measured, NamedUnit, Unit, format_amount, format_quantity, measured
+from ocs.catalog.limits import Limit
 from ocs.catalog.model import (
     Allowance,
     BandSpan,
@@ -39,7 +40,9 @@ _NAMES = {
     "threshold_percent": "threshold", "quota_holding_seconds": "quota_holding_time",
     "consumption_seconds": "consumption_time", "expires_after_seconds": "expires_after",
     "cycle": "every", "fee_micro": "fee", "retry_seconds": "retry",
-    "restriction_filter_rules": "filter_rules", "mode": "charge", "keeps_version": "open_sessions",
+    "restriction_filter_rules": "filter_rules", "mode": "charge",
+    "period": "every", "changes_price": "then another price", "by_member": "for each member",
+    "keeps_version": "open_sessions",
 }  # fmt: skip
 """Keys of the file for fields of the model that are called otherwise."""
 _QUANTITIES = frozenset({"slice", "maximum", "minimum_useful", "threshold_maximum", "amount"})
@@ -188,6 +191,8 @@ class _Trees:
     def _unit_of(self, value: Any, unit: Measured) -> Measured:
         if isinstance(value, Service | Allowance):
             return value.counted_in
+        if isinstance(value, Limit):
+            return measured(value.unit, value.measure)
         code = getattr(value, "service", None)
         service = self._catalog.services.get(code) if isinstance(code, str) else None
         return unit if service is None else service.counted_in
@@ -200,13 +205,13 @@ class _Trees:
             return _Group(items, tuple(items))
         if name == "retry_seconds":
             return _Fact(values, ", ".join(_text(name, one, unit) for one in values))
-        if isinstance(first, PriceRule | Allowance):
+        if isinstance(first, PriceRule | Allowance | Limit):
             parts = {one.code: self._node("", one, unit) for one in values}
             return _Group(parts, tuple(one.code for one in _ordered(values)))
         if isinstance(first, TimeBand):
             bands = {one.name: self._node("", one.spans, unit) for one in values}
             return _Group(bands, tuple(bands))
-        if not values and name in ("rules", "allowances", "bands", "recurring"):
+        if not values and name in ("rules", "allowances", "bands", "recurring", "limits"):
             return _Group({})
         if isinstance(first, Condition):
             return _Fact(frozenset((one.dimension, frozenset(one.labels)) for one in values),
@@ -244,6 +249,8 @@ def _ordered(values: Any) -> list[Any]:
     """Return those of a list whose order decides something: prices under conditions, of which the
     first holds, and allowances, of which the first of equals is spent first.
     """
+    if isinstance(values[0], Limit):
+        return [one for one in values if one.changes_price]
     if isinstance(values[0], PriceRule):
         return [one for one in values if one.when]
     return sorted(values, key=lambda one: (one.priority, one.expires_after_seconds))

@@ -1,0 +1,93 @@
+"""Limits of a plan in a catalogue file: caps on units and money, and fair use.
+
+Called by catalog.loader_plans, before the prices that may look at them.
+"""
+
+from collections.abc import Collection, Iterable
+from collections.abc import Mapping as AbstractMapping
+
+from ocs.amounts import Measured, Unit, parse_amount, parse_quantity
+from ocs.catalog.limits import Limit
+from ocs.catalog.loader_models import COUNTED_FOR
+from ocs.catalog.loader_units import split_unit
+from ocs.catalog.loader_values import check_code
+from ocs.catalog.model import LIMIT, Period, Service, ServiceTerms
+from ocs.marked import Mapping, unknown_word
+
+MAX_LIMITS = 20
+EVERY = {"day": Period.DAY, "week": Period.WEEK, "month": Period.MONTH}
+THEN = {"stop": False, "price": True}
+
+
+def read_limits(
+    group: Mapping, services: AbstractMapping[str, Service],
+    units: AbstractMapping[str, Measured], sold: Collection[str],
+) -> tuple[Limit, ...]:
+    """Return the limits under ``limits``; ``sold`` are the codes of the plan's services."""
+    limits: list[Limit] = []
+    for key, node in group.mapping("limits").members():
+        code = check_code(key, "limit")
+        if not isinstance(node, Mapping):
+            node.problem(f"limit '{code}' needs a group of keys")
+        elif len(limits) >= MAX_LIMITS:
+            key.problem(f"there are more than {MAX_LIMITS} limits")
+            break
+        else:
+            limits.append(_read_limit(code, node, services, units, sold))
+    return tuple(limits)
+
+
+def _read_limit(
+    code: str, group: Mapping, services: AbstractMapping[str, Service],
+    units: AbstractMapping[str, Measured], sold: Collection[str],
+) -> Limit:
+    counted = group.choice("unit", units)
+    unit, named = split_unit(counted)
+    measure = named.measure if named is not None else ""
+
+    def parse(text: str) -> int:
+        amount = parse_amount(text) if unit is Unit.MONEY else parse_quantity(text, counted)
+        if amount <= 0:
+            raise ValueError(f"'{text}' is not more than zero")
+        return amount
+
+    amount = group.parsed("amount", parse, 1, required=True)
+    changes_price = group.choice("then", THEN, default=False)
+    if changes_price and unit is Unit.MONEY:
+        group.entries["then"].problem("only limits of units change prices; money has tiers")
+    codes = []
+    for scalar in group.scalars("services"):
+        service = services.get(scalar.text)
+        if service is None:
+            scalar.problem(unknown_word(scalar.text, "no service of this catalogue", services))
+        elif scalar.text not in sold:
+            scalar.problem(f"the plan does not sell service '{scalar.text}'")
+        elif unit is not Unit.MONEY and (service.unit, service.measure) != (unit, measure):
+            scalar.problem(
+                f"service '{scalar.text}' is counted in {service.counted_in.label}, this limit "
+                f"in {counted.label}"
+            )
+        else:
+            codes.append(scalar.text)
+    if not group.has("services") and unit is not Unit.MONEY and not any(
+        (services[name].unit, services[name].measure) == (unit, measure)
+        for name in sold if name in services
+    ):
+        group.title.problem(f"no service of the plan is counted in {counted.label}")
+    limit = Limit(
+        code, unit, amount, group.choice("every", EVERY), tuple(codes),
+        group.choice("for", COUNTED_FOR, default=False), changes_price, measure,
+    )
+    group.finish()
+    return limit
+
+
+def check_used(group: Mapping, limits: tuple[Limit, ...], terms: Iterable[ServiceTerms]) -> None:
+    """Note limits after which a price is to change, and no price says to what."""
+    rules = [rule for one in terms for rule in one.rules]
+    for limit in limits:
+        if limit.changes_price and not any(rule.names(LIMIT, limit.code) for rule in rules):
+            group.mapping("limits").keys[limit.code].problem(
+                f"no price holds when limit '{limit.code}' is reached: give one with "
+                f"when: {{limit: {limit.code}}}"
+            )

@@ -1,0 +1,77 @@
+"""Which limits hold for a service, where they are counted, and what is left of them (K-207).
+
+Below decision, which asks for the limit that a price may look at, and limits, which does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ocs.amounts import MONEY
+from ocs.catalog.limits import Limit
+from ocs.catalog.model import Period, Plan, Service
+from ocs.catalog.periods import Periods
+from ocs.ledger.account import Account, Counter
+
+Counted = tuple[Limit, str, int]
+"""A limit, with code and subscriber of its counter."""
+
+
+def of_service(
+    plan: Plan | None, account: Account, service: Service, subscriber_id: int
+) -> Iterator[Counted]:
+    """Yield the plan's limits of a service, then the customer's own."""
+    for limit in plan.limits if plan is not None else ():
+        if _counts(limit, service):
+            yield limit, f"limit:{limit.code}", subscriber_id if limit.by_member else 0
+    for cap in account.details.caps:
+        if cap.subscriber_id in (0, subscriber_id) and (
+            not cap.services or service.code in cap.services
+        ):
+            limit = Limit(cap.code, MONEY, cap.amount_micro, cap.period, cap.services)
+            yield limit, f"cap:{cap.code}", cap.subscriber_id
+
+
+def _counts(limit: Limit, service: Service) -> bool:
+    if limit.services and service.code not in limit.services:
+        return False
+    return limit.unit is MONEY or (
+        limit.unit is service.unit and limit.measure == service.measure
+    )
+
+
+def find(
+    account: Account, code: str, subscriber_id: int, period_ns: int
+) -> Counter | None:
+    """Return a counter that the account has."""
+    for counter in account.counters:
+        if (
+            counter.period_ns == period_ns
+            and counter.code == code
+            and counter.subscriber_id == subscriber_id
+        ):
+            return counter
+    return None
+
+
+def left(limit: Limit, counter: Counter | None) -> int:
+    """Return what may be granted still, without what is granted to others."""
+    if counter is None:
+        return limit.amount
+    if limit.unit is MONEY:
+        return limit.amount - counter.charged_micro - counter.reserved_micro
+    return limit.amount - counter.units - counter.granted
+
+
+def reached(
+    plan: Plan | None, account: Account, periods: Periods, service: Service, subscriber_id: int,
+    at_ns: int,
+) -> str:
+    """Return the last of the plan's limits that is used up or granted, and changes prices."""
+    found = ""
+    for limit, code, member in of_service(plan, account, service, subscriber_id):
+        if limit.changes_price:
+            period_ns, _ = periods.around(at_ns, Period(limit.period))
+            if left(limit, find(account, code, member, period_ns)) <= 0:
+                found = limit.code
+    return found
