@@ -22,6 +22,7 @@ class Step(NamedTuple):
     """One request of a session as it was recorded, before the rules.
 
     `recorded` is the answer it had then; `expected` the result codes that usage records name.
+    `silent` says that it was captured without an answer.
     """
 
     at_ns: int
@@ -29,6 +30,7 @@ class Step(NamedTuple):
     where: str
     recorded: bytes | None = None
     expected: Mapping[ServiceKey, int] = {}
+    silent: bool = False
 
 
 class Conversation(Protocol):
@@ -67,7 +69,8 @@ class RecordedSession:
         """The next recorded request."""
         one = self.exchanges[self.position]
         self.position += 1
-        return Step(one.at_ns, one.request, f"packet {one.number}", one.answer)
+        where = f"packet {one.number}"
+        return Step(one.at_ns, one.request, where, one.answer, silent=one.answer is None)
 
     def answered(self, message: bytes | None) -> None:
         """Nothing follows from an answer: what was recorded goes on."""

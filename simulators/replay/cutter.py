@@ -14,6 +14,7 @@ from simulators.replay.streams import Piece
 SEARCH_OCTETS_MAX = 256 << 10
 _COMMANDS = frozenset({257, 258, 265, 271, 272, 274, 275, 280, 282})
 _RESERVED_FLAGS = 0x0F
+_TLS_HANDSHAKE = b"\x16\x03"
 
 
 class Cut(NamedTuple):
@@ -29,6 +30,8 @@ class MessageCutter:
 
     def __init__(self, *, from_start: bool) -> None:
         self.hopeless = False
+        self.encrypted = False
+        """Whether it began as TLS does."""
         self.found = 0
         self.skipped_octets = 0
         """Octets of messages that are not whole, or between messages."""
@@ -104,6 +107,7 @@ class MessageCutter:
 
     def _give_up(self) -> None:
         self.hopeless = True
+        self.encrypted = not self.skipped_octets and self._buffer.startswith(_TLS_HANDSHAKE)
         self._buffer.clear()
 
 

@@ -124,6 +124,8 @@ class Collector:
         self.findings = findings
         self.messages = 0
         self.connections = 0
+        self.encrypted = 0
+        """Connections that speak TLS, which cannot be read."""
         self._open: OrderedDict[tuple[bool, Endpoint, Endpoint], _Connection] = OrderedDict()
         self._exchanges: list[Exchange] = []
         self._waiting: dict[_Key, list[Exchange]] = {}
@@ -203,6 +205,9 @@ class Collector:
         for swapped, direction in enumerate(connection.directions):
             self._take(connection, bool(swapped), direction.cut(direction.stream.finish()))
         if not connection.messages:
+            self.encrypted += any(
+                one.cutter is not None and one.cutter.encrypted for one in connection.directions
+            )
             return
         for direction in connection.directions:
             cutter, stream = direction.cutter, direction.stream

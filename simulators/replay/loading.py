@@ -98,6 +98,8 @@ def _nothing(path: Path, counts: Counter[str], collector: Collector, findings: F
     """Why there is nothing to replay, with all that may help to find out."""
     seen = [f"{counts['packets']} packets", f"{collector.connections} connections"]
     seen += [f"{count} {name}" for name, count in counts.items() if name != "packets"]
+    if collector.encrypted:
+        seen.append(f"{collector.encrypted} connections that speak TLS, which nobody can read")
     seen.append(f"{collector.messages} Diameter messages")
     text = f"{path} holds no credit control to replay: {', '.join(seen)}"
     return "; ".join([text, *findings.problems])

@@ -48,9 +48,10 @@ class Rewrite(_Model):
             pattern = re.compile(self.match)
         except re.error as error:
             raise ValueError(f"match is no regular expression: {error}") from None
-        groups = [int(one) for one in re.findall(r"\\(?:g<)?(\d+)", self.replace)]
-        if any(one > pattern.groups for one in groups):
-            raise ValueError(f"replace uses group {max(groups)}, match has {pattern.groups}")
+        try:
+            pattern.sub(self.replace, "")
+        except (re.error, IndexError) as error:
+            raise ValueError(f"replace cannot be used: {error}") from None
         return self
 
     def apply(self, text: str) -> str | None:

@@ -204,14 +204,17 @@ def test_a_damaged_capture_never_gives_what_was_not_in_it(tmp_path_factory, dama
 @pytest.mark.rule("X-062")
 def test_a_capture_without_credit_control_says_what_it_holds(tmp_path):
     web = Talk((CLIENT_PORT, 80)).open().send(b"GET / HTTP/1.0\r\n\r\n")
+    hello = bytes.fromhex("16030100c8010000c40303") + bytes(60)
+    tls = Talk((CLIENT_PORT, 5868)).open().send(hello)
     udp = [Made(1, ipv4(bytes(8), protocol=17))] * 3
     with pytest.raises(UnusableError) as caught:
-        load(tmp_path, web.packets + udp)
+        load(tmp_path, web.packets + tls.packets + udp)
     said = str(caught.value)
     for words in (
         "holds no credit control to replay",
-        "6 packets",
-        "1 connections",
+        "9 packets",
+        "2 connections",
+        "1 connections that speak TLS",
         "3 packets that are neither TCP nor SCTP",
         "0 Diameter messages",
     ):

@@ -318,6 +318,28 @@ def test_usage_records(tmp_path):
     assert (group["request"], group["sort"]) == ("event", "4012 -> 2001")
 
 
+@pytest.mark.rule("X-062")
+def test_a_request_made_of_a_usage_record_has_to_be_answered(tmp_path):
+    path = tmp_path / "usage.csv"
+    path.write_text(USAGE)
+    options = ("--speed", "max", "--answer-timeout", "0.2")
+    report, _ = replay(path, *options, answerer=lambda *_: None, expect=1)
+    kinds = [(one["request"], one["sort"]) for one in report["comparison"]["groups"]]
+    assert sorted(kinds) == [("event", "no answer"), ("initial", "no answer")]
+
+
+@pytest.mark.rule("X-062")
+def test_what_had_no_answer_then_needs_none_now(tmp_path):
+    talk = Talk().open().exchange(*session()[0]).exchange(session()[1][0], None)
+    options = ("--speed", "max", "--answer-timeout", "0.2")
+
+    def deaf(responder, header, request):
+        return None if request.request_number == 1 else recorded(responder, header, request)
+
+    report, _ = replay(capture(tmp_path, talk), *options, answerer=deaf)
+    assert report["comparison"]["not_compared"] == 1
+
+
 @pytest.mark.rule("X-063", "X-062")
 def test_a_run_is_recorded_and_replayed(tmp_path):
     scenario, path = tmp_path / "scenario.yaml", tmp_path / "run.pcap"

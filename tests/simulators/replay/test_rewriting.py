@@ -180,7 +180,7 @@ def test_every_mistake_in_a_rules_file_is_said_with_its_place():
     said = str(caught.value)
     for words in (
         "rules.yaml:2:5: origin_host[0]: match is no regular expression",
-        "rules.yaml:3:5: origin_host[1]: replace uses group 1, match has 0",
+        "rules.yaml:3:5: origin_host[1]: replace cannot be used: invalid group reference 1",
         "rules.yaml:4:",
         "rules.yaml:5:14: tolerances.granted_percent: input should be less than or equal to 100",
         "rules.yaml:6:1: colour: unknown key",
