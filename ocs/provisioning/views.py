@@ -340,6 +340,7 @@ def request_view(stored: StoredRequest) -> View:
                 "requested": units_view(asked.requested),
                 "used": [units_view(used.units) for used in asked.used],
                 **({"details": named_values(asked.details)} if asked.details else {}),
+                **({"service": asked.service} if asked.service else {}),
             }
             for asked in record.services
         ],
@@ -356,6 +357,7 @@ def request_view(stored: StoredRequest) -> View:
                 **money("charged", line.charged_micro),
                 "granted": line.granted,
                 **money("reserved", line.reserved_micro),
+                "used_text": format_quantity(line.used, measured(line.unit, line.measure)),
             }
             for line in record.charged
         ],
@@ -372,11 +374,14 @@ def request_view(stored: StoredRequest) -> View:
 def named_values(said: msgspec.Struct) -> View:
     """Return what is not as it is when nothing was said, by its name."""
     unsaid = type(said)()
-    return {
+    values = {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in msgspec.structs.asdict(said).items()
         if value != getattr(unsaid, name)
     }
+    if "named" in values:
+        values["named"] = dict(values["named"])
+    return values
 
 
 def units_view(units: Units | None) -> View | None:

@@ -1,5 +1,8 @@
 """Recorded usage: charged once for each key, by the name of the service, or refused whole."""
 
+import csv
+import io
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -7,7 +10,7 @@ from typing import Any
 import pytest
 
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
-from ocs.provisioning import accounts, catalogs, subscribers, usage, whatif
+from ocs.provisioning import accounts, catalogs, records, subscribers, usage, whatif
 from ocs.provisioning.catalogs import Catalogues
 from ocs.provisioning.desk import find_subscriber
 from ocs.provisioning.usage import Usage
@@ -322,3 +325,18 @@ def test_recorded_usage_is_charged_again_by_a_draft(office):
     same, dearer = answers
     assert (same["charged"], same["difference"], same["unrated"]) == ("6.50", "0.00", [])
     assert dearer["difference"] == "1.10"
+
+
+@pytest.mark.rule("K-300", "K-314")
+def test_exported_records_say_the_unit_and_the_attributes(office):
+    office.open_account()
+    record(office, "m1", "energy", "1.5 kWh", attributes=(("site", "roof"), ("meter", "car")))
+    office.clock.advance(60)
+    table, lines = io.StringIO(), io.StringIO()
+    records.export(office.desk, records.Selection(), "csv", table, lambda _done: None)
+    records.export(office.desk, records.Selection(), "jsonl", lines, lambda _done: None)
+    row = list(csv.DictReader(table.getvalue().splitlines()))[-1]
+    assert (row["unit"], row["used"], row["used_text"]) == ("kWh", "1500", "1.5 kWh")
+    document = json.loads(lines.getvalue().splitlines()[-1])
+    assert document["said"] == {"named": {"meter": "car", "site": "roof"}}
+    assert document["asked"][0]["service"] == "energy"
