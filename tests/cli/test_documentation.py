@@ -169,9 +169,9 @@ CALLS: dict[str, list[str]] = {
     "records export": ["--output", "{tmp}/out.csv"],
     "events tail": ["--since", "2026-01-05"],
     "simulate list": [],
-    "decode": ["0100001480000118000000000000000100000001"],
     "simulate schema": [],
     "simulate provision": ["demo", "--plan", "basic"],
+    "decode": ["0100001480000118000000000000000100000001"],
 }
 
 
