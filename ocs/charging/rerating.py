@@ -109,8 +109,10 @@ class Rerating:
             and key not in self._ended
         )
 
-    def rerate(self, recorded: Recorded, *, begins: bool = False) -> Rerated:
-        """Decide one record that ``is_usage`` and ``is_sold``.
+    def rerate(
+        self, recorded: Recorded, subscriber_id: int = 0, *, begins: bool = False
+    ) -> Rerated:
+        """Decide one record that ``is_usage`` and ``is_sold``, of a member of the account.
 
         With ``begins`` the session begins with it, because nothing is known from before.
         """
@@ -123,7 +125,7 @@ class Rerating:
         _ask_what_was_granted(record)
         _report_what_was_charged(record)
         self._give_free_units(record, session)
-        self._main.available, self._main.held = _MONEY_MICRO, 0
+        self._main.available = _MONEY_MICRO
         self._context.now_ns = recorded.received_ns
         working_set = WorkingSet(
             {account.account_id: self._state},
@@ -131,11 +133,14 @@ class Rerating:
             {},
             self._new_id,
         )
-        kind = INITIAL if begins else recorded.kind
-        decide(_request(recorded, kind, account.account_id), working_set, self._context)
+        request = _request(recorded, INITIAL if begins else recorded.kind)
+        request.account_id, request.subscriber_id = account.account_id, subscriber_id
+        decide(request, working_set, self._context)
         session = working_set.sessions.get(key)
         if session is not None:
             _settle(session, record)
+            for quota in session.quotas:
+                quota.holds = [one for one in quota.holds if one.bucket_id == _MAIN_ID]
             self._keep(key, session, ended=recorded.kind == TERMINATION)
         del self._state.buckets[1:]
         return Rerated(
@@ -236,7 +241,7 @@ def is_usage(recorded: Recorded) -> bool:
     return recorded.kind in _IN_SESSION and record.reply.outcome not in _NOT_CHARGED
 
 
-def _request(recorded: Recorded, kind: int, account_id: int) -> ChargingRequest:
+def _request(recorded: Recorded, kind: int) -> ChargingRequest:
     record = recorded.record
     return ChargingRequest(
         session_id=record.session_id,
@@ -253,7 +258,6 @@ def _request(recorded: Recorded, kind: int, account_id: int) -> ChargingRequest:
         action=record.action,
         attributes=record.attributes,
         profile=_REPLAYED,
-        account_id=account_id,
     )
 
 
@@ -306,9 +310,7 @@ def _with_amount(units: Units, unit: Unit, amount: int) -> Units:
 
 
 def _settle(session: Session, record: ChargingRecord) -> None:
-    """Forget what is held, and tell quotas where the client's usage was really split."""
-    for quota in session.quotas:
-        quota.holds = []
+    """Tell quotas where the client's usage was really split."""
     for reply in _replies(record):
         if reply.granted is None:
             continue

@@ -7,7 +7,7 @@ from rich.console import Console
 from ocs.cli.output import Document, facts, table
 
 _MONEY = {"charged": "Charged", "draft_charge": "Draft", "difference": "Difference"}
-_RIGHT = frozenset({*_MONEY, "difference_percent", "records", "used", "percent", "count"})
+_RIGHT = frozenset({*_MONEY, "difference_percent", "records", "used_text", "percent", "count"})
 
 
 def show_comparison(target: Console, document: Document) -> None:
@@ -30,7 +30,7 @@ def show_comparison(target: Console, document: Document) -> None:
     _sums(
         target,
         document["services"],
-        {"plan": "Plan", "service": "Service", "used": "Used", "unit": "Unit"},
+        {"plan": "Plan", "service": "Service", "used_text": "Used"},
     )
     _spread(target, document["subscribers"])
     for title, cases in (("Pay most more", "highest"), ("Pay most less", "lowest")):

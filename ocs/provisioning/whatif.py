@@ -14,8 +14,9 @@ from itertools import islice
 from multiprocessing import get_context
 from typing import Any
 
-from ocs.amounts import Unit
-from ocs.catalog.model import Catalog
+from ocs.amounts import Unit, format_quantity
+from ocs.catalog.model import Catalog, Period
+from ocs.catalog.periods import Periods
 from ocs.clock import NS_PER_SECOND, first_id_at
 from ocs.errors import RefusedError, UsageError
 from ocs.provisioning.desk import Desk
@@ -86,20 +87,35 @@ def compare(
     _check(usage, question)
     settled_ns = desk.clock.now_ns() - SETTLE_SECONDS * NS_PER_SECOND
     until_ns = min(question.until_ns, settled_ns) if question.until_ns else settled_ns
-    span = Span(first_id_at(question.since_ns) - 1, first_id_at(until_ns))
+    since_id = first_id_at(question.since_ns) - 1
+    counted_from_ns = _counted_from_ns(question.draft, question.since_ns)
+    span = Span(first_id_at(counted_from_ns) - 1, first_id_at(until_ns))
     work = Work(
-        question.url, question.draft.source, question.draft_name, desk.policy, span,
+        question.url, question.draft.source, question.draft_name, desk.policy, span, since_id,
         dict(question.plans), question.worst,
     )  # fmt: skip
     ranges = list(usage.ranges(span, RANGE_RECORDS))
     total = sum(one.records for one in ranges)
-    result = Page()
+    result, done = Page(), 0
     progress(0, total)
     pages = _alone(desk, work, ranges) if question.jobs == 1 else _shared(work, ranges, question)
-    for page in pages:
+    for accounts, page in zip(ranges, pages, strict=True):
         result.add(page, question.worst)
-        progress(result.records, total)
+        done += accounts.records
+        progress(done, total)
     return Answer(question, until_ns, result)
+
+
+def _counted_from_ns(draft: Catalog, since_ns: int) -> int:
+    """Return where the first of the periods around an instant began that a draft counts over."""
+    periods = Periods(draft.time_zone)
+    counted = {
+        rule.price.counted
+        for plan in draft.plans.values()
+        for terms in plan.terms.values()
+        for rule in terms.rules
+    } | {Period(limit.period) for plan in draft.plans.values() for limit in plan.limits}
+    return min([since_ns, *(periods.around(since_ns, one)[0] for one in counted if one)])
 
 
 def _check(usage: RecordedUsage, question: Question) -> None:
@@ -173,8 +189,7 @@ def view(answer: Answer) -> dict[str, Any]:
             {
                 "plan": plan,
                 "service": service,
-                "unit": Unit(sums.unit).label,
-                "used": sums.used,
+                **_used(draft, service, sums),
                 **_amounts(sums.charged_micro, sums.draft_micro),
             }
             for (plan, service), sums in sorted(page.services.items())
@@ -187,6 +202,14 @@ def view(answer: Answer) -> dict[str, Any]:
             for reason, number in page.unrated.most_common()
         ],
     }
+
+
+def _used(draft: Catalog, service: str, sums: Sums) -> dict[str, Any]:
+    """Return how much was used, in the words of the draft where it has the service."""
+    known = draft.services.get(service)
+    measured = known.counted_in if known and known.unit == sums.unit else Unit(sums.unit)
+    return {"unit": measured.label, "used": sums.used,
+            "used_text": format_quantity(sums.used, measured)}  # fmt: skip
 
 
 def _spread(differences: "array[int]") -> dict[str, Any]:

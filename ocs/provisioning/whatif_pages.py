@@ -118,6 +118,8 @@ class Work:
     draft_name: str
     policy: DecisionPolicy
     span: Span
+    since_id: int
+    """Records up to this id are only counted towards the periods that prices count over."""
     plans: Mapping[str, str]
     """Other plans to charge by, by that of the record."""
     worst: int
@@ -143,11 +145,14 @@ class Rerater:
             )
             cases = _Cases(account_id, members.get(account_id, {}))
             for one in owned:
-                page.records += 1
+                is_asked = one.request_id > self._work.since_id
+                page.records += is_asked
                 if not is_usage(one.recorded):
-                    page.left_out += 1
-                    continue
-                self._charge(page, rerating, one, cases)
+                    page.left_out += is_asked
+                elif is_asked:
+                    self._charge(page, rerating, one, cases)
+                elif rerating.is_sold(one.recorded.record):
+                    self._count(rerating, one, cases)
             found = list(cases.by_subscriber.values())
             page.differences.extend([one.difference_micro for one in found])
             page.keep_worst(found, self._work.worst)
@@ -168,12 +173,9 @@ class Rerater:
             if any(line.used for line in record.charged):
                 page.note_unrated(f"the draft has no plan '{plan}'")
             return
-        begins = False
-        if rerating.needs_history(one.recorded):
-            self._replay(rerating, one)
-            begins = rerating.needs_history(one.recorded)
-            page.begun_within += begins
-        result = rerating.rerate(one.recorded, begins=begins)
+        begins = self._replay(rerating, one, cases)
+        page.begun_within += begins
+        result = rerating.rerate(one.recorded, cases.subscriber_of(record), begins=begins)
         for line in result.charged:
             sums = page.services.setdefault((record.plan, line.service), Sums())
             sums.draft_micro += line.charged_micro
@@ -182,15 +184,26 @@ class Rerater:
         for reason in result.unrated:
             page.note_unrated(reason)
 
-    def _replay(self, rerating: Rerating, one: OwnedRecord) -> None:
-        """Bring a session to where it was before a record; what it came to until then is past."""
+    def _count(self, rerating: Rerating, one: OwnedRecord, cases: "_Cases") -> None:
+        """Charge what is not asked for, for what the account counts."""
+        begins = self._replay(rerating, one, cases)
+        rerating.rerate(one.recorded, cases.subscriber_of(one.recorded.record), begins=begins)
+
+    def _replay(self, rerating: Rerating, one: OwnedRecord, cases: "_Cases") -> bool:
+        """Bring a session to where it was before a record; what it came to until then is past.
+
+        Returns whether nothing is known from before.
+        """
+        if not rerating.needs_history(one.recorded):
+            return False
         begun = False
         for earlier in self._usage.of_session(
             one.account_id, one.recorded.session_key, one.request_id
         ):
             if is_usage(earlier) and rerating.is_sold(earlier.record):
-                rerating.rerate(earlier, begins=not begun)
+                rerating.rerate(earlier, cases.subscriber_of(earlier.record), begins=not begun)
                 begun = True
+        return rerating.needs_history(one.recorded)
 
 
 class _Cases:
@@ -203,9 +216,13 @@ class _Cases:
         """Whose records are that name nobody who is known now."""
         self.by_subscriber: dict[int, Case] = {}
 
+    def subscriber_of(self, record: ChargingRecord) -> int:
+        """Return the member of the account that a record is about."""
+        return self._members.get(record.identity, self._only)
+
     def of(self, record: ChargingRecord) -> Case:
         """Return the case of the subscriber that a record is about."""
-        subscriber_id = self._members.get(record.identity, self._only)
+        subscriber_id = self.subscriber_of(record)
         case = self.by_subscriber.get(subscriber_id)
         if case is None:
             names = (name for name, one in self._members.items() if one == subscriber_id)

@@ -196,3 +196,36 @@ def test_nothing_recorded(office):
     shown = ask(office, DEARER, since_ns=NOON_NS + HOUR_NS)
     assert (shown["records"], shown["charged"], shown["difference_percent"]) == (0, "0.00", None)
     assert shown["subscribers"]["percentiles"] == []
+
+
+COUNTED = TEXT.replace(
+    "data: {price: 0.05, per: 1 MB, increment: 1 MB}",
+    "data: {stepped: [{up_to: 2 MB, price: 0.05}, {price: 0.01}], per: 1 MB, increment: 1 MB, "
+    "counted: month}", 1,
+)  # fmt: skip
+
+
+@pytest.mark.rule("K-343")
+def test_periods_that_began_before_are_counted_from_their_beginning(office):
+    account_id = office.open_account()
+    office.data_session(account_id, used=(1_500_000,))
+    since_ns = office.clock.now_ns() + 10**9
+    office.clock.advance(3_600)
+    office.data_session(account_id, session="pgw1;1;2", used=(1_500_000,))
+    shown = ask(office, COUNTED, since_ns)
+    # 1.5 MB were used this month before, and 3 MB are three megabytes: the last one costs 0.01.
+    assert (shown["records"], shown["charged"], shown["draft_charge"]) == (2, "0.10", "0.01")
+    assert ask(office, COUNTED)["draft_charge"] == "0.11"
+
+
+@pytest.mark.rule("K-340", "K-343")
+def test_counted_prices_are_charged_again_as_they_were(office):
+    catalogs.publish(office.desk, COUNTED, "counted.yaml")
+    first, second = office.open_account("4915100000001"), office.open_account("4915100000002")
+    for number, account_id in enumerate((first, second, first)):
+        office.data_session(
+            account_id, session=f"pgw1;1;{number}", used=(700_000, 1_100_000 * number + 1)
+        )
+    shown = ask(office, COUNTED)
+    assert shown["charged_micro"] > 0
+    assert (shown["difference"], shown["subscribers"]["pay_the_same"]) == ("0.00", 2)
