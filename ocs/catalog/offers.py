@@ -55,7 +55,7 @@ class Promotion:
     starts_ns: int
     ends_ns: int
     times: int = 0
-    """How often one account may have what is bound to it; 0 = as often as it likes."""
+    """How often one account may have each bonus bound to it; 0 = as often as it likes."""
 
     def holds_at(self, instant_ns: int) -> bool:
         """Tell whether the window is open."""

@@ -69,11 +69,12 @@ def _may_have(
     if not promotion.times:
         return True
     had = state.account.details.promotions
-    if had.get(promotion.code, 0) >= promotion.times:
+    name = f"{promotion.code}/{bonus.code}"
+    if had.get(name, 0) >= promotion.times:
         return False
     # What the catalogue does not know any more is forgotten, so this does not grow.
-    kept = {code: times for code, times in had.items() if code in promotions}
-    kept[promotion.code] = kept.get(promotion.code, 0) + 1
+    kept = {one: times for one, times in had.items() if one.partition("/")[0] in promotions}
+    kept[name] = kept.get(name, 0) + 1
     state.account.details.promotions = kept
     working_set.mark_account(state.account)
     return True

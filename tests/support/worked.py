@@ -10,9 +10,10 @@ A table under a catalogue with the columns ``at`` and ``happens`` is one account
 ``at`` is on the catalogue's clock. What happens: ``opened as PLAN with AMOUNT``, ``QUANTITY of
 SERVICE`` (one session, or recorded usage where the service has no contexts), with ``to NUMBER``,
 ``in MCCMNC``, ``with ATTRIBUTE=VALUE`` or ``used TIME`` behind it, ``topped up by AMOUNT``,
-``changed to PLAN``, ``nothing``. Everything the server would have done meanwhile is done first. A
+``gave AMOUNT`` to another account, ``could not give AMOUNT``, ``changed to PLAN``, ``nothing``. Everything the server would have done meanwhile is done first. A
 column that is there must hold: ``balance``, ``left`` (all other buckets with something in them),
-``told`` (notifications since the line before), ``status``, ``costs`` (what this step cost).
+``told`` (notifications since the line before), ``status``, ``until`` (when that ends, on the
+catalogue's clock), ``costs`` (what this step cost).
 """
 
 from __future__ import annotations
@@ -27,14 +28,17 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import msgspec
+import pytest
 
 from ocs.amounts import Unit, format_amount, format_quantity, measured, parse_amount, parse_quantity
 from ocs.catalog.model import Service
 from ocs.charging import duties, engine, lifecycle
 from ocs.charging.decision import DecisionContext
 from ocs.charging.messages import (
+    ChargingReply,
     ChargingRequest,
     Identity,
+    Outcome,
     RatingAttributes,
     RequestKind,
     ServiceRequest,
@@ -45,11 +49,13 @@ from ocs.charging.profile import GENERIC
 from ocs.charging.session import make_session_key
 from ocs.charging.working_set import RequestKey
 from ocs.clock import NS_PER_SECOND
+from ocs.errors import RefusedError
 from ocs.ledger.account import Account, AccountStatus, Bucket
-from ocs.provisioning import accounts, catalogs, events, subscribers, usage
+from ocs.provisioning import accounts, catalogs, events, subscribers, transfers, usage
 from ocs.provisioning.desk import find_subscriber
 from ocs.provisioning.subscribers import NewSubscriber
 from tests.support.desks import NUMBER, Office, open_office
+from tests.support.offers import OTHER
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "catalogue.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")
@@ -102,7 +108,7 @@ class Life:
         before = self.balance()
         self.do(row["happens"])
         found = {
-            "balance": self.balance, "told": self.told, "status": self.status,
+            "balance": self.balance, "told": self.told, "status": self.status, "until": self.until,
             "costs": lambda: format_amount(parse_amount(before) - parse_amount(self.balance())),
         }  # fmt: skip
         seen = {name: found[name]() for name in row if name in found}
@@ -135,7 +141,14 @@ class Life:
             self._use(**used.groupdict())
         elif head == "topped":
             found = find_subscriber(desk, f"+{NUMBER}")
-            accounts.top_up(desk, found, rest.removeprefix("up by "))
+            accounts.top_up(
+                desk, found, rest.removeprefix("up by "), catalogue=self._catalogues.current()
+            )
+        elif head == "gave":
+            self._give(rest)
+        elif head == "could":
+            with pytest.raises(RefusedError):
+                self._give(rest.removeprefix("not give "))
         elif head == "changed":
             found = find_subscriber(desk, f"+{NUMBER}")
             plan = rest.removeprefix("to ")
@@ -144,6 +157,15 @@ class Life:
             )
         else:
             raise AssertionError(f"nothing known can happen like '{what}'")
+
+    def _give(self, amount: str) -> None:
+        desk, catalogue = self._office.desk, self._catalogues.current()
+        other = Identity("msisdn", OTHER)
+        if not desk.store.find([other]):
+            plan = self._account().plan
+            subscribers.add(desk, NewSubscriber((other,), plan), catalogue)
+        giver, taker = (find_subscriber(desk, f"+{name}") for name in (NUMBER, OTHER))
+        transfers.transfer(desk, giver, taker, amount, catalogue)
 
     def _use(
         self, quantity: str, service: str, to: str | None, network: str | None,
@@ -174,7 +196,9 @@ class Life:
         session = f"worked;{next(self._sessions)}"
         said = RatingAttributes(called_party=to or "", visited_network=network or "")
         group = min(sold.rating_groups, default=None)
-        self._ask(sold, session, 0, said, ServiceRequest(group, (), requested=Units()))
+        reply = self._ask(sold, session, 0, said, ServiceRequest(group, (), requested=Units()))
+        if not any(one.outcome == Outcome.SUCCESS for one in reply.services):
+            return  # Who is refused uses nothing.
         if sold.unit is Unit.SECONDS:
             self._office.clock.advance(units)
         kind = {Unit.OCTETS: "octets", Unit.SECONDS: "seconds", Unit.EVENTS: "events"}[sold.unit]
@@ -184,7 +208,7 @@ class Life:
     def _ask(
         self, service: Service, session: str, number: int, said: RatingAttributes,
         asked: ServiceRequest,
-    ) -> None:  # fmt: skip
+    ) -> ChargingReply:  # fmt: skip
         now_ns = self._office.clock.now_ns()
         request = ChargingRequest(
             session, make_session_key(session, None),
@@ -193,7 +217,7 @@ class Life:
             (asked,), event_ns=now_ns, attributes=said, profile=GENERIC,
             account_id=self._account_id, subscriber_id=self._account_id,
         )  # fmt: skip
-        self._office.desk.store.transact(
+        return self._office.desk.store.transact(
             engine.keys_of(request),
             lambda working_set: engine.decide(request, working_set, self._context),
         )
@@ -268,13 +292,28 @@ class Life:
         counted = {one.name: measured(one.unit, one.measure) for one in self._buckets()}
         parts = [part.strip().partition(" ") for part in text.split(",") if part.strip()]
         return {
-            name: format_quantity(parse_quantity(amount, counted[name]), counted[name])
+            name: format_quantity(
+                parse_amount(amount)
+                if counted[name] is Unit.MONEY
+                else parse_quantity(amount, counted[name]),
+                counted[name],
+            )
             for name, _, amount in parts
         }
 
     def status(self) -> str:
         """Return the state of the account."""
         return AccountStatus(self._account().status).name.lower().replace("_", "-")
+
+    def until(self) -> str:
+        """Return when this state ends by itself."""
+        life = self._account().details.life
+        if life is None or not life.until_ns:
+            return ""
+        zone = ZoneInfo(self._catalogues.current().catalog.time_zone)
+        return datetime.fromtimestamp(life.until_ns // NS_PER_SECOND, zone).strftime(
+            "%Y-%m-%dT%H:%M"
+        )
 
     def told(self) -> str:
         """Return the notifications since the last time, in short."""
