@@ -19,6 +19,7 @@ from ocs.catalog.loader_plans import read_plans
 from ocs.catalog.loader_pools import check_partners, partners, pool_of, read_pools
 from ocs.catalog.loader_prices import Offer
 from ocs.catalog.loader_quota import read_quota
+from ocs.catalog.loader_taxes import Taxes
 from ocs.catalog.loader_units import countable, read_attributes, read_units, split_unit
 from ocs.catalog.loader_values import check_code, instant_in
 from ocs.catalog.matching import normalise_context
@@ -56,9 +57,11 @@ def load_catalog(document: Document, source_name: str = "") -> Catalog:
         read_attributes(root),
     )  # fmt: skip
     pools, units = read_pools(root), read_units(root)
+    taxes = Taxes(root)
     services = _read_services(root, pools, units)
     week = bands_that_hold(bands)
     offer = Offer(
+        taxes=taxes,
         services=services,
         names=names,
         pools=pools,
@@ -74,6 +77,7 @@ def load_catalog(document: Document, source_name: str = "") -> Catalog:
     _check_bands(root, offer)
     if plans:
         _check_unused(root, offer)
+        taxes.check_unused(root)
     document.check()
     return Catalog(
         name=name,

@@ -15,6 +15,7 @@ from ocs.catalog.loader_pools import check_pooled
 from ocs.catalog.loader_prices import Offer, PriceListReader
 from ocs.catalog.loader_quota import read_quota
 from ocs.catalog.loader_recurring import read_recurring
+from ocs.catalog.loader_taxes import with_tax
 from ocs.catalog.loader_units import split_unit
 from ocs.catalog.loader_values import (
     amount_from_zero,
@@ -64,6 +65,7 @@ def read_plans(root: Mapping, offer: Offer) -> dict[str, Plan]:
 
 
 def _read_plan(code: str, group: Mapping, offer: Offer) -> Plan:
+    offer.taxes.enter_plan(group)
     limits = read_limits(
         group, offer.services, {**_ALLOWANCE_UNITS, **offer.units},
         group.mapping("services").keys,
@@ -86,7 +88,7 @@ def _read_plan(code: str, group: Mapping, offer: Offer) -> Plan:
     if plan.notify is not None and plan.notify.roaming:
         offer.used.update(("network", zone) for zone in offer.names.networks)
     plan = replace(plan, allowances=_read_allowances(group, plan, offer))
-    plan = replace(plan, recurring=read_recurring(group, plan))
+    plan = replace(plan, recurring=read_recurring(group, plan, offer.taxes))
     bonuses = BonusReader(plan, offer.services, offer.promotions, offer.used)
     plan = replace(
         plan,
@@ -141,13 +143,14 @@ def _read_terms(service: Service, node: Node, offer: Offer, codes: dict[str, Nod
     final_unit = (
         read_final_unit(node, "final_unit", FinalUnitPolicy()) if node.has("final_unit") else None
     )
+    tax = offer.taxes.of_service(service.code)
     mode = ChargeMode.PRICED
     rules: tuple[PriceRule, ...] = ()
     if ways[:1] == ["charge"]:
         mode = node.choice("charge", _MODES)
     elif ways:
         price_list = PriceListReader(service, offer, codes)
-        rules = price_list.read(node, ways[0])
+        rules = with_tax(price_list.read(node, ways[0]), tax)
         check_clocked(rules, service.unit, price_list.places)
         for rule, place in zip(rules, price_list.places, strict=True):
             if service.contexts:
@@ -160,7 +163,9 @@ def _read_terms(service: Service, node: Node, offer: Offer, codes: dict[str, Nod
     if clock and not any(rule.band for rule in rules):
         node.entries["clock"].problem("'clock' is for prices with time bands, and there are none")
     node.finish()
-    return ServiceTerms(service.code, mode, rules, quota, final_unit, clock)
+    return ServiceTerms(
+        service.code, mode, rules, quota, final_unit, clock, tax if rules else None
+    )
 
 
 def _read_allowances(group: Mapping, plan: Plan, offer: Offer) -> tuple[Allowance, ...]:

@@ -12,6 +12,7 @@ from ocs.catalog.conditions import ROLE, Dimension, dimensions_of
 from ocs.catalog.limits import Limit
 from ocs.catalog.loader_conditions import ConditionReader, Names, condition_code
 from ocs.catalog.loader_models import PRICE_KEYS, read_price
+from ocs.catalog.loader_taxes import Taxes
 from ocs.catalog.loader_values import check_code
 from ocs.catalog.model import TERMINATING, Condition, Pool, PriceRule, Service
 from ocs.catalog.notify import NotifyPolicy
@@ -35,6 +36,7 @@ class Offer:
     """Whether each band ever holds."""
     gap_band: bool
     """Whether there are times in which no band holds."""
+    taxes: Taxes
     pools: dict[str, Pool] = field(default_factory=dict)
     units: dict[str, NamedUnit] = field(default_factory=dict)
     notify: NotifyPolicy | None = None

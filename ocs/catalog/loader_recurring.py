@@ -6,6 +6,7 @@ Called by catalog.loader_plans, which has read the plan's allowances before.
 import re
 
 from ocs.amounts import AMOUNT_MAX_MICRO, parse_amount
+from ocs.catalog.loader_taxes import Taxes
 from ocs.catalog.loader_values import check_code, seconds_up_to
 from ocs.catalog.model import Plan
 from ocs.catalog.recurring import WEEKDAYS, Cycle, Every, Recurring, Unpaid
@@ -24,7 +25,7 @@ _SHORTEST_DAYS = {Every.DAY: 1, Every.WEEK: 7, Every.MONTH: 28, Every.YEAR: 365}
 _LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
-def read_recurring(group: Mapping, plan: Plan) -> tuple[Recurring, ...]:
+def read_recurring(group: Mapping, plan: Plan, taxes: Taxes) -> tuple[Recurring, ...]:
     """Return what recurs in a plan whose allowances are read."""
     found: list[Recurring] = []
     renewed: dict[str, str] = {}
@@ -36,23 +37,29 @@ def read_recurring(group: Mapping, plan: Plan) -> tuple[Recurring, ...]:
             key.problem(f"there are more than {MAX_RECURRING} recurring items")
             break
         else:
-            found.append(_read_item(code, node, plan, renewed))
+            found.append(_read_item(code, node, plan, renewed, taxes))
     return tuple(found)
 
 
-def _read_item(code: str, group: Mapping, plan: Plan, renewed: dict[str, str]) -> Recurring:
+def _read_item(
+    code: str, group: Mapping, plan: Plan, renewed: dict[str, str], taxes: Taxes
+) -> Recurring:
+    tax, fee_micro = taxes.of_fee(group), group.parsed("fee", _fee, 0)
+    if tax is not None and not tax.included:
+        fee_micro = tax.on_top(fee_micro)
     item = Recurring(
         code=code,
         cycle=_read_cycle(group),
-        fee_micro=group.parsed("fee", _fee, 0),
+        fee_micro=fee_micro,
         allowances=_read_allowances(code, group, plan, renewed),
         prorate=group.boolean("prorate", default=False),
         retry_seconds=_read_retries(group),
         unpaid=group.choice("unpaid", UNPAID, default=Unpaid.CONTINUE),
+        tax=tax if fee_micro else None,
     )
     if not group.has("fee") and not group.has("allowances"):
         group.title.problem(f"recurring item '{code}' does nothing: give fee or allowances")
-    for key in ("retry", "unpaid"):
+    for key in ("retry", "unpaid", "tax"):
         if group.has(key) and not group.has("fee"):
             group.keys[key].problem(f"'{key}' is about a fee, and there is none")
     _check_retries(group, item)

@@ -40,6 +40,7 @@ def meaning_of(
     return (
         service.unit, service.named, service.destination_rated, terms.mode, terms.rules,
         terms.subscriber_clock,
+        terms.tax,
         _numbers(catalog.zones, numbers),
         _members(catalog.networks, networks, lambda network: network[:3]),
         "roaming" in named and HOME in catalog.networks,

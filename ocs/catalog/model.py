@@ -15,6 +15,7 @@ from ocs.catalog.limits import Limit
 from ocs.catalog.notify import NotifyPolicy
 from ocs.catalog.offers import Bonus, LifeCycle, Promotion, Transfers
 from ocs.catalog.recurring import Recurring
+from ocs.catalog.taxes import Tax
 
 ALWAYS = ""
 """The band name of a rule that holds at all times."""
@@ -378,6 +379,8 @@ class ServiceTerms:
     """Overrides the plan's policy."""
     subscriber_clock: bool = False
     """Time bands are those of the clock where the subscriber is, where the client says it."""
+    tax: Tax | None = None
+    """What part of each charge is; prices have it in them (K-280)."""
     conditional: bool = field(init=False, default=False)
     """Whether the price depends on more than destination and the catalogue's clock."""
     prices_terminating: bool = field(init=False, default=False)

@@ -14,6 +14,8 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import IntEnum
 from typing import NamedTuple
 
+from ocs.catalog.taxes import Tax
+
 NS_PER_SECOND = 1_000_000_000
 DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -126,6 +128,8 @@ class Recurring:
     retry_seconds: tuple[int, ...] = ()
     """When the fee is tried again, each after the time before."""
     unpaid: Unpaid = Unpaid.CONTINUE
+    tax: Tax | None = None
+    """A part of the fee."""
 
 
 def cycle_text(cycle: Cycle) -> str:

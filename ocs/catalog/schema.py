@@ -27,6 +27,7 @@ from ocs.catalog.loader_plans import MAX_ALLOWANCES
 from ocs.catalog.loader_prices import MAX_RULES
 from ocs.catalog.loader_quota import ENVELOPES, TRIGGERS
 from ocs.catalog.loader_recurring import EVERY, MAX_RECURRING, MAX_RETRIES, UNPAID
+from ocs.catalog.loader_taxes import MAX_TAXES
 from ocs.catalog.loader_units import ATTRIBUTE_VALUE, MAX_ATTRIBUTES, MAX_UNITS
 from ocs.currencies import NUMERIC_BY_CODE
 
@@ -73,6 +74,8 @@ def catalogue_schema() -> Schema:
         "attributes": ({**_named(_many(_matching(f"^{ATTRIBUTE_VALUE}$"))),
                         "maxProperties": MAX_ATTRIBUTES},
                        "what recorded usage says of itself: its values, or any"),
+        "taxes": ({**_named(_ref("tax")), "maxProperties": MAX_TAXES},
+                  "rates that charges have a part of"),
         "pools": (_named(_ref("pool")), "credit pools that services may share"),
         "notify": (_ref("notify"), "what customers of all plans are told"),
         "promotions": (_named(_ref("promotion")), "windows of time for bonuses"),
@@ -102,6 +105,7 @@ def catalogue_schema() -> Schema:
             "allowance": _allowance(),
             "limit": _limit(),
             "recurring": _recurring(),
+            "tax": _tax(),
             "promotion": _promotion(),
             "life_cycle": _life_cycle(),
             "bonus": _bonus(),
@@ -208,6 +212,7 @@ def _service() -> Schema:
         "quota": (_ref("quota"), "how much is granted at a time"),
         "together_with": (_TEXT, "a service that counts the same requests in another unit"),
         "pool": (_TEXT, "the credit pool its quotas belong to"),
+        "tax": (_matching(_CODE), "the tax in its prices, or on them"),
     }, "unit")  # fmt: skip
     of_requests = ("rating_groups", "service_identifiers", "default", "quota", "pool")
     needs = {key: ["contexts"] for key in (*of_requests, "together_with")}
@@ -256,6 +261,7 @@ def _plan() -> Schema:
                        "what comes with the plan"),
         "recurring": ({**_named(_ref("recurring")), "maxProperties": MAX_RECURRING},
                       "fees, and allowances that are renewed"),
+        "tax": (_matching(_CODE), "on all that it sells, instead of the services' own; or none"),
         "final_unit": (_ref("final_unit"), "what gateways do when the money ends"),
         "credit_limit": (_AMOUNT_FROM_ZERO, "how far below zero new accounts may go"),
         "low_balance": (_AMOUNT, "below this balance gateways are told so"),
@@ -418,6 +424,7 @@ def _recurring() -> Schema:
                                          "maxItems": MAX_RETRIES}]},
                   "when it is tried again while money is short, each after the time before"),
         "unpaid": (_word(UNPAID), "what may be used while the fee is unpaid"),
+        "tax": (_matching(_CODE), "the tax in the fee, or on it"),
     }, "every")  # fmt: skip
 
 

@@ -332,7 +332,22 @@ def _take(decision: Decision, event: _Event, service: Service) -> list[Hold] | N
         posting.units_after = paid
     if cost > entries.available_micro(state, money) and cost and not decision.request.overdraw:
         return None
-    return taken + entries.take_money(working_set, state, money, cost, posting)
+    mark = len(working_set.movements)
+    taken = taken + entries.take_money(working_set, state, money, cost, posting)
+    if event.rule is not None and not event.money:
+        _split_tax(decision, service, mark, 0, cost)
+    return taken
+
+
+def _split_tax(
+    decision: Decision, service: Service, mark: int, before_micro: int, after_micro: int
+) -> None:
+    """Give the tax in what was taken since ``mark`` lines of its own (K-281)."""
+    terms = decision.plan.terms.get(service.code) if decision.plan is not None else None
+    if terms is not None and terms.tax is not None:
+        entries.split_tax(
+            decision.working_set, mark, decision.posting, terms.tax, before_micro, after_micro
+        )
 
 
 def _pay_counted(
@@ -358,7 +373,10 @@ def _pay_counted(
     event.counted = [Counted(rule.code, counter.subscriber_id, event.slot_ns, paid, cost)]
     # What is held for sessions may be what pays: who has the cheaper units, time tells.
     holds = counters.take_holds(working_set, state, counter)
+    mark = len(working_set.movements)
     taken = entries.take_money(working_set, state, money, cost, posting)
+    before_micro = pricing.cost_micro(rule.price, before)
+    _split_tax(decision, service, mark, before_micro, before_micro + cost)
     counters.hold_for_others(working_set, state, money, counter, rule.price, holds)
     return taken
 

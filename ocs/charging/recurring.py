@@ -271,9 +271,13 @@ class _Runner:
             posting.units_before, posting.units_after = posting.units_after, (
                 posting.units_after - unused
             )
-            entries.credit(
-                self._working_set, entries.main_bucket(self._state), back_micro, posting
-            )
+            mark, main = len(self._working_set.movements), entries.main_bucket(self._state)
+            entries.credit(self._working_set, main, back_micro, posting)
+            if item.tax is not None:
+                entries.split_tax(
+                    self._working_set, mark, posting, item.tax, one.paid_micro,
+                    one.paid_micro - back_micro,
+                )
             note = f"{format_amount(back_micro)} back for {unused} days of '{one.code}'"
             self._record("recurring end", one, posting, note)
 
@@ -305,7 +309,10 @@ class _Runner:
         posting = self._posting(item, one, at_ns)
         posting.units_before = share.period.days - share.days
         posting.units_after = share.period.days
+        mark = len(self._working_set.movements)
         entries.take_money(self._working_set, self._state, payers, fee_micro, posting)
+        if item.tax is not None:
+            entries.split_tax(self._working_set, mark, posting, item.tax, 0, fee_micro)
         one.unpaid, one.tries, one.paid_micro, one.days = False, 0, fee_micro, share.days
         allowances = {allowance.code: allowance for allowance in self._plan.allowances}
         for code in item.allowances:

@@ -254,7 +254,7 @@ def _debit_paid(
         return
     context.charged_micro += amount
     decision.posting.about(service.code, rule, zone, slot_ns, before, before + units)
-    _take_money(decision, part, amount, line)
+    _take_money(decision, part, amount, line, cost)
 
 
 def _debit_counted(
@@ -280,7 +280,9 @@ def _debit_counted(
     line.counted += [Counted(rule.code, counter.subscriber_id, period_ns, units, amount)]
     if amount:
         decision.posting.about(service, rule.code, zone, period_ns, before, before + units)
-        _take_money(decision, part, amount, line)
+        taxed = part.terms.tax is not None
+        after_micro = pricing.cost_micro(price, before + units) if taxed else None
+        _take_money(decision, part, amount, line, after_micro)
 
 
 def _is_payable(
@@ -320,12 +322,21 @@ def _can_owe(decision: Decision, amount_micro: int) -> bool:
 
 
 def _take_money(
-    decision: Decision, part: Part, amount_micro: int, line: ChargedLine
+    decision: Decision, part: Part, amount_micro: int, line: ChargedLine,
+    after_micro: int | None = None,
 ) -> None:
+    """Debit an amount, after which ``after_micro`` is charged in all by the same price."""
     if part.pool:
         pools.cover(decision, part, amount_micro)
+    mark = len(decision.working_set.movements)
     line.taken += entries.take_money(
         decision.working_set, decision.state, part.money, amount_micro, decision.posting,
         part.released,
     )
+    tax = part.terms.tax
+    if tax is not None and after_micro is not None:
+        entries.split_tax(
+            decision.working_set, mark, decision.posting, tax, after_micro - amount_micro,
+            after_micro,
+        )
     line.charged_micro += amount_micro

@@ -57,6 +57,8 @@ class Contra(IntEnum):
     """Another account, named in ``rule``."""
     BONUS = 10
     """Given on top of a top-up by the plan's bonus ``rule``."""
+    TAX = 11
+    """The tax in the charge or fee whose other line says the same (K-280)."""
 
 
 class AccountFlag(IntEnum):

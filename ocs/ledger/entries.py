@@ -10,7 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from ocs.amounts import MONEY, Unit
+from ocs.catalog.taxes import Tax
 from ocs.errors import IntegrityError
 from ocs.ledger.account import (
     NEVER_NS,
@@ -267,6 +270,29 @@ def take_money(
             account.flags |= AccountFlag.OVER_USAGE
             journal.mark_account(account)
     return taken
+
+
+def split_tax(
+    journal: Journal, mark: int, posting: Posting, tax: Tax, before_micro: int, after_micro: int
+) -> None:
+    """Give the tax in the money moved since ``mark`` (a length of the journal) lines of its own.
+
+    ``before_micro`` and ``after_micro`` are the cumulative charge around it (K-281).
+    """
+    left = tax.part_of(before_micro) - tax.part_of(after_micro)
+    for line in reversed(journal.movements[mark:]):
+        if not left:
+            return
+        part = max(left, line.amount) if left < 0 else min(left, line.amount)
+        left -= part
+        if part == line.amount:
+            line.contra = Contra.TAX
+            continue
+        line.amount -= part
+        journal.movements.append(
+            replace(line, line=posting.lines, contra=Contra.TAX, amount=part)
+        )
+        posting.lines += 1
 
 
 def credit(journal: Journal, bucket: Bucket, amount: int, posting: Posting) -> None:

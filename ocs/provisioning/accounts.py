@@ -178,7 +178,7 @@ class _RefundedMeanwhileError(Exception):
 def _refund_once(desk: Desk, line: LedgerLine, amount: str, reference: str) -> Posted:
     moved = line.movement
     entry = f"{moved.request_id}.{moved.line}"
-    if moved.contra not in (Contra.REVENUE, Contra.FEE) or moved.amount >= 0:
+    if moved.contra not in (Contra.REVENUE, Contra.FEE, Contra.TAX) or moved.amount >= 0:
         raise RefusedError(f"entry {entry} is no charge; only charges can be refunded")
     account_id = moved.account_id
     given = desk.ledger.refunds_of(account_id, entry)

@@ -18,6 +18,7 @@ from itertools import groupby
 from typing import Any
 
 from ocs.amounts import Unit, format_amount
+from ocs.catalog.matching import CatalogIndex
 from ocs.charging import counters
 from ocs.charging.messages import RequestKind
 from ocs.charging.session import Session, SessionState
@@ -26,7 +27,7 @@ from ocs.ledger.account import Contra, Movement
 from ocs.ledger.invariants import check_account
 from ocs.provisioning.catalogs import Catalogues
 from ocs.provisioning.desk import Desk
-from ocs.provisioning.recompute import cumulative_micro, fee_micro
+from ocs.provisioning.recompute import cumulative_micro, fee_micro, fee_tax
 from ocs.provisioning.views import label
 from ocs.store.audit_reports import AuditedAccount, AuditReports, UsageLine
 
@@ -210,7 +211,7 @@ class _Charges:
         return self._problems
 
     def _check_request(self, lines: list[UsageLine]) -> None:
-        if lines[0].movement.contra == Contra.FEE:
+        if any(line.movement.contra == Contra.FEE for line in lines):
             self._check_fee(lines)
             return
         groups: dict[tuple[object, ...], list[UsageLine]] = {}
@@ -225,6 +226,20 @@ class _Charges:
         for group in groups.values():
             self._check_posting(group)
 
+    def _check_tax(
+        self, group: list[UsageLine], index: CatalogIndex, before: int, after: int, times: int
+    ) -> None:
+        moved, plan = group[0].movement, group[0].record.plan
+        tax = index.catalog.plans[plan].terms[moved.service].tax
+        part = (tax.part_of(after) - tax.part_of(before)) * times if tax is not None else 0
+        found = -sum(
+            line.movement.amount for line in group if line.movement.contra == Contra.TAX
+        )
+        if found != part:
+            self._problems.append(
+                f"entry {moved.request_id}.{moved.line} has {found} of tax, its price has {part}"
+            )
+
     def _check_fee(self, lines: list[UsageLine]) -> None:
         moved = lines[0].movement
         charged = -sum(line.movement.amount for line in lines)
@@ -232,11 +247,18 @@ class _Charges:
         try:
             index = self._catalogues.version(moved.catalogue_version)
             fee = fee_micro(index, lines[0].record.plan, moved)
+            tax = fee_tax(index, lines[0].record.plan, moved)
         except RefusedError as error:
             self._problems.append(f"entry {entry} cannot be computed again: {error}")
             return
-        if fee not in (None, charged):
-            self._problems.append(f"entry {entry} took {charged}, the fee is {fee}")
+        if fee is None:
+            return
+        taxed = -sum(line.movement.amount for line in lines if line.movement.contra == Contra.TAX)
+        part = tax.part_of(fee) if tax is not None else 0
+        if (fee, part) != (charged, taxed):
+            self._problems.append(
+                f"entry {entry} took {charged} with {taxed} of tax, the fee is {fee} with {part}"
+            )
 
     def _check_posting(self, group: list[UsageLine]) -> None:
         first = group[0]
@@ -264,6 +286,7 @@ class _Charges:
             # Sessions and events share its count, and refunds take from it: no chain of debits.
             return
         times = charged // (after - before) if after != before else 1
+        self._check_tax(group, index, before, after, times)
         ends = self._ends.setdefault(
             (first.session_key, moved.service, moved.rule, moved.zone, moved.slot_ns), Counter()
         )

@@ -28,6 +28,7 @@ from ocs.catalog.model import (
     TimeBand,
 )
 from ocs.catalog.recurring import Cycle, Recurring, cycle_text
+from ocs.catalog.taxes import Tax
 from ocs.provisioning.instants import format_instant
 from ocs.rating.explain import price_text
 
@@ -171,6 +172,8 @@ class _Trees:
             })  # fmt: skip
         if isinstance(value, NamedUnit):
             return _Fact(value, f"{value.name} in steps of {format_quantity(1, value)}")
+        if isinstance(value, Tax):
+            return _Fact(value, f"{value.text()}, {'' if value.included else 'not '}included")
         if isinstance(value, Cycle):
             return _Fact(value, cycle_text(value))
         if is_dataclass(value):

@@ -6,6 +6,7 @@ The price function is that of the decision (M-002, M-011). Called by why and by 
 from ocs.amounts import Unit, round_half_up
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import TariffSlot
+from ocs.catalog.taxes import Tax
 from ocs.charging.messages import RequestKind
 from ocs.errors import NotFoundError
 from ocs.ledger.account import Movement
@@ -56,3 +57,10 @@ def fee_micro(index: CatalogIndex, plan_code: str, movement: Movement) -> int | 
                 return None
             return round_half_up(item.fee_micro * days, movement.units_after)
     raise NotFoundError(f"plan '{plan_code}' has no recurring fee '{movement.rule}'")
+
+
+def fee_tax(index: CatalogIndex, plan_code: str, movement: Movement) -> Tax | None:
+    """Return the tax in a recurring fee."""
+    plan = index.catalog.plans.get(plan_code)
+    items = plan.recurring if plan is not None else ()
+    return next((item.tax for item in items if item.code == movement.rule), None)

@@ -13,6 +13,7 @@ import msgspec
 from ocs.amounts import Unit, format_amount
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Price, ServiceTerms
+from ocs.catalog.taxes import Tax
 from ocs.charging import counters
 from ocs.charging.adoption import same_terms
 from ocs.charging.contexts import cost_in_context, find_context
@@ -151,6 +152,9 @@ class _Charge:
         self.before = item.units_before
         self.slot_ns = item.slot_ns
         self.amount_micro = 0
+        self.tax: Tax | None = None
+        self.before_micro = 0
+        """What was charged by the same price before, which its tax is rounded after."""
         if item.kind == PARKED:
             self._find_context(last_charge)
         else:
@@ -160,6 +164,7 @@ class _Charge:
         if terms is None:
             return
         self.price = price = index.rule(plan, item.service, item.rule).price
+        self.tax = terms.tax
         if price.counted:
             self._count(account, price, now_ns)
         else:
@@ -178,6 +183,7 @@ class _Charge:
         self.context, self.counter = None, counter
         self.before, self.slot_ns = counter.units, counter.period_ns
         self.amount_micro = pricing.charge_micro(price, counter.units, item.units)
+        self.before_micro = pricing.cost_micro(price, counter.units)
 
     def _find_context(self, last_charge: Movement | None) -> None:
         """Continue the session's count, or where its last charge ended when it is gone."""
@@ -206,7 +212,8 @@ class _Charge:
             found = cost_in_context(index, terms, unit, price, zone, self.slot_ns, units)
             return found or 0
 
-        return cost(self.before + self.item.units) - cost(self.before)
+        self.before_micro = cost(self.before)
+        return cost(self.before + self.item.units) - self.before_micro
 
 
 def _debit(
@@ -230,7 +237,13 @@ def _debit(
             zone=item.zone, slot_ns=charge.slot_ns, units_before=charge.before,
             units_after=charge.before + item.units, catalogue_version=item.catalogue_version,
         )  # fmt: skip
+        mark = len(working_set.movements)
         taken = entries.take_money(working_set, state, buckets, amount_micro, posting)
+        if charge.tax is not None:
+            entries.split_tax(
+                working_set, mark, posting, charge.tax, charge.before_micro,
+                charge.before_micro + amount_micro,
+            )
     if counter is not None and charge.price is not None:
         counters.hold_for_others(working_set, state, buckets, counter, charge.price, holds)
     if charge.context is not None:

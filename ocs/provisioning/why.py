@@ -73,10 +73,10 @@ def _explain(
     unit = unit_of(moved, buckets)
     bucket = bucket_name(moved, buckets)
     result = _Explanation()
-    if moved.contra == Contra.FEE:
+    if moved.contra == Contra.FEE or (moved.contra == Contra.TAX and not moved.service):
         _of_fee(desk, catalogues, line, bucket, result)
         return result
-    if moved.contra != Contra.REVENUE:
+    if moved.contra not in (Contra.REVENUE, Contra.TAX):
         result.steps += _of_operator_or_timer(line, bucket, unit)
         return result
     result.steps.append(_request_words(line))
@@ -148,7 +148,11 @@ def _of_fee(
         words += f"{after - before} / {after} = {format_amount(result.recomputed_micro or 0)}"
     result.steps.append(words)
     lines = desk.ledger.lines_of(moved.account_id, moved.request_id)
-    result.charged_micro = -sum(one.amount for one in lines if one.contra == Contra.FEE)
+    fees = [one for one in lines if one.contra in (Contra.FEE, Contra.TAX)]
+    result.charged_micro = -sum(one.amount for one in fees)
+    if item.tax is not None:
+        part = item.tax.part_of(result.recomputed_micro or 0)
+        result.steps.append(f"of it {format_amount(part)} is tax: {item.tax.text()}")
     result.steps.append(f"{format_amount(-moved.amount)} taken from bucket '{bucket}'")
 
 
@@ -188,12 +192,20 @@ def _of_price(desk: Desk, index: CatalogIndex, line: LedgerLine, result: _Explan
     ]
     result.charged_micro = -sum(other.amount for other in result.siblings)
     result.recomputed_micro = after - before
+    tax = index.catalog.plans[plan].terms[moved.service].tax
+    if tax is not None:
+        part = tax.part_of(after) - tax.part_of(before)
+        result.steps.append(
+            f"of it {format_amount(part)} is tax, {tax.text()}: {format_amount(tax.part_of(after))} "
+            f"of {format_amount(after)} in all, {format_amount(tax.part_of(before))} of "
+            f"{format_amount(before)} before"
+        )
 
 
 def _context(movement: Movement) -> tuple[object, ...]:
     return (
-        movement.contra, movement.unit, movement.service, movement.rule, movement.zone,
-        movement.slot_ns, movement.units_before, movement.units_after,
+        movement.contra in (Contra.REVENUE, Contra.TAX), movement.unit, movement.service,
+        movement.rule, movement.zone, movement.slot_ns, movement.units_before, movement.units_after,
     )  # fmt: skip
 
 

@@ -94,7 +94,7 @@ class AuditReports:
                 movement.c.account_id.between(first, last),
                 or_(
                     and_(movement.c.contra == Contra.REVENUE, movement.c.service != ""),
-                    movement.c.contra == Contra.FEE,
+                    movement.c.contra.in_((Contra.FEE, Contra.TAX)),
                 ),
             )
             .order_by(movement.c.account_id, movement.c.request_id, movement.c.line)

@@ -68,6 +68,9 @@ def test_cost_in_the_document_is_what_is_charged(catalogue, row):
     assert slot.rule.code == row.get("price", row["service"])
     used = parse_quantity(row["used"], service.unit)
     assert cost_micro(slot.rule.price, used) == parse_amount(row["costs"])
+    if "tax" in row:
+        part = terms.tax.part_of(parse_amount(row["costs"])) if terms.tax else 0
+        assert part == parse_amount(row["tax"])
 
 
 def test_every_key_the_loader_knows_is_in_the_document():

@@ -26,6 +26,8 @@ name: Rich
 currency: EUR
 time_zone: Europe/Madrid
 effective: 2026-03-01T00:00
+taxes:
+  vat: {rate: 7.5 %, included: false}
 holidays:
   national: [2026-12-25]
 time_bands:
@@ -111,6 +113,7 @@ plans:
         prorate: true
         retry: [1 h, 1 d]
         unpaid: bar
+        tax: vat
 examples:
   - {plan: basic, service: web, used: 1 MB, when: {rat: wlan}, costs: 0.02}
   - {plan: basic, service: call, used: 1, to: +34911, at: 2025-03-04, costs: 0.102}

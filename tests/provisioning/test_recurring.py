@@ -173,4 +173,4 @@ def test_the_audit_finds_a_fee_that_is_not_the_plans(office: Office) -> None:
 
     store.transact([key], with_old_price)
     result = audit.run(office.desk, office.catalogues)
-    assert [one for one in result.violations if "the fee is 9610000" in one.message]
+    assert [one for one in result.violations if "the fee is 9610000 " in one.message]

@@ -237,7 +237,7 @@ class Scenario:
             if record.key.kind != RequestKind.EVENT
         }
         for line in movements:
-            if line.unit == Unit.MONEY and line.contra == Contra.REVENUE:
+            if line.unit == Unit.MONEY and line.contra in (Contra.REVENUE, Contra.TAX):
                 paid[key_by_request.get(line.request_id, b"")] -= line.amount
         for session in sessions:
             assert session.charged_micro == paid[session.key], where
