@@ -14,7 +14,7 @@ from ocs.provisioning.subscribers import NewSubscriber
 from tests.support.desks import NUMBER, open_office
 
 FOLDER = Path(__file__).parents[2] / "config" / "catalogues"
-SAMPLES = ("iot", "cloud", "electricity")
+SAMPLES = ("mobile", "iot", "cloud", "electricity")
 
 
 @contextmanager
@@ -123,3 +123,29 @@ def test_things_that_send_a_little(tmp_path):
         )  # fmt: skip
         beyond = 20 + 3001 - 3000
         assert paid(office, account_id) == beyond * 50_000 + 40 + 13
+
+
+@pytest.mark.rule("K-310")
+def test_what_is_bought_on_the_bill(tmp_path):
+    with selling("mobile", tmp_path, "monthly") as (office, account_id):
+        charge(
+            office, tmp_path,
+            "key,subscriber,service,quantity,kind,shop\n"
+            "a,ME,content,1,game,play.example\nb,ME,content,3,donation,\n",
+        )  # fmt: skip
+        assert paid(office, account_id) == 990_000 + 3_000_000
+
+
+@pytest.mark.rule("K-260", "K-302")
+def test_a_plan_by_the_month_takes_its_fee_and_brings_its_units(tmp_path):
+    with selling("mobile", tmp_path, "monthly") as (office, account_id):
+        shown = accounts.show(office.desk, account_id)
+        left = {one["name"]: one["available_text"] for one in shown["buckets"]}
+        assert left == {
+            "main": "85.10", "month-data": "20000000000 octets", "month-minutes": "30000 seconds",
+            "month-messages": "200 events",
+        }  # fmt: skip
+        office.data_session(account_id, group=100, used=(1_000_000,))
+        office.must_be_clean()
+        shown = accounts.show(office.desk, account_id)
+        assert shown["balance"] == "85.10"
