@@ -29,6 +29,14 @@ HANDLERS: dict[str, Handler] = {
 """By kind; a stored kind without a handler is an IntegrityError."""
 
 
+def catch_up(working_set: WorkingSet, account_id: int, context: DecisionContext) -> None:
+    """Do everything that is due for an account, however much was missed: nothing that happens to
+    it now may come before.
+    """
+    while advance(working_set, account_id, context) == DUTIES_MAX:
+        pass
+
+
 def advance(
     working_set: WorkingSet, account_id: int, context: DecisionContext,
     handlers: Mapping[str, Handler] = HANDLERS,

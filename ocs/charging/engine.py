@@ -96,7 +96,7 @@ def decide(
         return ChargingReply(Outcome.UNKNOWN_SESSION, reason="no such session")
     if 0 < state.account.due_ns <= context.now_ns:
         # What was due before this request is done before it, also when nobody was there.
-        duties.advance(working_set, request.account_id, context)
+        duties.catch_up(working_set, request.account_id, context)
     # An event belongs to no session, not even to one whose Session-Id it has.
     is_event = request.kind == EVENT
     session = None if is_event else working_set.sessions.get(request.session_key)

@@ -146,7 +146,7 @@ class _Transfer:
             self._now_ns, 0, {version: self._catalogue}, version, self._desk.policy
         )
         for state in states:
-            duties.advance(working_set, state.account.account_id, context)
+            duties.catch_up(working_set, state.account.account_id, context)
 
     def _check(
         self, working_set: WorkingSet, giver: AccountState, taker: AccountState
