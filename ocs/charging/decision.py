@@ -90,7 +90,10 @@ class Decision:
         self.context = context
         self.state = state
         self.session = session
-        version = session.catalogue_version if session else context.current_version
+        if session is not None:
+            version = session.catalogue_version
+        else:
+            version = request.catalogue_version or context.current_version
         self.index: CatalogIndex | None = context.catalogues.get(version)
         self.plan_code = plan_code = session.plan if session else state.account.plan
         """The plan that usage of this request is charged by, also when the session changes it."""

@@ -238,6 +238,8 @@ class ChargingRequest(msgspec.Struct):
     """The subscriber's device, such as ``imei:353490069873319``; empty when nothing was said."""
     overdraw: bool = False
     """An event that has happened: it is debited although the account cannot pay."""
+    catalogue_version: int = 0
+    """By which an event is priced, where it is not the one in force: it was used before that."""
 
 
 class FinalUnit(msgspec.Struct, array_like=True):

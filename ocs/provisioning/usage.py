@@ -232,10 +232,10 @@ def decide_one(desk: Desk, prepared: Prepared, working_set: WorkingSet) -> Recor
         return _repeated(prepared, stored)
     state = working_set.accounts.get(key.account_id)
     index = prepared.index_for(state.account.plan if state is not None else "")
-    version = index.catalog.version
-    context = engine.DecisionContext(
-        desk.clock.now_ns(), 0, {version: index}, version, desk.policy
-    )
+    request.catalogue_version = index.catalog.version
+    current = prepared.current.catalog.version
+    catalogues = {current: prepared.current, index.catalog.version: index}
+    context = engine.DecisionContext(desk.clock.now_ns(), 0, catalogues, current, desk.policy)
     reply = engine.decide(request, working_set, context)
     if reply.outcome != Outcome.SUCCESS:
         working_set.forget(key)

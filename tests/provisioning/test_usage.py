@@ -340,3 +340,25 @@ def test_exported_records_say_the_unit_and_the_attributes(office):
     document = json.loads(lines.getvalue().splitlines()[-1])
     assert document["said"] == {"named": {"meter": "car", "site": "roof"}}
     assert document["asked"][0]["service"] == "energy"
+
+
+FEES = METERED.replace("plans:\n  basic:\n", """plans:
+  basic:
+    recurring:
+      month: {every: month, day: 1, fee: FEE}
+""")
+
+
+@pytest.mark.rule("K-316")
+def test_what_is_due_before_late_usage_is_done_by_the_catalogue_in_force(tmp_path):
+    with metered_office(f"sqlite:///{tmp_path}/ocs.db", FEES.replace("FEE", "1.00")) as office:
+        account_id = office.open_account()
+        then = office.clock.now_ns()
+        office.clock.advance(3_600)
+        catalogs.publish(office.desk, FEES.replace("FEE", "2.00"), "dearer.yaml")
+        before = money(office, account_id)
+        office.clock.advance(27 * 86_400)  # 1 February
+        late = record(office, "m1", "ticket", "1", at_ns=then)
+        assert late.view()["catalogue_version"] == 1
+        assert before - money(office, account_id) == 4_000_000 + 2_000_000
+        office.must_be_clean()
