@@ -67,6 +67,10 @@ class Node:
         """Note a mistake in this value."""
         self.document.note(message, self.line, self.column, self.path)
 
+    def warn(self, message: str) -> None:
+        """Note something about this value to look at, which refuses nothing."""
+        self.document.warn(message, self.line, self.column, self.path)
+
     def describe(self) -> str:
         """Return what kind of value this is, for messages."""
         return "a value"
@@ -298,6 +302,13 @@ class Document:
         self.root = Mapping(self, 1, 1)
         self._problems: list[Problem] = []
         self._unlisted = 0
+        self.warnings: list[Problem] = []
+        """What is allowed and yet may not be meant; at most MAX_PROBLEMS."""
+
+    def warn(self, message: str, line: int, column: int, path: str = "") -> None:
+        """Keep something to look at, which refuses nothing."""
+        if len(self.warnings) < MAX_PROBLEMS:
+            self.warnings.append(Problem(message, self.source, line, column, path))
 
     def note(
         self, message: str, line: int, column: int, path: str = "", *, source: str = ""

@@ -5,9 +5,10 @@ Called by catalog.loader.
 
 import re
 from collections.abc import Mapping as AbstractMapping
+from dataclasses import replace
 from datetime import date
 
-from ocs.catalog.calendar import DAY_MINUTES, day_of
+from ocs.catalog.calendar import DAY_MINUTES, day_of, week_of
 from ocs.catalog.loader_values import check_code
 from ocs.catalog.model import BandSpan, TimeBand
 from ocs.marked import Mapping, Scalar, unknown_word
@@ -75,10 +76,45 @@ def read_bands(root: Mapping) -> tuple[TimeBand, ...]:
         if not group.sequence(key.text):
             key.problem(f"time band '{name}' has no times")
         bands.append(TimeBand(name, spans))
+    _warn_of_overlaps(group, bands)
     for name, key in root.mapping("holidays").keys.items():
         if not named & {name, EVERY_CALENDAR}:
             key.problem(f"calendar '{name}' is used by no time band")
     return tuple(bands)
+
+
+def _warn_of_overlaps(group: Mapping, bands: list[TimeBand]) -> None:
+    """Warn of two bands of which neither is a part of the other: the first has what both cover.
+
+    A band that covers all of another is what holds elsewhere, and holidays go before weekdays: both
+    are meant so.
+    """
+    weeks = [_minutes(band) for band in bands]
+    for later, week in enumerate(weeks):
+        for earlier in range(later):
+            both = week & weeks[earlier]
+            if both and both != weeks[earlier] and both != week:
+                key = group.keys[bands[later].name]
+                key.warn(
+                    f"time band '{key.text}' covers {_when(both)} too, which "
+                    f"'{bands[earlier].name}' has because it stands before it"
+                )
+
+
+def _minutes(band: TimeBand) -> frozenset[int]:
+    """Return the minutes of a week that a band covers by its weekdays."""
+    weekly = TimeBand(band.name, tuple(replace(span, dates=frozenset()) for span in band.spans))
+    return frozenset(minute for minute, name in enumerate(week_of((weekly,))) if name)
+
+
+def _when(minutes: frozenset[int]) -> str:
+    """Return the first stretch of some minutes of a week, such as ``mon 19:00-20:00``."""
+    first = last = min(minutes)
+    while last + 1 in minutes and (last + 1) % DAY_MINUTES:
+        last += 1
+    day, start = divmod(first, DAY_MINUTES)
+    end = last - day * DAY_MINUTES + 1
+    return f"{_WEEKDAYS[day]} {start // 60:02d}:{start % 60:02d}-{end // 60:02d}:{end % 60:02d}"
 
 
 def _read_span(group: Mapping, calendars: Calendars, named: set[str]) -> BandSpan:
@@ -105,6 +141,12 @@ def _read_span(group: Mapping, calendars: Calendars, named: set[str]) -> BandSpa
 
 def _weekdays(scalar: Scalar, calendars: Calendars) -> list[int]:
     """Return the weekdays of a name such as ``sat`` or of a range such as ``mon-fri``."""
+    if _DATE.fullmatch(scalar.text):
+        scalar.problem(
+            f"{scalar.text} is a day and in no calendar that is named here; put it into one under "
+            "holidays, and give the calendar's name"
+        )
+        return []
     first, dash, last = scalar.text.lower().partition("-")
     for word in (first, last) if dash else (first,):
         if word not in _WEEKDAYS:

@@ -32,8 +32,13 @@ def check(run: Run, file: Path) -> None:
     """
     from ocs.provisioning import catalogs
 
-    found = catalogs.check(catalogs.read(file), str(file))
-    run.out.show({"file": str(file), **catalogs.catalog_view(found)}, _show_catalog)
+    found, warnings = catalogs.check_closely(catalogs.read(file), str(file))
+    view = {"file": str(file), **catalogs.catalog_view(found)}
+    view["warnings"] = [
+        {"message": one.message, "source": one.source, "line": one.line, "column": one.column}
+        for one in warnings
+    ]
+    run.out.show(view, _show_catalog)
 
 
 @catalog.ocs_command(
@@ -264,6 +269,9 @@ def _show_catalog(target: Console, document: Document) -> None:
         {"code": "Plan", "name": "Name", "services": "Services", "allowances": "Allowances"},
         empty="no plans",
     )
+    for one in document.get("warnings", ()):
+        place = f"{one['source']}:{one['line']}:{one['column']}"
+        target.print(f"warning: {place}: {one['message']}", soft_wrap=True)
 
 
 def _show_source(target: Console, document: Document) -> None:

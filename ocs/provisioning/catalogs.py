@@ -15,7 +15,7 @@ from ocs.catalog.model import Catalog
 from ocs.catalog.versions import Schedule
 from ocs.charging.server_requests import Trigger, for_account
 from ocs.clock import Clock, SystemClock
-from ocs.errors import NotFoundError, RefusedError, UsageError
+from ocs.errors import NotFoundError, Problem, RefusedError, UsageError
 from ocs.ledger.account import OperatorAction
 from ocs.provisioning import examples
 from ocs.provisioning.desk import Desk
@@ -113,12 +113,17 @@ def check(text: str, source_name: str) -> Catalog:
     """Return the catalogue in ``text``. Raises DocumentError with every mistake in it, or, where
     there is none, with every example that costs something else than it says.
     """
+    return check_closely(text, source_name)[0]
+
+
+def check_closely(text: str, source_name: str) -> tuple[Catalog, list[Problem]]:
+    """Return the same, and what is allowed and yet may not be meant."""
     document = yamldoc.parse(text, source_name)
     catalog = load_catalog(document, source_name)
     for example, message in examples.failures(CatalogIndex(catalog)):
         document.note(message, example.line, example.column)
     document.check()
-    return catalog
+    return catalog, document.warnings
 
 
 def publish(desk: Desk, text: str, source_name: str, effective_ns: int = 0) -> Publication:
