@@ -28,3 +28,15 @@ class Limit:
     """Usage goes on at the prices for a reached limit; else it stops."""
     measure: str = ""
     """The named unit of the catalogue that it is in; empty: plain octets and so on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollover:
+    """How much of an allowance is carried over into the next period, and how often (K-212)."""
+
+    periods: int = 1
+    """So many periods longer it can be used at most."""
+    percent: int = 100
+    """Of the allowance: no more of one period is carried over."""
+    maximum: int | None = None
+    """No more than this is carried over of all earlier periods together; None = no ceiling."""

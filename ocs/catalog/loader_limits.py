@@ -3,18 +3,19 @@
 Called by catalog.loader_plans, before the prices that may look at them.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from collections.abc import Mapping as AbstractMapping
 
 from ocs.amounts import Measured, Unit, parse_amount, parse_quantity
-from ocs.catalog.limits import Limit
+from ocs.catalog.limits import Limit, Rollover
 from ocs.catalog.loader_models import COUNTED_FOR
 from ocs.catalog.loader_units import split_unit
 from ocs.catalog.loader_values import check_code
-from ocs.catalog.model import LIMIT, Period, Service, ServiceTerms
-from ocs.marked import Mapping, unknown_word
+from ocs.catalog.model import LIMIT, Period, Plan, Service, ServiceTerms
+from ocs.marked import Mapping, Scalar, unknown_word
 
 MAX_LIMITS = 20
+MAX_PERIODS = 60
 EVERY = {"day": Period.DAY, "week": Period.WEEK, "month": Period.MONTH}
 THEN = {"stop": False, "price": True}
 
@@ -80,6 +81,41 @@ def _read_limit(
     )
     group.finish()
     return limit
+
+
+def read_rollover(group: Mapping, amount_of: Callable[[str], int]) -> Rollover | None:
+    """Return what of an allowance is carried over: a word, or a group of bounds."""
+    node = group.get("rollover")
+    if node is None:
+        return None
+    if isinstance(node, Scalar):
+        return Rollover() if group.boolean("rollover", default=False) else None
+    bounds = group.mapping("rollover")
+    rule = Rollover(
+        periods=bounds.integer("periods", 1, minimum=1, maximum=MAX_PERIODS),
+        percent=bounds.parsed("share", _percent, 100),
+        maximum=bounds.parsed("maximum", amount_of, 0) if bounds.has("maximum") else None,
+    )
+    bounds.finish()
+    return rule
+
+
+def _percent(text: str) -> int:
+    digits = text.removesuffix("%").strip()
+    if not digits.isdecimal() or not 0 < int(digits) <= 100:
+        raise ValueError(f"'{text}' is no share such as 50 %")
+    return int(digits)
+
+
+def check_rollovers(group: Mapping, plan: Plan) -> None:
+    """Note allowances that are to be carried over and are never renewed."""
+    renewed = {code for item in plan.recurring for code in item.allowances}
+    for one in plan.allowances:
+        if one.rollover is not None and one.code not in renewed:
+            group.mapping("allowances").mapping(one.code).keys["rollover"].problem(
+                f"allowance '{one.code}' is not renewed, so there is nothing to carry over: "
+                "name it under recurring"
+            )
 
 
 def check_used(group: Mapping, limits: tuple[Limit, ...], terms: Iterable[ServiceTerms]) -> None:

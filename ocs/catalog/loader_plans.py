@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ocs.amounts import AMOUNT_MAX_MICRO, Measured, Unit, parse_amount
-from ocs.catalog.loader_limits import check_used, read_limits
+from ocs.catalog.loader_limits import check_rollovers, check_used, read_limits, read_rollover
 from ocs.catalog.loader_models import MODELS, check_clocked, check_price, check_recorded
 from ocs.catalog.loader_notify import read_notify
 from ocs.catalog.loader_offers import BonusReader, read_life_cycle, read_transfers
@@ -89,6 +89,7 @@ def _read_plan(code: str, group: Mapping, offer: Offer) -> Plan:
         offer.used.update(("network", zone) for zone in offer.names.networks)
     plan = replace(plan, allowances=_read_allowances(group, plan, offer))
     plan = replace(plan, recurring=read_recurring(group, plan, offer.taxes))
+    check_rollovers(group, plan)
     bonuses = BonusReader(plan, offer.services, offer.promotions, offer.used)
     plan = replace(
         plan,
@@ -205,6 +206,7 @@ def _read_allowance(code: str, group: Mapping, plan: Plan, offer: Offer) -> Allo
             "expires_after", seconds_up_to(MAX_EXPIRY_SECONDS, minimum=0), 0
         ),
         named=named,
+        rollover=read_rollover(group, _amount_of(counted)),
     )
     group.finish()
     return allowance

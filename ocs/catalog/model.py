@@ -11,7 +11,7 @@ from enum import IntEnum
 from math import lcm
 
 from ocs.amounts import Measured, NamedUnit, Unit
-from ocs.catalog.limits import Limit
+from ocs.catalog.limits import Limit, Rollover
 from ocs.catalog.notify import NotifyPolicy
 from ocs.catalog.offers import Bonus, LifeCycle, Promotion, Transfers
 from ocs.catalog.recurring import Recurring
@@ -345,6 +345,8 @@ class Allowance:
     """0 = never."""
     named: NamedUnit | None = None
     """The unit of the catalogue's own that its events are counted in."""
+    rollover: Rollover | None = None
+    """What of it is carried over when it is renewed; None: nothing."""
 
     @property
     def counted_in(self) -> Measured:

@@ -13,7 +13,7 @@ from ocs.catalog.conditions import MEDIA, RAT_NAMES, RECIPIENTS, ROLES
 from ocs.catalog.loader_bands import MAX_BANDS
 from ocs.catalog.loader_examples import MAX_EXAMPLES
 from ocs.catalog.loader_limits import EVERY as LIMIT_EVERY
-from ocs.catalog.loader_limits import MAX_LIMITS, THEN
+from ocs.catalog.loader_limits import MAX_LIMITS, MAX_PERIODS, THEN
 from ocs.catalog.loader_models import COUNTED_FOR, MAX_TIERS, PERIODS
 from ocs.catalog.loader_notify import MAX_THRESHOLDS
 from ocs.catalog.loader_offers import (
@@ -88,30 +88,35 @@ def catalogue_schema() -> Schema:
         "$schema": DIALECT,
         "title": "Catalogue of an online charging server",
         **_group(keys, "name", "currency", "services", "plans"),
-        "definitions": {
-            "span": _span(),
-            "number_plan": _number_plan(),
-            "unit": _unit(),
-            "pool": _pool(),
-            "service": _service(),
-            "quota": _quota(),
-            "plan": _plan(),
-            "terms": _terms(),
-            "price": _price(),
-            "tier": _tier(),
-            "when": _when(),
-            "final_unit": _final_unit(),
-            "notify": _notify(),
-            "allowance": _allowance(),
-            "limit": _limit(),
-            "recurring": _recurring(),
-            "tax": _tax(),
-            "promotion": _promotion(),
-            "life_cycle": _life_cycle(),
-            "bonus": _bonus(),
-            "transfers": _transfers(),
-            "example": _example(),
-        },
+        "definitions": _definitions(),
+    }
+
+
+def _definitions() -> Schema:
+    return {
+        "span": _span(),
+        "number_plan": _number_plan(),
+        "unit": _unit(),
+        "pool": _pool(),
+        "service": _service(),
+        "quota": _quota(),
+        "plan": _plan(),
+        "terms": _terms(),
+        "price": _price(),
+        "tier": _tier(),
+        "when": _when(),
+        "final_unit": _final_unit(),
+        "notify": _notify(),
+        "allowance": _allowance(),
+        "limit": _limit(),
+        "rollover": _rollover(),
+        "recurring": _recurring(),
+        "tax": _tax(),
+        "promotion": _promotion(),
+        "life_cycle": _life_cycle(),
+        "bonus": _bonus(),
+        "transfers": _transfers(),
+        "example": _example(),
     }
 
 
@@ -391,7 +396,17 @@ def _allowance() -> Schema:
         "services": (_many(_TEXT), "which services it pays for; all of its unit if left out"),
         "priority": (_integer(0, 1000), "the smaller is spent first"),
         "expires_after": (_QUANTITY, "counted from the day the plan was given"),
+        "rollover": (_ref("rollover"), "what is carried over when it is renewed"),
     }, "unit", "amount")  # fmt: skip
+
+
+def _rollover() -> Schema:
+    group = _group({
+        "periods": (_integer(1, MAX_PERIODS), "how many periods longer it can be used"),
+        "share": (_matching("^[0-9]{1,3} ?%?$"), "of the allowance: no more of one period"),
+        "maximum": (_QUANTITY, "no more of all earlier periods together"),
+    })  # fmt: skip
+    return {"anyOf": [_BOOLEAN, group]}
 
 
 def _limit() -> Schema:

@@ -20,7 +20,7 @@ from ocs.amounts import MONEY, format_amount, round_half_up
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Allowance, Plan
 from ocs.catalog.recurring import Period, Recurring, Unpaid, days_left, days_unused
-from ocs.charging import agenda, notices
+from ocs.charging import agenda, notices, rollover
 from ocs.charging.decision import NS_PER_SECOND, DecisionContext
 from ocs.charging.messages import (
     ChargingRecord,
@@ -360,6 +360,10 @@ class _Runner:
         expires_ns = one.end_ns
         if allowance.expires_after_seconds:
             expires_ns = one.start_ns + allowance.expires_after_seconds * NS_PER_SECOND
+        if allowance.rollover is not None:
+            rollover.carry(
+                self._working_set, self._state, allowance, one.start_ns, expires_ns, posting
+            )
         bucket = self._empty_bucket(allowance, one.start_ns, posting)
         if bucket is None:
             bucket = Bucket(

@@ -167,6 +167,58 @@ def schedule(run: Run, name: str, limit: int) -> None:
     run.out.rows("schedule", coming, _show_schedule)
 
 
+@account.ocs_command(
+    "cap",
+    changes=True,
+    example="ocs account cap +4915112345678 mine 20 --every month --reason 'asked by the customer'",
+)
+@click.argument("name", metavar="SUBSCRIBER")
+@click.argument("code", metavar="CAP")
+@click.argument("amount", metavar="[AMOUNT]", default="")
+@click.option(
+    "--every", type=click.Choice(("day", "week", "month")), default="month", show_default=True,
+    help="The period, on the catalogue's clock.",
+)  # fmt: skip
+@click.option("--service", multiple=True, help="Only this service counts; may be given again.")
+@click.option("--member", is_flag=True, help="Only what this member of the account spends.")
+@click.option("--remove", is_flag=True, help="Take the cap away.")
+def cap(
+    run: Run, name: str, code: str, amount: str, every: str, service: tuple[str, ...],
+    member: bool, remove: bool,
+) -> None:  # fmt: skip
+    """Limit what an account, or one of its members, may spend in a period.
+
+    It replaces the cap of the same name. What was counted in the period stays counted.
+    """
+    from ocs.errors import UsageError
+    from ocs.provisioning import caps
+    from ocs.provisioning.desk import find_subscriber
+
+    found = find_subscriber(run.desk, name)
+    if remove == bool(amount):
+        raise UsageError("give an amount, or --remove")
+    if remove:
+        shown = caps.remove_cap(run.desk, found, code, member=member)
+    else:
+        shown = caps.set_cap(
+            run.desk, found, code, amount, every, service, run.catalogues.current(),
+            member=member,
+        )  # fmt: skip
+    run.out.rows("caps", shown, _show_caps)
+
+
+@account.ocs_command("counts", example="ocs account counts +4915112345678")
+@click.argument("name", metavar="SUBSCRIBER")
+def counts(run: Run, name: str) -> None:
+    """Show what an account has counted: for limits, caps and prices over days, weeks and months."""
+    from ocs.provisioning import caps
+    from ocs.provisioning.desk import find_subscriber
+
+    found = find_subscriber(run.desk, name)
+    shown = caps.counts(run.desk, found.account_id, run.catalogues.current())
+    run.out.rows("counts", shown, _show_counts)
+
+
 def _document(run: Run, posted: "Posted") -> Document:
     """Return a posting with the sessions whose clients are asked because of it."""
     from ocs.charging.server_requests import Trigger
@@ -256,4 +308,39 @@ def _show_ledger(target: Console, lines: list[Any]) -> None:
         },
         empty="no movements",
         right=frozenset({"amount_text"}),
+    )
+
+
+def _show_caps(target: Console, rows: list[Any]) -> None:
+    table(
+        target,
+        [{**row, "services": " ".join(row["services"]) or "all"} for row in rows],
+        {
+            "cap": "Cap",
+            "amount": "Amount",
+            "every": "Every",
+            "services": "Services",
+            "subscriber_id": "Member",
+        },
+        empty="no caps",
+        right=frozenset({"amount"}),
+    )
+
+
+def _show_counts(target: Console, rows: list[Any]) -> None:
+    table(
+        target,
+        rows,
+        {
+            "kind": "Kind",
+            "name": "Name",
+            "subscriber_id": "Member",
+            "from": "From",
+            "to": "To",
+            "units_text": "Used",
+            "charged": "Charged",
+            "limit_text": "Limit",
+        },
+        empty="nothing is counted",
+        right=frozenset({"units_text", "charged", "limit_text"}),
     )

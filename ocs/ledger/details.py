@@ -92,6 +92,8 @@ class AccountDetails(msgspec.Struct, omit_defaults=True):
     """What falls due again and again: see charging.recurring."""
     recurring_plan: str = ""
     """The plan that these belong to."""
+    carried: dict[int, int] = msgspec.field(default_factory=dict)
+    """How often buckets were carried over into another period, by their ids."""
     caps: list[Cap] = msgspec.field(default_factory=list)
     """The customer's own limits, at most provisioning.caps.CAPS_MAX."""
     told: list[Told] = msgspec.field(default_factory=list)

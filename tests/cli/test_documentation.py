@@ -146,6 +146,8 @@ CALLS: dict[str, list[str]] = {
     "account adjust": ["{account}", "--", "-2.50"],
     "account refund": ["{message}", "--amount", "0.07"],
     "account show": ["{account}"],
+    "account cap": ["{account}", "mine", "20"],
+    "account counts": ["{account}"],
     "account schedule": ["{account}"],
     "usage record": ["{account}", "message", "2", "--key", "smsc/7731"],
     "usage import": ["{tmp}/usage.csv"],
@@ -191,6 +193,19 @@ def call(cli, name, stocked, tmp_path):
         text = CATALOGUE.read_text(encoding="utf-8") + "\n# another\n"
         (tmp_path / "other.yaml").write_text(text, encoding="utf-8")
         assert cli("catalog", "publish", f"{tmp_path}/other.yaml", *later).code == 0
+    if name == "account counts":
+        assert cli("account", "cap", stocked["account"], "mine", "20").code == 0
+        used = ("usage", "record", stocked["account"], "message", "1", "--key", "counted")
+        assert cli(*used).code == 0
+    if name == "account transfer":
+        (tmp_path / "other.yaml").write_text(allowing(), encoding="utf-8")
+        assert cli("catalog", "publish", f"{tmp_path}/other.yaml").code == 0
+    stocked = {**stocked, "batch": "", "code": ""}
+    if name.startswith("voucher") and name != "voucher generate":
+        made = ("--count", "1", "--amount", "10", "--output", f"{tmp_path}/one.csv")
+        assert cli("voucher", "generate", *made).code == 0
+        row = (tmp_path / "one.csv").read_text(encoding="ascii").splitlines()[1]
+        stocked["batch"], _, stocked["code"] = row.split(",")
     if name == "db restore":
         assert cli("db", "backup", f"{tmp_path}/spare.db").code == 0
     mobile = CATALOGUE.with_name("mobile.yaml")
