@@ -101,18 +101,7 @@ class ChargingServer:
         self._endings = SessionEndings(store, self.decider.context)
         self.terminations = self._make_terminations(options, clock)
         self.directory = PeerDirectory(options.peer_rules, options.peers, clock)
-        self.supervisor = Supervisor(
-            loop,
-            worker,
-            store,
-            clock,
-            self.decider.context,
-            self.catalogues.refresh,
-            Adopting(store, self.decider.context, self.catalogues.version).step,
-            self.metrics,
-            lambda peers: self.diameter.peers_changed(peers),  # noqa: PLW0108 -- made below
-            lambda: self.server_requests.poll(),  # noqa: PLW0108 -- made below
-        )
+        self.supervisor = self._make_supervisor(loop, clock)
         now_s = clock.now_ns() // NS_PER_SECOND
         self.origin_state_id = store.own_state_id(now_s)
         # The wall clock, so that no id comes back within minutes of a restart.
@@ -166,6 +155,20 @@ class ChargingServer:
         """Load what the first request needs, before anybody may connect; waits for the store."""
         self.catalogues.refresh(self._store.generations().catalogue)
         self.directory.replace_stored(self._store.peers())
+
+    def _make_supervisor(self, loop: Loop, clock: Clock) -> Supervisor:
+        return Supervisor(
+            loop,
+            self._worker,
+            self._store,
+            clock,
+            self.decider.context,
+            self.catalogues.refresh,
+            Adopting(self._store, self.decider.context, self.catalogues.version).step,
+            self.metrics,
+            lambda peers: self.diameter.peers_changed(peers),  # noqa: PLW0108 -- made later
+            lambda: self.server_requests.poll(),  # noqa: PLW0108 -- made later
+        )
 
     def _make_terminations(self, options: ServerOptions, clock: Clock) -> Terminations:
         return Terminations(

@@ -133,6 +133,7 @@ def test_a_request_is_decided_after_what_was_due_before_it():
     wire.ccr(ccr(1, 0, mscc()))
     assert fees(harness) == [0, 1, 2, 3]
     state = harness.store.account_state(1001)
+    assert state is not None
     held = {bucket.name: bucket.held for bucket in state.buckets}
     assert held["day"] > 0, "it is granted out of today's allowance"
     assert held["main"] == 0
