@@ -13,6 +13,7 @@ from collections.abc import Callable
 from simulators.load.prepared_connection import LoadState, PeerRefusedError, PreparedConnection
 from simulators.load.templates import ntp_seconds
 from simulators.reports.report import Measurements, Report, make_report
+from simulators.reports.series import bin_of
 from simulators.scenarios.model import Scenario
 
 __all__ = ["PeerRefusedError", "PreparedLoad", "run_prepared"]
@@ -58,22 +59,26 @@ class PreparedLoad:
         try:
             if load.warm_up_seconds:
                 self._run_for(load.warm_up_seconds, None)
-                self._fold()
                 problems = self._state.measured.problems
                 self._state.measured = Measurements(problems=problems)
+            started_unix_ms = time.time_ns() // 1_000_000
             if phase is not None:
                 phase("measuring")
             seconds = self._run_for(load.duration_seconds or 0, progress)
             if phase is not None:
                 phase("ending")
-            self._fold()
             measured, self._state.measured = self._state.measured, Measurements()
             self._drain(measured)
         finally:
             for connection in self._connections:
                 connection.hang_up()
         return make_report(
-            measured, self.scenario.name, "prepared", self.scenario.seed, seconds
+            measured,
+            self.scenario.name,
+            "prepared",
+            self.scenario.seed,
+            seconds,
+            started_unix_ms=started_unix_ms,
         )
 
     def _run_for(self, seconds: float, progress: Progress | None) -> float:
@@ -92,11 +97,12 @@ class PreparedLoad:
                 timeout = self._send_due(rate)
             self._exchange(min(timeout, max(seconds - (now - began), 0.0)))
             if len(self._state.codes) >= _FOLD_EVERY or now - shown >= 1.0:
-                self._fold()
+                self._fold(max(shown - began, now - began - 1.0))
                 self._state.ntp = ntp_seconds(time.time())
                 if progress is not None and now - shown >= 1.0:
                     progress(self._state.measured, now - began)
-                shown = now if now - shown >= 1.0 else shown
+                shown = began + int(now - began)
+        self._fold(shown - began)
         return time.perf_counter() - began
 
     def _fill_windows(self) -> None:
@@ -157,13 +163,21 @@ class PreparedLoad:
         if lost:
             measured.problems.append(f"{lost} requests had no answer in {_DRAIN_SECONDS:.0f} s")
 
-    def _fold(self) -> None:
-        """Move what was collected since the last time into the bins."""
+    def _fold(self, seconds: float) -> None:
+        """Move what was collected since the last time, at about so many seconds, into the bins."""
+        measured = self._state.measured
         latencies, self._state.latencies = self._state.latencies, []
         codes, self._state.codes = self._state.codes, []
         for nanoseconds, kind in latencies:
-            self._state.measured.latencies[kind].record(nanoseconds // 1000)
-        self._state.measured.result_codes.update(Counter(codes))
+            measured.latencies[kind].record(nanoseconds // 1000)
+        counted = Counter(codes)
+        measured.result_codes.update(counted)
+        point = measured.series.at(seconds)
+        point.sent += measured.sent - sum(one.sent for one in measured.series.points)
+        point.answered += len(codes)
+        point.codes.update(counted)
+        for low, count in Counter([bin_of(one // 1000) for one, _ in latencies]).items():
+            point.bins[low] = point.bins.get(low, 0) + count
 
 
 def run_prepared(

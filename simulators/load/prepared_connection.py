@@ -27,6 +27,7 @@ from simulators.load.templates import (
     ntp_seconds,
     session_id_of,
 )
+from simulators.reports.errors import code_in_words
 from simulators.reports.report import Measurements
 from simulators.scenarios.model import Gateway, Scenario
 from simulators.traffic.shapes import Envelope
@@ -227,6 +228,8 @@ class PreparedConnection:
                     free.append(slot)
                     latencies.append((now_ns - found[0], found[1]))
                     codes.append(result)
+                    if result != _SUCCESS:
+                        self._note(result, data[position : position + length])
                     self._next(found[2], result)
             position += length
         while end - position >= HEADER_SIZE:
@@ -267,7 +270,12 @@ class PreparedConnection:
             self.free.append(header.hop_by_hop)
             self._load.latencies.append((time.perf_counter_ns() - found[0], found[1]))
             self._load.codes.append(result)
+            if result != _SUCCESS:
+                self._note(result, message)
             self._next(found[2], result)
+
+    def _note(self, result: int, answer: bytes) -> None:
+        self._load.measured.errors.note(code_in_words(result), b"", answer)
 
     def _answer(self, message: bytes) -> None:
         header = read_header(message)

@@ -109,6 +109,7 @@ class RampMeter(Observer):
             p50_ms=self._percentile(step, 50),
             p99_ms=self._percentile(step, 99),
             full=full,
+            histogram=step.latencies.encoded() if step.latencies.count else "",
         )
 
     @staticmethod

@@ -7,12 +7,18 @@ HDR histogram, at 2 us for each record, is filled from the bins when a report is
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hdrh.histogram import HdrHistogram
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
+
+from simulators.reports.balances import BalanceLine, Balances
+from simulators.reports.errors import ErrorExample, Errors
+from simulators.reports.series import Series, TimeSeries
+from simulators.reports.verdict import Verdict
 
 LATENCY_MAX_US = 3_600_000_000
 _FINE_US = 1 << 14
@@ -50,6 +56,11 @@ class LatencyBins:
             histogram.record_value(min(max(value, 1), LATENCY_MAX_US), count)
         return histogram
 
+    def encoded(self) -> str:
+        """The HDR histogram as text (V2, deflated, base64), to be decoded by its libraries."""
+        text: bytes = self.histogram().encode()
+        return text.decode("ascii")
+
 
 @dataclass(frozen=True, slots=True)
 class Latency:
@@ -67,14 +78,17 @@ def summarise(bins: LatencyBins) -> Latency:
     """The percentiles that a report shows; zeros if nothing was recorded."""
     if not bins.count:
         return Latency(0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    histogram = bins.histogram()
+    return summarise_histogram(bins.histogram())
+
+
+def summarise_histogram(histogram: HdrHistogram) -> Latency:
+    """The same of an HDR histogram of microseconds that is not empty."""
 
     def point(percentile: float) -> float:
         return float(histogram.get_value_at_percentile(percentile)) / 1000
 
-    return Latency(
-        bins.count, point(50), point(95), point(99), point(99.9), point(100)
-    )
+    count = int(histogram.get_total_count())
+    return Latency(count, point(50), point(95), point(99), point(99.9), point(100))
 
 
 @dataclass(slots=True)
@@ -92,10 +106,17 @@ class Measurements:
     )
     lateness: LatencyBins = field(default_factory=LatencyBins)
     """How long after it was due each request went out, in microseconds."""
+    from_due: LatencyBins = field(default_factory=LatencyBins)
+    """From when a request was due until its answer: what waited before it was sent counts."""
     result_codes: Counter[int] = field(default_factory=Counter)
     tally: Counter[str] = field(default_factory=Counter)
     """What happened to the subscribers, in words."""
     problems: list[str] = field(default_factory=list)
+    series: TimeSeries = field(default_factory=TimeSeries)
+    errors: Errors = field(default_factory=Errors)
+    balances: Balances = field(default_factory=Balances)
+    ramp_at: Callable[[float], "Ramp"] | None = None
+    """What is known of a ramp after so many real seconds, where the load is one."""
 
     @property
     def answered(self) -> int:
@@ -123,6 +144,8 @@ class RampStep:
     p99_ms: float
     full: bool
     """It was too slow, or too much of it was not answered."""
+    histogram: str = ""
+    """Its latencies, as in `Report.histograms`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +191,28 @@ class Report:
     late_ms: Latency | None = None
     """How late requests went out: they waited for room in a window, for the answer before, or for
     the simulator. None when nothing is due at a time, as with prepared messages."""
+    due_ms: Latency | None = None
+    """Latency from when a request was due, whatever it had to wait for: free of coordinated
+    omission. Prepared load in an open loop counts so anyway."""
+    started_unix_ms: int = 0
+    """When the traffic began, by the system's clock."""
+    processes: int = 1
+    """Whose measurements these are together."""
+    histograms: dict[str, str] = field(default_factory=dict)
+    """HDR histograms in microseconds by request type, and of `late_ms` and `due_ms`."""
+    series: Series | None = None
+    errors: list[ErrorExample] = field(default_factory=list)
+    balances: list[BalanceLine] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    """About what the scenario expects, and what the server's books say."""
 
     @property
     def ok(self) -> bool:
+        """Whether traffic flowed, every answer kept the rules, and all is as expected."""
+        return self.flowed and all(verdict.ok for verdict in self.verdicts)
+
+    @property
+    def flowed(self) -> bool:
         """Whether traffic flowed and every answer kept the rules."""
         return self.answers > 0 and not self.differing_answers and not self.problems
 
@@ -204,8 +246,13 @@ class Report:
             late = self.late_ms
             lines.append(f"  sent late    p50 {late.p50:.2f} ms  p99 {late.p99:.2f} ms"
                          f"  max {late.max:.2f} ms")  # fmt: skip
+        if self.due_ms is not None:
+            due = self.due_ms
+            lines.append(f"  from due     p50 {due.p50:.2f} ms  p99 {due.p99:.2f} ms"
+                         f"  max {due.max:.2f} ms")  # fmt: skip
         if self.ramp is not None:
             lines += self.ramp.lines()
+        lines += [verdict.line() for verdict in self.verdicts]
         lines += [f"  PROBLEM: {problem}" for problem in self.problems]
         return lines
 
@@ -235,12 +282,15 @@ def make_report(
     seed: int,
     seconds: float,
     ramp: Ramp | None = None,
+    started_unix_ms: int = 0,
 ) -> Report:
     """The report of a run of so many real seconds."""
     latency = {"all": summarise(measured.all_latencies())}
     for kind, name in TYPE_NAMES.items():
         if measured.latencies[kind].count:
             latency[name] = summarise(measured.latencies[kind])
+    named = {TYPE_NAMES[kind]: bins for kind, bins in measured.latencies.items()}
+    named |= {"late": measured.lateness, "due": measured.from_due}
     return Report(
         scenario=scenario,
         mode=mode,
@@ -259,6 +309,12 @@ def make_report(
         problems=list(measured.problems),
         ramp=ramp,
         late_ms=summarise(measured.lateness) if measured.lateness.count else None,
+        due_ms=summarise(measured.from_due) if measured.from_due.count else None,
+        started_unix_ms=started_unix_ms,
+        histograms={name: bins.encoded() for name, bins in named.items() if bins.count},
+        series=measured.series.result() if measured.series.points else None,
+        errors=measured.errors.result(),
+        balances=measured.balances.result(),
     )
 
 

@@ -323,6 +323,8 @@ class GatewayConnection:
             self._simulation.reactor.callLater(_BUSY_SECONDS, self._again, waiting)
             return
         self._measured.latencies[demand.request_type].record(latency_us)
+        since_due_ns = self._simulation.clock_ns() - waiting.due.unix_ns
+        self._measured.from_due.record(max(since_due_ns, 0) // 1000)
         self._settled(waiting, message, answer)
 
     def _settled(self, waiting: _Waiting, message: bytes, answer: CreditControlAnswer) -> None:

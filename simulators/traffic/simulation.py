@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from protocol.tls import Credentials
 from simulators.reports.knee import RampMeter
 from simulators.reports.report import Measurements, Report, make_report
+from simulators.reports.watcher import Watcher
 from simulators.scenarios.model import Scenario
 from simulators.traffic.gateway import GatewayConnection
 from simulators.traffic.observer import Observer, Observers
@@ -57,7 +58,10 @@ class Simulation:
         self.schedule = Schedule(scenario, self.unix_seconds, self.measured.tally)
         ramp = scenario.load.ramp
         self._meter = RampMeter(ramp, self.schedule.timeline) if ramp is not None else None
-        own = () if self._meter is None else (self._meter,)
+        own: tuple[Observer, ...] = (Watcher(self.measured, self.schedule.timeline),)
+        if self._meter is not None:
+            own = (*own, self._meter)
+            self.measured.ramp_at = self._meter.result
         self.observers: Observer = Observers((*own, *observers))
         self.stopping = False
         self.last_failure = ""
@@ -183,7 +187,13 @@ class Simulation:
         ended = seconds if self._closing_at is None else self._closing_at
         ramp = self._meter.result(ended) if self._meter is not None else None
         return make_report(
-            self.measured, name, self.scenario.mode, self.scenario.seed, seconds, ramp
+            self.measured,
+            name,
+            self.scenario.mode,
+            self.scenario.seed,
+            seconds,
+            ramp,
+            started_unix_ms=time.time_ns() // 1_000_000 - int(self.elapsed() * 1000),
         )
 
 
