@@ -22,6 +22,7 @@ MAX_SHARE = 1_000
 BONUS_UNITS = {unit.label: unit for unit in (Unit.MONEY, Unit.OCTETS, Unit.SECONDS, Unit.EVENTS)}
 STARTS = {"at-once": False, "first-use": True}
 AT_CLOSE = {"keep": False, "expire": True}
+_OF_VALIDITY = ("grace", "barred", "top_up_validity", "longest_validity", "at_close")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _duration = seconds_up_to(MAX_SECONDS)
 
@@ -65,13 +66,13 @@ def read_life_cycle(group: Mapping) -> LifeCycle | None:
         longest_seconds=node.parsed("longest_validity", _duration, 0),
         forfeits=node.choice("at_close", AT_CLOSE, default=False),
     )  # fmt: skip
-    if not terms.validity_seconds:
-        for key in ("grace", "barred", "top_up_validity", "longest_validity", "at_close"):
-            if node.has(key):
-                node.entries[key].problem(f"'{key}' has no meaning without 'validity'")
-        if not node.has("starts"):
+    if not node.has("validity"):
+        vain = [key for key in _OF_VALIDITY if node.has(key)]
+        for key in vain:
+            node.entries[key].problem(f"'{key}' has no meaning without 'validity'")
+        if not vain and not node.has("starts"):
             node.title.problem("a life cycle has a 'validity', or 'starts: first-use'")
-    if terms.barred_seconds is None and node.has("at_close"):
+    elif terms.barred_seconds is None and node.has("at_close"):
         node.entries["at_close"].problem("an account is closed only where 'barred' has an end")
     node.finish()
     return terms

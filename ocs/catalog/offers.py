@@ -84,6 +84,11 @@ class Bonus:
     promotion: str = ""
     """Only in this promotion's window."""
 
+    @property
+    def counted_in(self) -> Unit:
+        """What it is counted in, for people."""
+        return self.unit
+
     def given_for(self, amount_micro: int) -> int:
         """Return how much a top-up brings, in the unit's base; halves of a micro unit go down."""
         if amount_micro < self.from_micro or 0 < self.up_to_micro < amount_micro:

@@ -66,7 +66,7 @@ def generate(
 @voucher.ocs_command(
     "redeem",
     changes=True,
-    example="ocs voucher redeem +4915112345678 - --source ivr-1 < code.txt",
+    example="cat code.txt | ocs voucher redeem +4915112345678 - --source ivr-1",
 )
 @click.argument("name", metavar="SUBSCRIBER")
 @click.argument("code", metavar="CODE")

@@ -27,6 +27,7 @@ from ocs.catalog.model import (
     Tier,
     TimeBand,
 )
+from ocs.catalog.offers import Bonus, Extension
 from ocs.catalog.recurring import Cycle, Recurring, cycle_text
 from ocs.catalog.taxes import Tax
 from ocs.provisioning.instants import format_instant
@@ -44,6 +45,12 @@ _NAMES = {
     "restriction_filter_rules": "filter_rules", "mode": "charge",
     "period": "every", "changes_price": "then another price", "by_member": "for each member",
     "keeps_version": "open_sessions",
+    "from_micro": "from", "up_to_micro": "up_to", "share_percent": "share",
+    "maximum_micro": "maximum", "minimum_micro": "minimum", "daily_micro": "daily",
+    "keeps_micro": "keeps", "grace_seconds": "grace", "barred_seconds": "barred",
+    "longest_seconds": "longest_validity", "extensions": "top_up_validity",
+    "first_use": "from the first use", "forfeits": "expires at close", "starts_ns": "from",
+    "ends_ns": "to",
 }  # fmt: skip
 """Keys of the file for fields of the model that are called otherwise."""
 _QUANTITIES = frozenset({"slice", "maximum", "minimum_useful", "threshold_maximum", "amount"})
@@ -51,6 +58,8 @@ _UNSAID = frozenset({"version", "source", "code", "service", "effective_ns"})
 """Fields that are said by the path, or are no part of what a catalogue means."""
 _NOTHING = frozenset({"", "none", "no", "empty"})
 _IN_ORDER = frozenset({"restriction_filter_rules", "filter_ids"})
+_BY_CODE = frozenset({"rules", "allowances", "bands", "recurring", "limits", "top_up_bonus"})
+"""Lists of things with codes, which are groups."""
 _THRESHOLDS = {
     "used": "used_percent", "caps": "caps_percent", "low_balance": "low_balance_micro",
     "expiry": "expiry_seconds",
@@ -192,7 +201,7 @@ class _Trees:
         })  # fmt: skip
 
     def _unit_of(self, value: Any, unit: Measured) -> Measured:
-        if isinstance(value, Service | Allowance):
+        if isinstance(value, Service | Allowance | Bonus):
             return value.counted_in
         if isinstance(value, Limit):
             return measured(value.unit, value.measure)
@@ -208,13 +217,13 @@ class _Trees:
             return _Group(items, tuple(items))
         if name == "retry_seconds":
             return _Fact(values, ", ".join(_text(name, one, unit) for one in values))
-        if isinstance(first, PriceRule | Allowance | Limit):
+        if isinstance(first, PriceRule | Allowance | Limit | Bonus):
             parts = {one.code: self._node("", one, unit) for one in values}
             return _Group(parts, tuple(one.code for one in _ordered(values)))
         if isinstance(first, TimeBand):
             bands = {one.name: self._node("", one.spans, unit) for one in values}
             return _Group(bands, tuple(bands))
-        if not values and name in ("rules", "allowances", "bands", "recurring", "limits"):
+        if not values and name in _BY_CODE:
             return _Group({})
         if isinstance(first, Condition):
             return _Fact(frozenset((one.dimension, frozenset(one.labels)) for one in values),
@@ -223,6 +232,10 @@ class _Trees:
             return frozenset(map(_span, values))
         if isinstance(first, Example):
             return frozenset(map(self._example, values))
+        if isinstance(first, Extension):
+            return frozenset(
+                f"{one.seconds} s from {format_amount(one.from_micro)}" for one in values
+            )
         if name in _THRESHOLDS and values:
             return frozenset(_text(_THRESHOLDS[name], one, unit) for one in values)
         if name in _IN_ORDER or name == "when":
@@ -273,6 +286,8 @@ def _text(name: str, value: object, unit: Measured) -> str:
     if isinstance(value, int):
         if name.endswith("_micro"):
             return format_amount(value)
+        if name.endswith("_ns"):
+            return format_instant(value)
         if name.endswith("_seconds"):
             return f"{value} s"
         if name.endswith("_percent"):

@@ -278,6 +278,7 @@ def erased_record(record: ChargingRecord) -> ChargingRecord:
         role_of_node=said.role_of_node, cause_code=said.cause_code, rat_type=said.rat_type,
         emergency=said.emergency, answered=said.answered, media=said.media,
         recipient_type=said.recipient_type, messages=said.messages or len(said.recipients),
+        limit=said.limit,
     )  # fmt: skip
     note = record.note
     if record.operator and not _PROVING_NOTE.fullmatch(note):

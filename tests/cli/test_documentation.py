@@ -140,11 +140,14 @@ CALLS: dict[str, list[str]] = {
     "subscriber block": ["{account}"],
     "subscriber unblock": ["{account}"],
     "subscriber plan": ["{account}", "redirect"],
+    "subscriber state": ["{account}", "active", "--until", "2199-01-01"],
     "subscriber remove": ["+4915188888888", "--forfeit"],
+    "subscriber erase": ["+4915188888888", "--forfeit"],
     "subscriber import": ["{tmp}/new.csv"],
     "account topup": ["{account}", "10", "--reference", "shop-7731"],
     "account adjust": ["{account}", "--", "-2.50"],
     "account refund": ["{message}", "--amount", "0.07"],
+    "account transfer": ["{account}", "+4915188888888", "1"],
     "account show": ["{account}"],
     "account cap": ["{account}", "mine", "20"],
     "account counts": ["{account}"],
@@ -152,6 +155,10 @@ CALLS: dict[str, list[str]] = {
     "usage record": ["{account}", "message", "2", "--key", "smsc/7731"],
     "usage import": ["{tmp}/usage.csv"],
     "account ledger": ["{account}"],
+    "voucher generate": ["--count", "1", "--amount", "10", "--output", "{tmp}/codes.csv"],
+    "voucher redeem": ["{account}", "{code}"],
+    "voucher list": [],
+    "voucher void": ["{batch}"],
     "session abort": ["pgw1;1;2"],
     "session list": [],
     "session reauth": ["pgw1;1;2"],
@@ -180,6 +187,7 @@ CALLS: dict[str, list[str]] = {
 def call(cli, name, stocked, tmp_path):
     """Call a command with --json on the stocked database and return what it printed."""
     from tests.support.desks import CATALOGUE
+    from tests.support.offers import allowing
 
     (tmp_path / "new.csv").write_text("plan,msisdn,balance\nbasic,+4915177777777,1\n")
     (tmp_path / "usage.csv").write_text(

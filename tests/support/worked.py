@@ -10,7 +10,8 @@ A table under a catalogue with the columns ``at`` and ``happens`` is one account
 ``at`` is on the catalogue's clock. What happens: ``opened as PLAN with AMOUNT``, ``QUANTITY of
 SERVICE`` (one session, or recorded usage where the service has no contexts), with ``to NUMBER``,
 ``in MCCMNC``, ``with ATTRIBUTE=VALUE`` or ``used TIME`` behind it, ``topped up by AMOUNT``,
-``gave AMOUNT`` to another account, ``could not give AMOUNT``, ``changed to PLAN``, ``nothing``. Everything the server would have done meanwhile is done first. A
+``gave AMOUNT`` to another account, ``could not give AMOUNT``, ``changed to PLAN``, ``nothing``.
+Who is refused uses nothing. Everything the server would have done meanwhile is done first. A
 column that is there must hold: ``balance``, ``left`` (all other buckets with something in them),
 ``told`` (notifications since the line before), ``status``, ``until`` (when that ends, on the
 catalogue's clock), ``costs`` (what this step cost).
@@ -198,7 +199,7 @@ class Life:
         group = min(sold.rating_groups, default=None)
         reply = self._ask(sold, session, 0, said, ServiceRequest(group, (), requested=Units()))
         if not any(one.outcome == Outcome.SUCCESS for one in reply.services):
-            return  # Who is refused uses nothing.
+            return
         if sold.unit is Unit.SECONDS:
             self._office.clock.advance(units)
         kind = {Unit.OCTETS: "octets", Unit.SECONDS: "seconds", Unit.EVENTS: "events"}[sold.unit]
