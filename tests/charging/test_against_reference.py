@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocs.amounts import Unit
+from ocs.catalog.limits import Limit
 from ocs.catalog.model import (
     BandSpan,
     Catalog,
@@ -30,9 +31,10 @@ from ocs.catalog.model import (
     Tier,
     TimeBand,
 )
+from ocs.catalog.taxes import Tax
 from ocs.charging.messages import ServiceReply, Units
 from ocs.clock import NS_PER_SECOND
-from ocs.ledger.account import AccountFlag, Bucket
+from ocs.ledger.account import AccountFlag, Bucket, Contra
 from tests.support.charging import ACCOUNT, CLIENTS, NOON_NS, Scenario
 from tests.support.slow_account import Heap, SlowAccount, SlowQuota
 from tests.support.tariffs import IMS, PS, SMS
@@ -111,7 +113,19 @@ def spans(draw: st.DrawFn, around: tuple[int, int, int]) -> BandSpan:
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> tuple[Catalog, int]:
+def limits(draw: st.DrawFn, code: str) -> Limit:
+    unit = draw(st.sampled_from([Unit.MONEY, Unit.OCTETS, Unit.SECONDS, Unit.EVENTS]))
+    names = {Unit.OCTETS: ["data"], Unit.SECONDS: ["call"], Unit.EVENTS: ["sms"]}
+    services = draw(st.sets(st.sampled_from(names.get(unit, ["data", "call", "sms"]))))
+    return Limit(
+        code, unit, draw(st.integers(1, 1_500_000 if unit is Unit.MONEY else 500)),
+        draw(st.sampled_from([Period.DAY, Period.WEEK, Period.MONTH])), tuple(sorted(services)),
+        by_member=draw(st.booleans()),
+    )  # fmt: skip
+
+
+@st.composite
+def worlds(draw: st.DrawFn, *, limited: bool = False) -> tuple[Catalog, int]:
     """A catalogue, and when it is looked at: near the border of a day that is special in it."""
     zone = draw(st.sampled_from(sorted(DAYS)))
     around = draw(st.sampled_from(DAYS[zone]))
@@ -140,8 +154,10 @@ def worlds(draw: st.DrawFn) -> tuple[Catalog, int]:
             )
             for band in ["", *(one.name for one in bands)]
         ]
-        terms[code] = ServiceTerms(code, ChargeMode.PRICED, tuple(rules))
-    plan = Plan("basic", "Basic", terms)
+        tax = draw(st.sampled_from([None, Tax("vat", 21, 100), Tax("odd", 1, 3)]))
+        terms[code] = ServiceTerms(code, ChargeMode.PRICED, tuple(rules), tax=tax)
+    codes = draw(st.sampled_from([(), ("l1",), ("l1", "l2")])) if limited else ()
+    plan = Plan("basic", "Basic", terms, limits=tuple(draw(limits(code)) for code in codes))
     catalog = Catalog("random", "EUR", zone, services, {"basic": plan}, bands=bands)
     local = datetime(*around, draw(st.integers(0, 23)), draw(st.integers(0, 59)),
                      tzinfo=ZoneInfo(zone))  # fmt: skip
@@ -279,6 +295,9 @@ class Race:
         """Assert that both have spent the same."""
         balance, _ = self.engine.money()
         assert self.start_micro - balance == self.slow.spent_micro
+        lines = self.engine.store.movements(ACCOUNT)
+        taxes = -sum(line.amount for line in lines if line.contra == Contra.TAX)
+        assert taxes == self.slow.tax_micro
         _, buckets, _ = self.engine.load()
         left = {one.name: one.balance for one in buckets if one.unit != Unit.MONEY}
         assert left == {heap.name: heap.amount for heap in self.slow.heaps}
@@ -289,7 +308,7 @@ def _units(reply: ServiceReply | None, kind: str) -> int:
     return (getattr(granted, kind) or 0) if isinstance(granted, Units) else 0
 
 
-@pytest.mark.rule("M-002", "M-003", "M-010", "M-011", "M-012", "K-001", "K-200", "K-201")
+@pytest.mark.rule("M-002", "M-003", "M-010", "M-011", "M-012", "K-001", "K-200", "K-201", "K-281")
 @settings(max_examples=80, deadline=None)
 @given(world=worlds(), free=heaps(), life=steps())
 def test_whatever_is_used_costs_what_the_reference_says(
@@ -303,10 +322,10 @@ def test_whatever_is_used_costs_what_the_reference_says(
     race.compare()
 
 
-@pytest.mark.rule("M-004", "M-005", "M-008", "K-007", "K-204")
+@pytest.mark.rule("M-004", "M-005", "M-008", "K-007", "K-204", "K-207")
 @settings(max_examples=80, deadline=None)
 @given(
-    world=worlds(), free=heaps(), life=steps(), balance=st.integers(0, 6_000_000)
+    world=worlds(limited=True), free=heaps(), life=steps(), balance=st.integers(0, 6_000_000)
 )
 def test_what_was_granted_can_be_paid_whatever_of_it_is_used(
     world: tuple[Catalog, int], free: list[Heap], life: list[Step],
@@ -322,6 +341,9 @@ def test_what_was_granted_can_be_paid_whatever_of_it_is_used(
             race.step(replace(step, session=CALLS, pause_s=0, share=100, ends=True))
         race.compare()
         assert race.engine.money()[0] >= 0
+        for limit in race.slow.plan.limits:
+            used = [n for key, n in race.slow.limited.items() if key[0] == limit.code]
+            assert max(used, default=0) <= limit.amount
     race.finish()
     race.compare()
     account, buckets, _ = race.engine.load()

@@ -57,6 +57,10 @@ class SlowAccount:
         self.plan = catalog.plans[plan]
         self.heaps = sorted(heaps, key=lambda heap: heap.priority)
         self.spent_micro = 0
+        self.tax_micro = 0
+        """How much of what was spent is tax."""
+        self.limited: dict[tuple[str, int, date], int] = {}
+        """What was used or spent of each limit, by member and period."""
         self._counts: dict[tuple[str, str, int, date], int] = {}
         self._zone = ZoneInfo(catalog.time_zone)
 
@@ -65,6 +69,22 @@ class SlowAccount:
         member: int,
     ) -> None:  # fmt: skip
         """Charge what one report says: free units first, the rest by its price."""
+        spent = self.spent_micro
+        self._use(quota, service, units, granted_s, reported_s, member)
+        for limit in self.plan.limits:
+            money = limit.unit is Unit.MONEY
+            if (service in limit.services or not limit.services) and (
+                money or limit.unit is self.catalog.services[service].unit
+            ):
+                day = self.period_of(Period(limit.period), granted_s)
+                key = (limit.code, member if limit.by_member else 0, day)
+                more = self.spent_micro - spent if money else units
+                self.limited[key] = self.limited.get(key, 0) + more
+
+    def _use(
+        self, quota: SlowQuota, service: str, units: int, granted_s: int, reported_s: int,
+        member: int,
+    ) -> None:  # fmt: skip
         sold = self.catalog.services[service]
         free = self._take_free(sold.unit, member, units)
         paid = units - free
@@ -80,7 +100,7 @@ class SlowAccount:
                 before = self._clocked(service, quota.first_second, quota.paid_seconds)
                 quota.paid_seconds += paid
                 after = self._clocked(service, quota.first_second, quota.paid_seconds)
-                self.spent_micro += after - before
+                self._spend(service, before, after)
         elif paid:
             self._pay(quota, service, paid, granted_s, member)
 
@@ -111,8 +131,19 @@ class SlowAccount:
             slot = (rule.code, self.slot_of(service, granted_s))
             before = quota.counts.get(slot, 0)
             quota.counts[slot] = before + units
-        self.spent_micro += slow_rating.cost(price, before + units)
-        self.spent_micro -= slow_rating.cost(price, before)
+        cost = slow_rating.cost
+        self._spend(service, cost(price, before), cost(price, before + units))
+
+    def _spend(self, service: str, before_micro: int, after_micro: int) -> None:
+        """Pay what a total rises by, and the tax of the total less that of the total before."""
+        self.spent_micro += after_micro - before_micro
+        tax = self.plan.terms[service].tax
+        if tax is not None:
+            rate = Fraction(tax.numerator, tax.denominator)
+            parts = [Fraction(one) * rate / (1 + rate) for one in (before_micro, after_micro)]
+            before, after = (one + Fraction(1, 2) for one in parts)
+            self.tax_micro += after.numerator // after.denominator
+            self.tax_micro -= before.numerator // before.denominator
 
     def _clocked(self, service: str, first_second: int, seconds: int) -> int:
         """Each increment costs the price of its first second; the first second's has setup and
