@@ -248,6 +248,8 @@ def _show_catalog(target: Console, document: Document) -> None:
             ("Networks", document["networks"]),
             ("Locations", document["locations"]),
             ("Time bands", document["bands"]),
+            ("Units", [unit["name"] for unit in document["units"]]),
+            ("Attributes", list(document["attributes"])),
             ("Examples", document["examples"] or None),
         ],
     )

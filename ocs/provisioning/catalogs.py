@@ -221,6 +221,10 @@ def catalog_view(catalog: Catalog) -> dict[str, Any]:
         "locations": sorted(catalog.locations),
         "bands": [band.name for band in catalog.bands],
         "examples": len(catalog.examples),
+        "units": [
+            {"name": unit.name, "decimals": unit.decimals} for unit in catalog.units.values()
+        ],
+        "attributes": {name: list(values) for name, values in catalog.attributes.items()},
     }
 
 
