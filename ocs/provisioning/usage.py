@@ -34,6 +34,7 @@ from ocs.provisioning.catalogs import Catalogues
 from ocs.provisioning.desk import Desk, Found, find_subscriber
 from ocs.provisioning.instants import format_instant
 from ocs.provisioning.views import money
+from ocs.store.schema import SETTING_PRUNED_BEFORE
 
 CONTEXT = "usage"
 """What records have in the place of a Service-Context-Id."""
@@ -61,11 +62,14 @@ class Usage:
 class Rates:
     """The catalogue in force, and those that were when late usage was used. For a short while."""
 
-    def __init__(self, catalogues: Catalogues, now_ns: int) -> None:
+    def __init__(self, desk: Desk, catalogues: Catalogues) -> None:
         self._catalogues = catalogues
         self.current = catalogues.current()
         self._schedule = catalogues.schedule()
-        self._now_ns = now_ns
+        self._now_ns = desk.clock.now_ns()
+        pruned_ns = int(desk.store.setting(SETTING_PRUNED_BEFORE) or 0)
+        self.known_from_ns = pruned_ns + AHEAD_SECONDS * NS_PER_SECOND if pruned_ns else 0
+        """Records of all usage from then on are there to say whether it was charged."""
 
     def then(self, at_ns: int) -> CatalogIndex:
         """Return the catalogue of an instant: that in force where there was none yet."""
@@ -162,7 +166,7 @@ def record(
     stored, and the same key may come again.
     """
     found = find_subscriber(desk, subscriber)
-    rates = Rates(catalogues, desk.clock.now_ns())
+    rates = Rates(desk, catalogues)
     prepared = prepare(desk, rates, found, usage, into_debt=into_debt)
 
     def decide(working_set: WorkingSet) -> Recorded:
@@ -196,6 +200,11 @@ def prepare(
     now_ns = desk.clock.now_ns()
     if usage.at_ns > now_ns + AHEAD_SECONDS * NS_PER_SECOND:
         raise UsageError(f"{format_instant(usage.at_ns)} is in the future")
+    if 0 < usage.at_ns < rates.known_from_ns:
+        raise UsageError(
+            f"it was used before {format_instant(rates.known_from_ns)}: the records of that time "
+            "are pruned, and nobody knows whether it was charged"
+        )
     named = _named(index, usage.attributes)
     number = _number(service, usage.destination)
     kind, _, value = found.name.partition(":")

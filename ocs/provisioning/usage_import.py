@@ -191,7 +191,7 @@ class _Importer:
                 wanted[row.line] = ()
         names = {identity: None for identities in wanted.values() for identity in identities}
         owners = self._desk.store.find(list(names)) if names else {}
-        rates = usage.Rates(self._catalogues, self._desk.clock.now_ns())
+        rates = usage.Rates(self._desk, self._catalogues)
         return [self._prepare_one(rates, row, wanted[row.line], owners) for row in rows]
 
     def _prepare_one(

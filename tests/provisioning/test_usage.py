@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
-from ocs.provisioning import accounts, catalogs, records, subscribers, usage, whatif
+from ocs.provisioning import accounts, catalogs, maintenance, records, subscribers, usage, whatif
 from ocs.provisioning.catalogs import Catalogues
 from ocs.provisioning.desk import find_subscriber
 from ocs.provisioning.usage import Usage
@@ -362,3 +362,18 @@ def test_what_is_due_before_late_usage_is_done_by_the_catalogue_in_force(tmp_pat
         assert late.view()["catalogue_version"] == 1
         assert before - money(office, account_id) == 4_000_000 + 2_000_000
         office.must_be_clean()
+
+
+@pytest.mark.rule("K-322")
+def test_usage_of_a_time_whose_records_are_pruned_is_refused(office):
+    account_id = office.open_account()
+    then = office.clock.now_ns()
+    record(office, "m1", "ticket", "1", at_ns=then)
+    office.clock.advance(3 * 86_400)
+    day = maintenance.NS_PER_DAY
+    maintenance.prune(office.desk, 2 * day, 2 * day)
+    with pytest.raises(UsageError, match="nobody knows whether it was charged"):
+        record(office, "m1", "ticket", "1", at_ns=then)
+    assert money(office, account_id) == 6_000_000
+    assert charged(record(office, "m1", "ticket", "1", at_ns=then + 2 * day)) == "4.00"
+    office.must_be_clean()
