@@ -84,7 +84,8 @@ class _Event:
     """One service of an event with its price."""
 
     __slots__ = ("asked", "cost_micro", "counted", "counter", "follows", "limited", "mode", "money",
-                 "reply", "rule", "service", "slot_ns", "units", "zone")  # fmt: skip
+                 "reply", "rule", "service", "slot_ns", "tax_micro", "units",
+                 "zone")  # fmt: skip
 
     def __init__(
         self, asked: ServiceRequest, service: Service | None, reply: ServiceReply | None = None
@@ -98,7 +99,7 @@ class _Event:
         self.mode = ChargeMode.PRICED
         self.rule: PriceRule | None = None
         self.zone, self.slot_ns = "", 0
-        self.units = self.cost_micro = 0
+        self.units = self.cost_micro = self.tax_micro = 0
         self.limited: tuple[int, int] | None = None
         """Units and money that were counted of it for limits."""
         self.counter: Counter | None = None
@@ -335,7 +336,7 @@ def _take(decision: Decision, event: _Event, service: Service) -> list[Hold] | N
     mark = len(working_set.movements)
     taken = taken + entries.take_money(working_set, state, money, cost, posting)
     if event.rule is not None and not event.money:
-        _split_tax(decision, service, mark, 0, cost)
+        _split_tax(decision, event, mark, 0, cost)
     return taken
 
 
@@ -345,7 +346,7 @@ def _split_tax(
     """Give the tax in what was taken since ``mark`` lines of its own (K-281)."""
     terms = decision.plan.terms.get(service.code) if decision.plan is not None else None
     if terms is not None and terms.tax is not None:
-        entries.split_tax(
+        event.tax_micro = entries.split_tax(
             decision.working_set, mark, decision.posting, terms.tax, before_micro, after_micro
         )
 
@@ -376,7 +377,7 @@ def _pay_counted(
     mark = len(working_set.movements)
     taken = entries.take_money(working_set, state, money, cost, posting)
     before_micro = pricing.cost_micro(rule.price, before)
-    _split_tax(decision, service, mark, before_micro, before_micro + cost)
+    _split_tax(decision, event, mark, before_micro, before_micro + cost)
     counters.hold_for_others(working_set, state, money, counter, rule.price, holds)
     return taken
 
@@ -423,7 +424,7 @@ def _note(decision: Decision, event: _Event, taken: list[Hold]) -> int:
         event.reply.granted = _added(event.reply.granted, service.unit, event.units)
     line = ChargedLine(
         service.code, event.asked.rating_group, service.unit, event.units, from_buckets,
-        charged, event.units, 0, taken, service.measure, event.counted,
+        charged, event.units, 0, taken, service.measure, event.counted, event.tax_micro,
     )
     last = decision.charged[-1] if event.follows else None
     if last is not None and last.service == line.service:
@@ -431,6 +432,7 @@ def _note(decision: Decision, event: _Event, taken: list[Hold]) -> int:
         last.used, last.granted = last.used + line.used, last.granted + line.granted
         last.from_buckets += from_buckets
         last.charged_micro += charged
+        last.tax_micro += event.tax_micro
         last.taken = last.taken + taken
         last.counted = last.counted + event.counted
     else:

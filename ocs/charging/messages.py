@@ -391,6 +391,8 @@ class ChargedLine(msgspec.Struct, array_like=True):
     """The named unit that its events are counted in (amounts.NamedUnit)."""
     counted: list[Counted] = []
     """What of it belongs to counts of the account."""
+    tax_micro: int = 0
+    """What of the charge is tax (K-280)."""
 
 
 class ChargingRecord(msgspec.Struct, array_like=True):

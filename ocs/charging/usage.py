@@ -335,7 +335,7 @@ def _take_money(
     )
     tax = part.terms.tax
     if tax is not None and after_micro is not None:
-        entries.split_tax(
+        line.tax_micro += entries.split_tax(
             decision.working_set, mark, decision.posting, tax, after_micro - amount_micro,
             after_micro,
         )

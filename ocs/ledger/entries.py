@@ -279,10 +279,11 @@ def split_tax(
 
     ``before_micro`` and ``after_micro`` are the cumulative charge around it (K-281).
     """
-    left = tax.part_of(before_micro) - tax.part_of(after_micro)
+    part_micro = tax.part_of(after_micro) - tax.part_of(before_micro)
+    left = -part_micro
     for line in reversed(journal.movements[mark:]):
         if not left:
-            return
+            break
         part = max(left, line.amount) if left < 0 else min(left, line.amount)
         left -= part
         if part == line.amount:
@@ -293,6 +294,7 @@ def split_tax(
             replace(line, line=posting.lines, contra=Contra.TAX, amount=part)
         )
         posting.lines += 1
+    return part_micro
 
 
 def credit(journal: Journal, bucket: Bucket, amount: int, posting: Posting) -> None:

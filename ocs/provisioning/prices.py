@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ocs.amounts import Measured, Unit, parse_quantity
+from ocs.amounts import Measured, Unit, format_amount, parse_quantity
 from ocs.catalog.conditions import CLOCK, HOME, NO, ROLE, YES
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import TERMINATING, ChargeMode, Service, ServiceTerms, TariffSlot
@@ -110,6 +110,9 @@ def _cost(
         )  # fmt: skip
     else:
         steps = explain_units(slot.rule, service.counted_in, currency, before, before + units)
+    if terms.tax is not None:
+        part = format_amount(terms.tax.part_of(last) - terms.tax.part_of(first))
+        steps.append(f"{part} of it is tax: {terms.tax.text()}")
     return last - first, steps
 
 

@@ -28,7 +28,7 @@ CSV_COLUMNS = (
     "session_id", "service_context", "origin_host", "called_party", "apn", "outcome", "reason",
     "service", "rating_group", "unit", "used", "from_buckets", "charged_micro", "granted",
     "reserved_micro", "balance_micro", "currency", "catalogue_version", "termination_cause",
-    "operator", "note", "used_text",
+    "operator", "note", "used_text", "tax_micro",
 )  # fmt: skip
 """One line for each service of a request; a request without any has one line with these empty."""
 
@@ -155,6 +155,7 @@ def csv_rows(stored: StoredRequest) -> list[dict[str, Any]]:
             "granted": line["granted"],
             "reserved_micro": line["reserved_micro"],
             "used_text": line["used_text"],
+            "tax_micro": line.get("tax_micro", 0),
         }
         for line in view["charged"]
     ]

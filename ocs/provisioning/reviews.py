@@ -223,7 +223,7 @@ def _debit(
     item, session, now_ns = charge.item, charge.session, desk.clock.now_ns()
     request_id = working_set.new_request_id()
     amount_micro = charge.amount_micro
-    taken = []
+    taken, tax_micro = [], 0
     subscriber_id = session.subscriber_id if session else 0
     buckets = entries.spendable(state, Unit.MONEY, item.service, subscriber_id, now_ns)
     counter, holds = charge.counter, []
@@ -240,7 +240,7 @@ def _debit(
         mark = len(working_set.movements)
         taken = entries.take_money(working_set, state, buckets, amount_micro, posting)
         if charge.tax is not None:
-            entries.split_tax(
+            tax_micro = entries.split_tax(
                 working_set, mark, posting, charge.tax, charge.before_micro,
                 charge.before_micro + amount_micro,
             )
@@ -253,7 +253,8 @@ def _debit(
         session.charged_micro += amount_micro
         working_set.mark_session(key.session_key)
     line = ChargedLine(
-        item.service, None, item.unit, item.units, 0, amount_micro, 0, 0, taken
+        item.service, None, item.unit, item.units, 0, amount_micro, 0, 0, taken,
+        tax_micro=tax_micro,
     )
     record = _record(desk, state, charge, line, now_ns)
     working_set.add_record(NewRecord(key, request_id, now_ns, 0, record))

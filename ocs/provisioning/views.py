@@ -358,6 +358,7 @@ def request_view(stored: StoredRequest) -> View:
                 "granted": line.granted,
                 **money("reserved", line.reserved_micro),
                 "used_text": format_quantity(line.used, measured(line.unit, line.measure)),
+                **(money("tax", line.tax_micro) if line.tax_micro else {}),
             }
             for line in record.charged
         ],

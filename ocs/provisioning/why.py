@@ -196,9 +196,9 @@ def _of_price(desk: Desk, index: CatalogIndex, line: LedgerLine, result: _Explan
     if tax is not None:
         part = tax.part_of(after) - tax.part_of(before)
         result.steps.append(
-            f"of it {format_amount(part)} is tax, {tax.text()}: {format_amount(tax.part_of(after))} "
-            f"of {format_amount(after)} in all, {format_amount(tax.part_of(before))} of "
-            f"{format_amount(before)} before"
+            f"of it {format_amount(part)} is tax, {tax.text()}: "
+            f"{format_amount(tax.part_of(after))} of {format_amount(after)} in all, "
+            f"{format_amount(tax.part_of(before))} of {format_amount(before)} before"
         )
 
 

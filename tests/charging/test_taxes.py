@@ -56,6 +56,12 @@ def scenario(
     return Scenario(CATALOG, balance, plan, buckets=buckets, unit=unit)
 
 
+def tax_on(plan: str, service: str) -> Tax:
+    tax = CATALOG.plans[plan].terms[service].tax
+    assert tax is not None
+    return tax
+
+
 def sums(played: Scenario) -> dict[Contra, int]:
     found: dict[Contra, int] = {}
     for line in played.store.movements(ACCOUNT):
@@ -98,7 +104,9 @@ def test_events_and_what_several_buckets_pay_are_taxed_alike():
     played = scenario(buckets=(bonus,), unit=Unit.EVENTS)
     played.play("E 0  - rsu=3 action=0 context=32274@3gpp.org => - ok 3 | B=9.84 R=0")
     assert sums(played) == {Contra.REVENUE: 173_554, Contra.TAX: 36_446}
-    by_bucket = {}
+    (record,) = [one.record for one in played.store.stored_records(ACCOUNT) if one.record.charged]
+    assert [(line.charged_micro, line.tax_micro) for line in record.charged] == [(210_000, 36_446)]
+    by_bucket: dict[bool, list[tuple[int, int]]] = {}
     for line in played.store.movements(ACCOUNT):
         if line.contra in (Contra.REVENUE, Contra.TAX):
             by_bucket.setdefault(line.bucket_id == 7, []).append((line.contra, line.amount))
@@ -140,10 +148,13 @@ def test_a_tax_is_never_more_than_its_charge(numerator, denominator, before, mor
 def test_a_plan_may_say_another_tax_or_none():
     plans = CATALOG.plans
     assert plans["exempt"].terms["web"].tax is None
-    assert plans["business"].terms["web"].tax.code == "net"
-    assert plans["business"].recurring[0].fee_micro == 10_750_000
-    assert plans["business"].recurring[0].tax.part_of(10_750_000) == 750_000
-    assert plans["private"].recurring[0].tax.part_of(12_100_000) == 2_100_000
+    assert tax_on("business", "web").code == "net"
+    for plan, fee_micro, part_micro in (
+        ("business", 10_750_000, 750_000), ("private", 12_100_000, 2_100_000),
+    ):  # fmt: skip
+        (item,) = plans[plan].recurring
+        assert item.tax is not None
+        assert (item.fee_micro, item.tax.part_of(fee_micro)) == (fee_micro, part_micro)
     assert plans["private"].terms["web"].tax is None
     played = scenario("exempt")
     played.play("""
@@ -175,6 +186,6 @@ def test_a_mistake_about_a_tax_is_told(old, new, said):
 
 
 def test_a_rate_is_written_as_it_was_given():
-    taxes = [CATALOG.plans["basic"].terms[name].tax for name in ("web", "other")]
+    taxes = [tax_on("basic", name) for name in ("web", "other")]
     assert [tax.text() for tax in taxes] == ["vat 21 %", "net 7.5 %"]
     assert replace(taxes[0], numerator=1, denominator=300).text() == "vat 0.333333 %"
