@@ -341,10 +341,11 @@ def _take(decision: Decision, event: _Event, service: Service) -> list[Hold] | N
 
 
 def _split_tax(
-    decision: Decision, service: Service, mark: int, before_micro: int, after_micro: int
+    decision: Decision, event: _Event, mark: int, before_micro: int, after_micro: int
 ) -> None:
     """Give the tax in what was taken since ``mark`` lines of its own (K-281)."""
-    terms = decision.plan.terms.get(service.code) if decision.plan is not None else None
+    code = event.service.code if event.service is not None else ""
+    terms = decision.plan.terms.get(code) if decision.plan is not None else None
     if terms is not None and terms.tax is not None:
         event.tax_micro = entries.split_tax(
             decision.working_set, mark, decision.posting, terms.tax, before_micro, after_micro

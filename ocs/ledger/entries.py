@@ -274,10 +274,10 @@ def take_money(
 
 def split_tax(
     journal: Journal, mark: int, posting: Posting, tax: Tax, before_micro: int, after_micro: int
-) -> None:
+) -> int:
     """Give the tax in the money moved since ``mark`` (a length of the journal) lines of its own.
 
-    ``before_micro`` and ``after_micro`` are the cumulative charge around it (K-281).
+    ``before_micro`` and ``after_micro`` are the cumulative charge around it (K-281). Returns it.
     """
     part_micro = tax.part_of(after_micro) - tax.part_of(before_micro)
     left = -part_micro
