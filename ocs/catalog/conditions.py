@@ -4,11 +4,11 @@ The attributes are those of Service-Information (TS 32.251, 32.260, 32.274) in n
 by catalog.tariffs, which chooses price rules by labels, and by the loader, which knows the words.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ocs.catalog.model import LIMIT, TERMINATING, Catalog
+from ocs.catalog.model import LIMIT, RELATION, TERMINATING, Catalog
 
 HOME = "home"
 """The network zone of our own networks: a subscriber in any other network is roaming."""
@@ -26,6 +26,8 @@ RECIPIENTS = {
     5: "alphanumeric-shortcode", 6: "other", 7: "imsi",
 }  # fmt: skip
 """Labels by Address-Type (TS 32.299 7.2.9)."""
+FRIENDS, ON_NET, OFF_NET = RELATIONS = ("friends", "on-net", "off-net")
+"""How the other party of a call or message is related to the subscriber."""
 MEDIA = ("video", "audio", "text", "image", "message", "application")
 """The most demanding first: a call with several media is a call of the first of these."""
 
@@ -43,6 +45,7 @@ class Circumstances(Protocol):
     rule_base: str
     charging_characteristics: str
     limit: str
+    relation: str
     calling_party: str
     time_zone: str
     named: tuple[tuple[str, str], ...]
@@ -56,6 +59,7 @@ class Places:
         self._lengths = sorted({len(prefix) for prefix in self._zones}, reverse=True)
         self._networks = _inverted(catalog.networks)
         self._locations = _inverted(catalog.locations)
+        self._own_numbers = catalog.own_numbers
         self._knows_home = HOME in catalog.networks
         self.dimensions = dimensions_of(catalog.attributes)
         """Everything that prices of this catalogue may look at, in the order of deciding."""
@@ -70,6 +74,17 @@ class Places:
             if zone is not None:
                 return zone
         return ""
+
+    def relation(self, number: str, routing: str, friends: Collection[str]) -> str:
+        """Return how the number of the other party (digits) is related to the subscriber, "" when
+        it is not known. A number that was ported is where its ``routing`` number leads.
+        """
+        if not number.isdecimal():
+            return ""
+        if number in friends:
+            return FRIENDS
+        led = routing if routing.isdecimal() else number
+        return ON_NET if led.startswith(self._own_numbers) else OFF_NET
 
     def network_zone(self, digits: str) -> str:
         """Return the zone of a network (MCC and MNC digits): the PLMN's own, else its country's.
@@ -126,6 +141,7 @@ class Dimension:
 
 DIMENSIONS = (
     Dimension(LIMIT, "limit", lambda _, code: str(code)),
+    Dimension(RELATION, "relation", lambda _, word: str(word)),
     Dimension("role", "role_of_node", lambda _, number: ROLES.get(number, "")),
     Dimension("visited", "visited_network", Places.network_zone),
     Dimension("roaming", "visited_network", Places.roaming),

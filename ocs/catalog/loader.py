@@ -11,7 +11,12 @@ from ocs.amounts import Measured, NamedUnit, Unit
 from ocs.catalog.calendar import bands_that_hold
 from ocs.catalog.conditions import HOME
 from ocs.catalog.loader_bands import read_bands
-from ocs.catalog.loader_conditions import Names, read_locations, read_networks
+from ocs.catalog.loader_conditions import (
+    Names,
+    read_locations,
+    read_networks,
+    read_own_numbers,
+)
 from ocs.catalog.loader_examples import ExampleReader
 from ocs.catalog.loader_notify import read_notify
 from ocs.catalog.loader_offers import read_promotions
@@ -54,7 +59,7 @@ def load_catalog(document: Document, source_name: str = "") -> Catalog:
     bands = read_bands(root)
     names = Names(
         DestinationReader(root).read(), read_networks(root), read_locations(root),
-        read_attributes(root),
+        read_attributes(root), read_own_numbers(root),
     )  # fmt: skip
     pools, units = read_pools(root), read_units(root)
     taxes = Taxes(root)
@@ -88,6 +93,7 @@ def load_catalog(document: Document, source_name: str = "") -> Catalog:
         zones=names.zones,
         networks=names.networks,
         locations=names.locations,
+        own_numbers=names.own_numbers,
         bands=bands,
         pools=pools,
         units=units,

@@ -12,23 +12,26 @@ from types import MappingProxyType
 
 from ocs.catalog.conditions import (
     DIMENSIONS,
+    FRIENDS,
     HOME,
     MEDIA,
     NO,
     RAT_NAMES,
     RECIPIENTS,
+    RELATIONS,
     ROLES,
     YES,
     access_point,
 )
 from ocs.catalog.loader_units import attribute_value
 from ocs.catalog.loader_values import check_code
-from ocs.catalog.model import LIMIT, Condition
+from ocs.catalog.model import LIMIT, RELATION, Condition
 from ocs.marked import Mapping, Scalar, unknown_word
 
 MAX_MEMBERS = 200_000
 MAX_RAT = 255
 
+_OWN_NUMBER = re.compile(r"[0-9]{1,15}")
 _NETWORK = re.compile(r"([0-9]{3})(?:-?([0-9]{2,3}))?")
 _LOCATION = re.compile(r"([0-9]{3})-?([0-9]{2,3})/([0-9]{0,10})(?:/([0-9]{1,11}))?")
 _APN = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,98}[a-z0-9])?")
@@ -45,6 +48,22 @@ class Names:
     locations: dict[str, tuple[str, ...]]
     attributes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Values that recorded usage may say of itself; () = any."""
+    own_numbers: tuple[str, ...] = ()
+    """Prefixes of the numbers of our own network."""
+
+
+def read_own_numbers(root: Mapping) -> tuple[str, ...]:
+    """Return the prefixes of the numbers of our own network."""
+    found: dict[str, Scalar] = {}
+    for scalar in root.scalars("own_numbers"):
+        digits = scalar.text.removeprefix("+")
+        if not _OWN_NUMBER.fullmatch(digits):
+            scalar.problem(f"{scalar.describe()} is no prefix of 1 to 15 digits such as 34600")
+        elif found.setdefault(digits, scalar) is not scalar:
+            scalar.problem(
+                f"{scalar.describe()} is given twice; the first is in line {found[digits].line}"
+            )
+    return tuple(found)
 
 
 def read_networks(root: Mapping) -> dict[str, tuple[str, ...]]:
@@ -130,6 +149,7 @@ class ConditionReader:
             when.problem("there is no condition; leave 'when' out")
         readers: dict[str, Callable[[Mapping], tuple[str, ...]]] = {
             LIMIT: lambda group: self._declared(group, LIMIT, "limit", self._limits),
+            RELATION: self._relation,
             "role": lambda group: self._words(group, "role", set(ROLES.values())),
             "visited": lambda group: self._declared(
                 group, "visited", "network", self._names.networks
@@ -224,6 +244,15 @@ class ConditionReader:
             )
             self.sound = False
         return (YES if roams else NO,)
+
+    def _relation(self, group: Mapping) -> tuple[str, ...]:
+        labels = self._words(group, RELATION, set(RELATIONS))
+        if set(labels) - {FRIENDS} and not self._names.own_numbers:
+            group.keys[RELATION].problem(
+                "on-net and off-net need own_numbers, the prefixes of your own network"
+            )
+            self.sound = False
+        return labels
 
     def _rat(self, scalar: Scalar) -> str:
         if scalar.text in RAT_NAMES.values():

@@ -37,6 +37,7 @@ from ocs.marked import Mapping, Node, Scalar, unknown_word
 
 MAX_PLANS = 10_000
 MAX_ALLOWANCES = 100
+MAX_FRIENDS = 50
 MAX_EXPIRY_SECONDS = 20 * 365 * 86400
 _MODES = {"free": ChargeMode.FREE, "uncontrolled": ChargeMode.UNCONTROLLED}
 _ALLOWANCE_UNITS: dict[str, Measured] = {
@@ -83,6 +84,7 @@ def _read_plan(code: str, group: Mapping, offer: Offer) -> Plan:
         keeps_version=group.choice("open_sessions", _OPEN_SESSIONS, default=False),
         notify=read_notify(group, offer.names.networks, offer.notify),
         limits=limits,
+        friends=group.integer("friends", 0, minimum=0, maximum=MAX_FRIENDS),
     )
     check_used(group, limits, plan.terms.values())
     if plan.notify is not None and plan.notify.roaming:

@@ -44,6 +44,7 @@ def meaning_of(
         _numbers(catalog.zones, numbers),
         _members(catalog.networks, networks, lambda network: network[:3]),
         "roaming" in named and HOME in catalog.networks,
+        catalog.own_numbers if "relation" in named else (),
         _members(
             catalog.locations, named.get("location", ()), lambda place: place.partition("/")[0]
         ),

@@ -19,6 +19,8 @@ from ocs.catalog.taxes import Tax
 
 ALWAYS = ""
 """The band name of a rule that holds at all times."""
+RELATION = "relation"
+"""The dimension of prices that look at who is called, or calls, the subscriber (K-214)."""
 LIMIT = "limit"
 """The dimension of prices that hold when a limit of the plan is reached (K-208)."""
 TERMINATING = "terminating"
@@ -391,6 +393,8 @@ class ServiceTerms:
     """Whether a rule counts over more than a session: quotas then end at every tariff switch."""
     limited: bool = field(init=False, default=False)
     """Whether a rule holds when a limit of the plan is reached."""
+    related: bool = field(init=False, default=False)
+    """Whether a rule looks at how the other party is related to the subscriber."""
 
     def __post_init__(self) -> None:
         conditional = self.subscriber_clock or any(rule.when for rule in self.rules)
@@ -400,6 +404,8 @@ class ServiceTerms:
         object.__setattr__(self, "counted", any(rule.price.counted for rule in self.rules))
         limited = any(one.dimension == LIMIT for rule in self.rules for one in rule.when)
         object.__setattr__(self, "limited", limited)
+        related = any(one.dimension == RELATION for rule in self.rules for one in rule.when)
+        object.__setattr__(self, "related", related)
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,6 +424,8 @@ class Plan:
     """Open sessions stay with the version of the catalogue that they began under."""
     notify: NotifyPolicy | None = None
     """What its customers are told of."""
+    friends: int = 0
+    """How many numbers each subscriber may name as friends and family."""
     limits: tuple[Limit, ...] = ()
     """How much may be used or spent in a period."""
     life_cycle: LifeCycle | None = None
@@ -478,6 +486,8 @@ class Catalog:
     """MCCs and PLMNs (digits) by the name of their zone; the zone ``home`` is our own."""
     locations: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Places (``PLMN/area/cell``, ``PLMN/area`` or ``PLMN//cell``) by the name of their zone."""
+    own_numbers: tuple[str, ...] = ()
+    """Prefixes (digits) of the numbers of our own network, as far as they are not ported."""
     bands: tuple[TimeBand, ...] = ()
     pools: dict[str, Pool] = field(default_factory=dict)
     units: dict[str, NamedUnit] = field(default_factory=dict)

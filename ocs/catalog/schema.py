@@ -8,7 +8,7 @@ shapes of the loader, and takes its words from there; what depends on another pa
 from collections.abc import Iterable
 
 from ocs.amounts import UNIT_DECIMALS_MAX
-from ocs.catalog.conditions import MEDIA, RAT_NAMES, RECIPIENTS, ROLES
+from ocs.catalog.conditions import MEDIA, RAT_NAMES, RECIPIENTS, RELATIONS, ROLES
 from ocs.catalog.loader_bands import MAX_BANDS
 from ocs.catalog.loader_examples import MAX_EXAMPLES
 from ocs.catalog.loader_limits import EVERY as LIMIT_EVERY
@@ -22,7 +22,7 @@ from ocs.catalog.loader_offers import (
     MAX_EXTENSIONS,
     STARTS,
 )
-from ocs.catalog.loader_plans import MAX_ALLOWANCES
+from ocs.catalog.loader_plans import MAX_ALLOWANCES, MAX_FRIENDS
 from ocs.catalog.loader_prices import MAX_RULES
 from ocs.catalog.loader_quota import ENVELOPES, TRIGGERS
 from ocs.catalog.loader_recurring import EVERY, MAX_RECURRING, MAX_RETRIES, UNPAID
@@ -67,6 +67,8 @@ def catalogue_schema() -> Schema:
         "destinations": (named(many(matching(r"^\+?[0-9]{1,15}$"))),
                          "named sets of number prefixes; the longest wins"),
         "number_plans": (many(ref("number_plan")), "files with more prefixes"),
+        "own_numbers": (many(matching(r"^\+?[0-9]{1,15}$")),
+                        "prefixes of the numbers of your own network"),
         "networks": (named(many(matching("^[0-9]{3}(-?[0-9]{2,3})?$"))),
                      "named sets of networks, MCC or MCC-MNC; home is your own"),
         "locations": (named(many(matching(
@@ -211,6 +213,7 @@ def _plan() -> Schema:
         "name": (TEXT, "for people"),
         "services": ({"type": "object", "additionalProperties": ref("terms"), "minProperties": 1},
                      "the terms of each service that is sold"),
+        "friends": (integer(0, MAX_FRIENDS), "how many numbers a subscriber may name"),
         "limits": ({**named(ref("limit")), "maxProperties": MAX_LIMITS},
                    "how much may be used or spent in a period"),
         "allowances": ({**named(ref("allowance")), "maxProperties": MAX_ALLOWANCES},
@@ -291,6 +294,7 @@ def _when() -> Schema:
     radio = {"anyOf": [{"enum": sorted({*RAT_NAMES.values()})}, integer(0, 255)]}
     group = group_of({
         "limit": (many(TEXT), "names of limits of the plan that are reached"),
+        "relation": (many(word(RELATIONS)), "of the other party to the subscriber"),
         "role": (many(word(ROLES.values())), "of the subscriber in a call"),
         "visited": (many(TEXT), "names of networks"),
         "roaming": (BOOLEAN, "in any known network but home"),

@@ -152,7 +152,27 @@ class Decision:
                 self.request.event_ns,
             )
             said = replace(said, limit=limit)
+        if terms.related:
+            said = replace(said, relation=self._relation(number))
         return self.index.context_key(terms, zone, said)
+
+    def _relation(self, number: str) -> str:
+        """Return how the other party, or the recipient ``number``, is related to the subscriber."""
+        attributes, session, index = self.request.attributes, self.session, self.index
+        assert index is not None
+        known = session or attributes
+        if known.role_of_node == ROLE_TERMINATING:
+            said = session.said if session is not None and session.said else attributes
+            number = number or attributes.calling_party or said.calling_party
+        elif not number:
+            number = attributes.called_party or next(iter(attributes.recipients), "")
+            number = number or (session.called_party if session is not None else "")
+        member = (session or self.request).subscriber_id
+        friends = {
+            one.number for one in self.state.account.details.friends
+            if one.subscriber_id in (0, member)
+        }  # fmt: skip
+        return index.places.relation(number, attributes.routing_number, friends)
 
     def mode_of(
         self, service: Service, terms: ServiceTerms, asked: ServiceRequest

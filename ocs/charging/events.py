@@ -140,15 +140,20 @@ def _by_recipient(decision: Decision, event: _Event) -> list[_Event]:
     assert index is not None
     assert plan is not None
     by_zone: dict[str, list[str]] = {}
+    terms = plan.terms[service.code]
     for number in recipients:
-        by_zone.setdefault(decision.zone_for(service, number), []).append(number)
+        if terms.related:
+            zone = decision.context_key(service, terms, event.asked, number)
+        else:
+            zone = decision.zone_for(service, number)
+        by_zone.setdefault(zone, []).append(number)
     if len(by_zone) == 1:
         return [event]
     events: list[_Event] = []
     for numbers in by_zone.values():
         one = _Event(event.asked, service, event.reply if events else None)
         one.reply, one.units = event.reply, len(numbers)
-        _find_price(decision, one, service, plan.terms[service.code], numbers[0])
+        _find_price(decision, one, service, terms, numbers[0])
         events.append(one)
     return events
 

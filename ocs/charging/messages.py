@@ -194,6 +194,8 @@ class RatingAttributes(msgspec.Struct, array_like=True):
     """Attributes that the catalogue declares, with what recorded usage says of them."""
     limit: str = ""
     """The limit of the plan that is reached; no client says this (charging.limits)."""
+    relation: str = ""
+    """How the other party is related to the subscriber; no client says this either."""
 
 
 class ChargingRequest(msgspec.Struct):

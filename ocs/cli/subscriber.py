@@ -292,6 +292,34 @@ def _set_blocked(run: Run, name: str, *, blocked: bool) -> None:
     run.out.show(document, show_account)
 
 
+@subscriber.ocs_command(
+    "friends",
+    changes=True,
+    example="ocs subscriber friends +4915112345678 --add +4915187654321",
+)
+@click.argument("name", metavar="SUBSCRIBER")
+@click.option("--add", multiple=True, help="A number to name; may be given again.")
+@click.option("--remove", multiple=True, help="A number to name no more; may be given again.")
+def friends(run: Run, name: str, add: tuple[str, ...], remove: tuple[str, ...]) -> None:
+    """Show or change the numbers that a subscriber has named as friends and family.
+
+    The plan says how many there may be; its prices say what they are good for.
+    """
+    from ocs.provisioning import friends as named
+    from ocs.provisioning.desk import find_subscriber
+
+    found = find_subscriber(run.desk, name)
+    if add or remove:
+        shown = named.change(run.desk, found, add, remove, run.catalogues.current())
+    else:
+        shown = named.listing(run.desk, found)
+    run.out.rows("friends", shown, _show_friends)
+
+
+def _show_friends(target: Console, rows: list[Any]) -> None:
+    table(target, rows, {"number": "Number"}, empty="no friends are named")
+
+
 def _micro(option: str, text: str) -> int:
     from ocs.amounts import parse_amount
     from ocs.errors import UsageError

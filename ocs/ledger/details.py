@@ -82,6 +82,14 @@ class Cap(msgspec.Struct, array_like=True):
     """Only what this member of the account spends; 0 = all of it."""
 
 
+class Friend(msgspec.Struct, array_like=True):
+    """A number of a subscriber's friends and family; fields are only appended."""
+
+    subscriber_id: int
+    number: str
+    """Digits in international format without +."""
+
+
 class AccountDetails(msgspec.Struct, omit_defaults=True):
     """Life cycle, recurring charges and the customer's own limits."""
 
@@ -94,6 +102,8 @@ class AccountDetails(msgspec.Struct, omit_defaults=True):
     """The plan that these belong to."""
     carried: dict[int, int] = msgspec.field(default_factory=dict)
     """How often buckets were carried over into another period, by their ids."""
+    friends: list[Friend] = msgspec.field(default_factory=list)
+    """At most provisioning.friends.FRIENDS_MAX."""
     caps: list[Cap] = msgspec.field(default_factory=list)
     """The customer's own limits, at most provisioning.caps.CAPS_MAX."""
     told: list[Told] = msgspec.field(default_factory=list)

@@ -258,9 +258,9 @@ class Eraser:
                      "version", "due_ns", "counters", "details")  # fmt: skip
             stored = account_of([row[names.index(name)] for name in order])
             if person.subscriber_id:
-                details = stored.details
-                details.visits = [
-                    one for one in details.visits if one.subscriber_id != person.subscriber_id
+                details = without(stored.details, person.subscriber_id)
+                details.friends = [
+                    one for one in details.friends if one.subscriber_id != person.subscriber_id
                 ]
             else:
                 details = AccountDetails(life=stored.details.life)

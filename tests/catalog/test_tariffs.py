@@ -47,6 +47,7 @@ class Said:
     calling_party: str = ""
     time_zone: str = ""
     limit: str = ""
+    relation: str = ""
 
 
 def rule(code, zone="", band="", **when: Any):
@@ -155,7 +156,8 @@ def test_every_dimension_can_decide(said, expected):
 @pytest.mark.rule("G-174")
 def test_the_order_of_the_dimensions_decides_between_rules_that_hold():
     order = [
-        ("limit", {"limit": "fair"}), ("role", {"role": "forwarding"}), ("visited", {"visited": "eu"}),
+        ("limit", {"limit": "fair"}), ("relation", {"relation": "friends"}),
+        ("role", {"role": "forwarding"}), ("visited", {"visited": "eu"}),
         ("roaming", {"roaming": "yes"}), ("location", {"location": "campus"}),
         ("recipient", {"recipient": "msisdn"}), ("media", {"media": "video"}),
         ("rat", {"rat": "nr"}), ("apn", {"apn": "internet"}), ("rule_base", {"rule_base": "gold"}),
@@ -165,7 +167,8 @@ def test_the_order_of_the_dimensions_decides_between_rules_that_hold():
     ]  # fmt: skip
     assert [name for name, _ in order[:-3]] == [one.name for one in DIMENSIONS]
     said = Said(
-        2, "20801", "21407/77", 1, "video", 10, "internet", "gold", "0800", "34600", limit="fair"
+        2, "20801", "21407/77", 1, "video", 10, "internet", "gold", "0800", "34600", limit="fair",
+        relation="friends",
     )
     for first in range(len(order)):
         rules = [rule(code, **what) for code, what in reversed(order[first:])]

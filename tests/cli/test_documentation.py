@@ -137,6 +137,7 @@ CALLS: dict[str, list[str]] = {
     "subscriber add": ["+4915199999999", "--plan", "basic", "--balance", "5"],
     "subscriber show": ["{account}"],
     "subscriber list": [],
+    "subscriber friends": ["{account}"],
     "subscriber block": ["{account}"],
     "subscriber unblock": ["{account}"],
     "subscriber plan": ["{account}", "redirect"],
