@@ -95,6 +95,27 @@ def refund(run: Run, entry: str, amount: str, reference: str) -> None:
 
 
 @account.ocs_command(
+    "limit",
+    changes=True,
+    example="ocs account limit +4915112345678 50 --reason 'pays by invoice'",
+)
+@click.argument("name", metavar="SUBSCRIBER")
+@click.argument("amount", metavar="AMOUNT")
+def limit(run: Run, name: str, amount: str) -> None:
+    """Set how far below zero an account's money may go; 0 makes it prepaid.
+
+    It cannot be less than what was used or promised of the credit it has.
+    """
+    from ocs.charging.server_requests import Trigger
+    from ocs.provisioning import credit_limits
+    from ocs.provisioning.desk import find_subscriber
+
+    found = find_subscriber(run.desk, name)
+    document = credit_limits.set_limit(run.desk, found, amount)
+    run.out.show(with_sessions(run, document, Trigger.TOP_UP), show_account)
+
+
+@account.ocs_command(
     "transfer",
     changes=True,
     example="ocs account transfer +4915112345678 +4915187654321 5 --reference app-4711",

@@ -133,7 +133,8 @@ class _Transfer:
         self._take(working_set, taker)
         details = {
             "amount": format_amount(self._amount_micro), "fee": format_amount(terms.fee_micro),
-            "to": f"account:{self._taker.account_id}", "entry": posted.entry, "reference": self._reference,
+            "to": f"account:{self._taker.account_id}", "entry": posted.entry,
+            "reference": self._reference,
         }  # fmt: skip
         working_set.actions.append(
             self._desk.action(self.command, self._giver.name, self._giver.account_id, **details)

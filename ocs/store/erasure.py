@@ -271,6 +271,16 @@ class Eraser:
             )
 
 
+def without(details: AccountDetails, subscriber_id: int) -> AccountDetails:
+    """Return what is kept of an account without what is about one of its subscribers."""
+    changed = {
+        name: [one for one in value if getattr(one, "subscriber_id", 0) != subscriber_id]
+        for name in details.__struct_fields__
+        if isinstance(value := getattr(details, name), list)
+    }
+    return replace(details, **changed)
+
+
 def erased_record(record: ChargingRecord) -> ChargingRecord:
     """Return a record without names and personal values; what was charged stays as it is."""
     said = record.attributes

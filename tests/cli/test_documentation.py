@@ -148,6 +148,7 @@ CALLS: dict[str, list[str]] = {
     "account topup": ["{account}", "10", "--reference", "shop-7731"],
     "account adjust": ["{account}", "--", "-2.50"],
     "account refund": ["{message}", "--amount", "0.07"],
+    "account limit": ["{account}", "50"],
     "account transfer": ["{account}", "+4915188888888", "1"],
     "account show": ["{account}"],
     "account cap": ["{account}", "mine", "20"],

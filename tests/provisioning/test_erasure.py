@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from ocs.charging.messages import Identity, RatingAttributes, RequestKind, ServiceDetails
 from ocs.errors import ConflictError, NotFoundError, RefusedError
+from ocs.ledger.details import AccountDetails, Cap, Visit
 from ocs.provisioning import accounts, catalogs, erasure, members, transfers
 from ocs.provisioning.desk import find_subscriber
 from ocs.store import erasure as store_erasure
@@ -184,6 +185,17 @@ def test_a_record_keeps_what_was_charged(office):
         record.charged, record.reply, record.balance_micro, record.plan, record.event_ns
     )  # fmt: skip
     assert store_erasure.erased_record(clean) == clean
+
+
+@pytest.mark.rule("K-255")
+def test_what_an_account_keeps_of_one_of_its_subscribers_goes():
+    details = AccountDetails(
+        visits=[Visit(7, "208", 1), Visit(8, "310", 2)],
+        caps=[Cap("all", 1, 3), Cap("own", 2, 3, (), 7)],
+    )
+    left = store_erasure.without(details, 7)
+    assert [one.country for one in left.visits] == ["310"]
+    assert [one.code for one in left.caps] == ["all"]
 
 
 @pytest.mark.parametrize(
