@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from simulators.scenarios.arrivals import Arrivals, Poisson, Ramp
 from simulators.scenarios.document import Document, read_document
 from simulators.scenarios.document import Path as ValuePath
+from simulators.scenarios.expectations import OF_PREPARED, Expectation
 from simulators.scenarios.populations import IdentityType, Subscribers
 from simulators.scenarios.services import (
     KINDS,
@@ -160,6 +161,8 @@ class Scenario(Strict):
     ]
     faults: Faults = Faults()
     prepared: Prepared = Prepared()
+    expect: Annotated[tuple[Expectation, ...], Field(max_length=1000)] = ()
+    """What the run is judged by."""
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -169,6 +172,7 @@ class Scenario(Strict):
             raise ValueError(f"two connections would be {', '.join(twice)}")
         self._check_mix()
         self._check_bearers()
+        self._check_expected()
         if self.mode == "prepared":
             self._check_prepared()
         elif self.load.requests_per_second is not None:
@@ -195,6 +199,23 @@ class Scenario(Strict):
         for service in self.services:
             if whole and isinstance(service, DataService) and len(service.rating_groups) > 1:
                 raise ValueError("shape open5gs charges a bearer as one: give one rating group")
+
+    def _check_expected(self) -> None:
+        services = {name for one in self.services for name in (name_of(one), one.kind)}
+        groups = {group.name for group in self.subscribers}
+        steps = self.load.ramp.steps if self.load.ramp is not None else 0
+        for number, block in enumerate(self.expect):
+            where = f"expect[{number}] is about"
+            if block.service is not None and block.service not in services:
+                raise ValueError(f"{where} {block.service}, which is no service here")
+            if block.subscribers is not None and block.subscribers not in groups:
+                raise ValueError(f"{where} {block.subscribers}, which is no group here")
+            if block.step is not None and block.step > steps:
+                raise ValueError(f"{where} step {block.step} of a ramp of {steps} steps")
+            others = block.checks - OF_PREPARED
+            if self.mode == "prepared" and (block.scope or others):
+                what = block.scope or ", ".join(sorted(others))
+                raise ValueError(f"{where} {what}, which mode: prepared does not know")
 
     def _check_prepared(self) -> None:
         if any(gateway.shape != "generic" for gateway in self.gateways):

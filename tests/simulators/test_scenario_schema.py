@@ -45,6 +45,14 @@ services:
      rating_group: 1, service_identifier: 2, destinations: [{number: "+1#", weight: 2}]}
   - {kind: data, duration_seconds: {exponential: 3}, apn: ims, place: {plmn: "26201", rat: nr},
      moves: [{after_seconds: 3, plmn: "310260"}], rating_groups: [{octets_per_second: 1}]}
+expect:
+  - {name: all, service: calls, subscribers: a, request: initial, from_seconds: 1, to_seconds: 2.5,
+     requests: {exactly: 3}, answered: {at_least: 0.5, at_most: 1}, nothing_lost: true,
+     result_codes: [{code: 2001, of: service, count: {at_most: 3}}, {code: 4012, share: {exactly: 0}}],
+     no_other_result_codes: true, final_units: [{action: redirect, count: {at_least: 1}}],
+     granted: [{rating_group: 1, unit: seconds, each: {at_least: 1}, total: {at_least: 1}}],
+     latency_ms: {p50: 1, max: 3.5}, rates: {answers_per_second: {at_least: 1}}}
+  - {spent: {at_most: "3.50"}, held: {exactly: "0"}, balance: {at_least: "-1"}, reconciled: true}
 """)
 DOCUMENTS = {**LIBRARY, "rich": RICH}
 WRONG: tuple[Any, ...] = (None, "x", "", -1, 0, 1 << 70, 0.5, True, [], {}, ["x"], {"x": 1}, [[]])

@@ -1,0 +1,1 @@
+"""Whether a run went as it should: what was expected of it, and whether the books agree with it."""
