@@ -48,7 +48,8 @@ services:
 expect:
   - {name: all, service: calls, subscribers: a, request: initial, from_seconds: 1, to_seconds: 2.5,
      requests: {exactly: 3}, answered: {at_least: 0.5, at_most: 1}, nothing_lost: true,
-     result_codes: [{code: 2001, of: service, count: {at_most: 3}}, {code: 4012, share: {exactly: 0}}],
+     result_codes: [{code: 2001, of: service, count: {at_most: 3}},
+                    {code: 4012, share: {exactly: 0}}],
      no_other_result_codes: true, final_units: [{action: redirect, count: {at_least: 1}}],
      granted: [{rating_group: 1, unit: seconds, each: {at_least: 1}, total: {at_least: 1}}],
      latency_ms: {p50: 1, max: 3.5}, rates: {answers_per_second: {at_least: 1}}}
