@@ -8,7 +8,6 @@ import pytest
 
 from ocs import yamldoc
 from ocs.charging.messages import Identity
-from ocs.ledger.account import Contra
 from ocs.provisioning import accounts, catalogs, subscribers, usage_import
 from ocs.provisioning.subscribers import NewSubscriber
 from tests.support.desks import NUMBER, open_office
@@ -38,11 +37,13 @@ def charge(office, tmp_path, text):
     return result
 
 
-def paid(office, account_id):
-    """What usage has cost."""
+def paid(office, account_id, sides=("revenue", "tax")):
+    """What usage has cost, tax included, or what of it went to these sides."""
     lines = accounts.ledger(office.desk, account_id, 10_000, 0)
-    side = Contra.REVENUE.name.lower()
-    return -sum(one["amount"] for one in lines if one["side"] == side and one["unit"] == "money")
+    return -sum(
+        one["amount"] for one in lines
+        if one["side"] in sides and one["unit"] == "money" and one["service"]
+    )  # fmt: skip
 
 
 @pytest.mark.rule("K-101")
@@ -149,3 +150,16 @@ def test_a_plan_by_the_month_takes_its_fee_and_brings_its_units(tmp_path):
         office.must_be_clean()
         shown = accounts.show(office.desk, account_id)
         assert shown["balance"] == "85.10"
+
+
+@pytest.mark.rule("K-310", "K-320")
+def test_recorded_usage_has_its_tax_beside_it(tmp_path):
+    with selling("electricity", tmp_path, "hours") as (office, account_id):
+        fee = 100_000_000 - accounts.show(office.desk, account_id)["balance_micro"]
+        rows = "".join(f"h/{number},ME,energy,0.007 kWh\n" for number in range(100))
+        charge(office, tmp_path, "key,subscriber,service,quantity\n" + rows)
+        # 0.7 kWh in the peak of a Monday at 0.2418, and a tenth of it besides.
+        assert paid(office, account_id, ["revenue"]) == 169_260
+        assert paid(office, account_id, ["tax"]) == 16_926
+        balance = accounts.show(office.desk, account_id)["balance_micro"]
+        assert balance == 100_000_000 - fee - 169_260 - 16_926
