@@ -253,7 +253,7 @@ class QuotaPolicy:
     """A grant below this counts as exhausted (M-005)."""
     validity_seconds: int = 3600
     short_validity_seconds: int = 60
-    """Used for final grants, while restricted, and when other sessions hold the money (D16)."""
+    """Used while restricted, and when other sessions hold the money (D16)."""
     threshold_percent: int = 20
     threshold_maximum: int = 0
     """Never a larger threshold than this; 0 = no limit of its own (G-004)."""

@@ -195,7 +195,7 @@ def _quota() -> Schema:
         "maximum": (QUANTITY, "never more in one grant"),
         "minimum_useful": (QUANTITY, "a grant below this counts as out of credit"),
         "validity": (QUANTITY, "after this the gateway has to report"),
-        "short_validity": (QUANTITY, "the same for the last money, and while restricted"),
+        "short_validity": (QUANTITY, "the same while restricted, and while other sessions hold the money"),
         "threshold": (matching("^[0-9]{1,2} ?%?$"), "the gateway asks when this share is left"),
         "threshold_maximum": (QUANTITY, "the threshold is never larger than this"),
         "quota_holding_time": (QUANTITY, "unused quota is given back after this silence"),

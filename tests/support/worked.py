@@ -7,7 +7,9 @@ A table under a catalogue with the columns ``at`` and ``happens`` is one account
     | 2026-03-02T10:05 | 400 MB of web | 12.00 | surf 600 MB | |
     | 2026-03-09T10:00 | nothing | ... |
 
-``at`` is on the catalogue's clock. What happens: ``opened as PLAN with AMOUNT``, ``QUANTITY of
+``at`` is on the catalogue's clock. What happens: ``opened as PLAN with AMOUNT``, ``asks for
+[QUANTITY of] SERVICE``, ``used QUANTITY of SERVICE and asks`` or ``ends`` (the requests of one
+session, with ``answer`` what the gateway is told, ``as PROFILE`` behind the first), ``QUANTITY of
 SERVICE`` (one session, or recorded usage where the service has no contexts), with ``to NUMBER``,
 ``in MCCMNC``, ``with ATTRIBUTE=VALUE`` or ``used TIME`` behind it, ``topped up by AMOUNT``,
 ``gave AMOUNT`` to another account, ``could not give AMOUNT``, ``changed to PLAN``, ``nothing``.
@@ -42,11 +44,12 @@ from ocs.charging.messages import (
     Outcome,
     RatingAttributes,
     RequestKind,
+    ServiceReply,
     ServiceRequest,
     Units,
     UsedUnits,
 )
-from ocs.charging.profile import GENERIC
+from ocs.charging.profile import GENERIC, ClientProfile
 from ocs.charging.session import make_session_key
 from ocs.charging.working_set import RequestKey
 from ocs.clock import NS_PER_SECOND
@@ -55,6 +58,8 @@ from ocs.ledger.account import Account, AccountStatus, Bucket
 from ocs.provisioning import accounts, catalogs, events, subscribers, transfers, usage
 from ocs.provisioning.desk import find_subscriber
 from ocs.provisioning.subscribers import NewSubscriber
+from tests.support.charging import CLIENTS
+from tests.support.charging_replies import CODES
 from tests.support.desks import NUMBER, Office, open_office
 from tests.support.offers import OTHER
 
@@ -80,6 +85,10 @@ EXAMPLES = [(catalogue, tables(after)) for catalogue, after in _BLOCK.findall(TE
 _USAGE = re.compile(r"(?P<quantity>[0-9.]+ ?[A-Za-z]*) of (?P<service>\S+)(?: to (?P<to>\S+))?"
                     r"(?: in (?P<network>[0-9]+))?(?: with (?P<said>\S+))?"
                     r"(?: used (?P<when>\S+))?")  # fmt: skip
+_ASKED = re.compile(r"(?:used (?P<quantity>\S+ ?[A-Za-z]*) of )?(?:(?P<first>asks) for )?"
+                    r"(?:(?P<wanted>[0-9.]+ ?[A-Za-z]*) of )?(?P<service>\S+)"
+                    r"(?: and (?P<then>asks|ends))?(?: as (?P<profile>\S+))?")  # fmt: skip
+_ACTIONS = {0: "terminate", 1: "redirect", 2: "restrict"}
 _OPENED = re.compile(r"opened as (?P<plan>\S+) with (?P<amount>\S+)")
 STEPS_MAX = 2_000
 """Turns of the server between two lines of a table; more would never end."""
@@ -93,6 +102,9 @@ class Life:
         self._catalogues = office.catalogues
         self._sessions = count(1)
         self._account_id = 0
+        self._answer = ""
+        self._open: dict[str, tuple[str, int, ClientProfile]] = {}
+        """By service, the session that a gateway has open: its name, and its next number."""
         self._outbox = events.Tail(office.desk, events.Selection(), events.Position())
 
     @property
@@ -106,10 +118,11 @@ class Life:
     def play(self, row: dict[str, str]) -> None:
         """Do one line of a table and check what it says."""
         self.wait_until(self._instant(row["at"]))
-        before = self.balance()
+        before, self._answer = self.balance(), ""
         self.do(row["happens"])
         found = {
-            "balance": self.balance, "told": self.told, "status": self.status, "until": self.until,
+            "answer": lambda: self._answer, "balance": self.balance, "told": self.told,
+            "status": self.status, "until": self.until,
             "costs": lambda: format_amount(parse_amount(before) - parse_amount(self.balance())),
         }  # fmt: skip
         seen = {name: found[name]() for name in row if name in found}
@@ -140,6 +153,8 @@ class Life:
             self._account_id = int(shown["account_id"])
         elif used := _USAGE.fullmatch(what):
             self._use(**used.groupdict())
+        elif head in ("asks", "used") and (asked := _ASKED.fullmatch(what)):
+            self._speak(**asked.groupdict())
         elif head == "topped":
             found = find_subscriber(desk, f"+{NUMBER}")
             accounts.top_up(
@@ -206,16 +221,43 @@ class Life:
         used = (UsedUnits(msgspec.structs.replace(Units(), **{kind: units})),)
         self._ask(sold, session, 1, said, ServiceRequest(group, (), used=used))
 
+    def _speak(
+        self, quantity: str | None, first: str | None, wanted: str | None, service: str,
+        then: str | None, profile: str | None,
+    ) -> None:  # fmt: skip
+        """Let a gateway ask for a service, or report and ask again or end; keep the answer."""
+        sold = self._catalogues.current().catalog.services[service]
+        begins = (f"asked;{next(self._sessions)}", 0, CLIENTS[profile or "generic"])
+        session, number, client = self._open.pop(service, begins)
+        kind, ends = sold.unit.label, then == "ends"
+        used: tuple[UsedUnits, ...] = ()
+        if quantity is not None:
+            units = Units(**{kind: parse_quantity(quantity.strip(), sold.counted_in)})  # type: ignore[arg-type]
+            used = (UsedUnits(units),)
+        requested = None if ends else Units()
+        if wanted is not None:
+            units = Units(**{kind: parse_quantity(wanted.strip(), sold.counted_in)})  # type: ignore[arg-type]
+            requested = units
+        asked = ServiceRequest(
+            min(sold.rating_groups, default=None), (), requested=requested, used=used
+        )
+        assert (number == 0) == (first is not None), "a session begins with 'asks for'"
+        reply = self._ask(sold, session, number, RatingAttributes(), asked, client, ends=ends)
+        if not ends:
+            self._open[service] = (session, number + 1, client)
+        self._answer = "; ".join(map(_words, reply.services)) if not ends else ""
+
     def _ask(
         self, service: Service, session: str, number: int, said: RatingAttributes,
-        asked: ServiceRequest,
+        asked: ServiceRequest, profile: ClientProfile = GENERIC, *, ends: bool = True,
     ) -> ChargingReply:  # fmt: skip
+        kind = RequestKind.TERMINATION if ends else RequestKind.UPDATE
         now_ns = self._office.clock.now_ns()
         request = ChargingRequest(
             session, make_session_key(session, None),
-            RequestKind.TERMINATION if number else RequestKind.INITIAL, number, now_ns, 1 << 62,
+            kind if number else RequestKind.INITIAL, number, now_ns, 1 << 62,
             next(self._office.hashes), service.contexts[0], (Identity("msisdn", NUMBER),),
-            (asked,), event_ns=now_ns, attributes=said, profile=GENERIC,
+            (asked,), event_ns=now_ns, attributes=said, profile=profile,
             account_id=self._account_id, subscriber_id=self._account_id,
         )  # fmt: skip
         return self._office.desk.store.transact(
@@ -325,6 +367,31 @@ class Life:
             shown = format_amount(level) if isinstance(level, int) else ""
             words.append(" ".join(part for part in (one.kind, one.subject, percent, shown) if part))
         return ", ".join(words)
+
+
+def _words(reply: ServiceReply) -> str:
+    """Return what a gateway is told of one service, in short."""
+    if reply.outcome != Outcome.SUCCESS:
+        return CODES[Outcome(reply.outcome)]
+    granted = reply.granted or Units()
+    words = [
+        f"{value / 10**6:g} MB" if name == "octets" else f"{value} {name}"
+        for name, value in (("octets", granted.octets), ("seconds", granted.seconds),
+                            ("events", granted.events))
+        if value is not None
+    ]  # fmt: skip
+    if reply.validity_seconds:
+        words.append(f"valid {reply.validity_seconds} s")
+    if reply.volume_threshold_octets:
+        words.append(f"more at {reply.volume_threshold_octets / 10**6:g} MB")
+    words += [
+        f"pool {one.number}, {one.digits * 10**one.exponent:g} units for one"
+        for one in reply.pools
+    ]
+    if reply.final_unit is not None:
+        address = f" to {reply.final_unit.redirect_address}".removesuffix(" to ")
+        words.append(f"then {_ACTIONS[reply.final_unit.action]}{address}")
+    return ", ".join(words)
 
 
 @contextmanager
