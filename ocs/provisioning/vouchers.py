@@ -15,10 +15,11 @@ import msgspec
 
 from ocs.amounts import AMOUNT_MAX_MICRO, format_amount
 from ocs.catalog.matching import CatalogIndex
+from ocs.charging import account_life
 from ocs.charging.working_set import WorkingSet
 from ocs.clock import NS_PER_SECOND
 from ocs.errors import NotFoundError, RefusedError, UnknownCommitError, UsageError
-from ocs.ledger.account import Contra
+from ocs.ledger.account import Account, Contra
 from ocs.ledger.voucher import Voucher, VoucherBatch, VoucherState
 from ocs.provisioning import accounts, voucher_codes
 from ocs.provisioning.desk import Desk, Found
@@ -96,13 +97,14 @@ def redeem(
     source = source or desk.operator
     if len(source) > SOURCE_MAX or not source.isprintable():
         raise UsageError(f"a source has at most {SOURCE_MAX} printable characters")
+    account = _account(desk, found)
     subjects = {
         f"account:{found.account_id}": ACCOUNT_TRIES_MAX, f"source:{source}": SOURCE_TRIES_MAX,
     }  # fmt: skip
     _count_try(desk, subjects)
     salt = desk.store.voucher_salt(voucher_codes.new_salt())
     known = desk.store.find_voucher(voucher_codes.code_hash(code, salt))
-    reason = _refusal(desk, found, known)
+    reason = _refusal(desk, account, known)
     if known is None or reason:
         action = desk.action(
             "voucher refused", found.name, found.account_id, source=source, why=reason
@@ -211,18 +213,26 @@ def _count_try(desk: Desk, subjects: dict[str, int]) -> None:
     )
 
 
+def _account(desk: Desk, found: Found) -> Account:
+    """Return the account, where a top-up would be taken: before a code is looked at."""
+    account = desk.reports.account(found.account_id)
+    if account is None:
+        raise NotFoundError(f"there is no account {found.account_id}")
+    admission = account_life.ADMISSIONS[account.status]
+    if not admission.gets:
+        raise RefusedError(f"{found.name} takes no vouchers: {admission.words}")
+    return account
+
+
 def _refusal(
-    desk: Desk, found: Found, known: tuple[Voucher, VoucherBatch] | None
+    desk: Desk, account: Account, known: tuple[Voucher, VoucherBatch] | None
 ) -> str:
     """Return why a code buys nothing, for operators alone; empty when it does."""
     if known is None:
         return "no such code"
     voucher, batch = known
-    account = desk.reports.account(found.account_id)
-    if account is None:
-        raise NotFoundError(f"there is no account {found.account_id}")
     if voucher.state == VoucherState.REDEEMED:
-        return "" if voucher.account_id == found.account_id else f"{voucher.name} is used"
+        return "" if voucher.account_id == account.account_id else f"{voucher.name} is used"
     if voucher.state == VoucherState.VOID:
         return f"{voucher.name} is void"
     if batch.expires_ns and batch.expires_ns <= desk.clock.now_ns():

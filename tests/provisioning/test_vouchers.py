@@ -13,7 +13,7 @@ import pytest
 
 from ocs.charging.messages import RequestKind
 from ocs.errors import NotFoundError, RefusedError, StoreUnavailableError, UsageError
-from ocs.provisioning import accounts, catalogs, maintenance, voucher_codes, vouchers
+from ocs.provisioning import accounts, catalogs, maintenance, states, voucher_codes, vouchers
 from ocs.provisioning.desk import find_subscriber
 from ocs.provisioning.subscribers import set_blocked
 from tests.support.desks import NUMBER, open_office
@@ -218,10 +218,19 @@ def test_right_codes_are_not_counted(shop, tmp_path):
     assert balance(shop) == 45_000_000
 
 
+@pytest.mark.rule("K-249")
 def test_a_closed_account_takes_no_voucher_and_a_blocked_one_does(shop, tmp_path):
     _, codes = generate(shop, tmp_path)
     set_blocked(shop.desk, find_subscriber(shop.desk, f"+{NUMBER}"), blocked=True)
     assert redeem(shop, codes[0]).amount == 5_000_000
+    other = find_subscriber(shop.desk, f"+{OTHER}")
+    states.set_state(shop.desk, other, "closed", shop.catalogues.current())
+    said = set()
+    for code in (codes[1], wrong_code(codes)):
+        with pytest.raises(RefusedError) as refused:
+            redeem(shop, code, OTHER)
+        said.add(str(refused.value))
+    assert said == {f"msisdn:{OTHER} takes no vouchers: it is closed"}
 
 
 @pytest.mark.parametrize(
