@@ -6,10 +6,20 @@ import shutil
 import pytest
 
 from ocs.errors import RefusedError
-from ocs.provisioning import accounts, audit, maintenance, records, subscriber_import, subscribers
+from ocs.provisioning import (
+    accounts,
+    audit,
+    catalogs,
+    maintenance,
+    records,
+    subscriber_import,
+    subscribers,
+    whatif,
+)
+from ocs.provisioning.catalog_versions import roll_back
 from ocs.provisioning.desk import find_subscriber
 from ocs.provisioning.records import Selection
-from tests.support.desks import NUMBER, open_office
+from tests.support.desks import CATALOGUE, NOON_NS, NUMBER, open_office
 
 pytestmark = pytest.mark.postgres
 
@@ -83,3 +93,32 @@ def test_backup_and_restore(office, postgres_url, tmp_path):
     maintenance.restore(postgres_url, copy, replace=True)
     assert accounts.show(office.desk, account_id) == shown
     assert office.must_be_clean().accounts == 1
+
+
+@pytest.mark.rule("K-340", "K-341", "K-342")
+def test_usage_is_charged_again_by_several_processes(office, monkeypatch):
+    monkeypatch.setattr(whatif, "RANGE_RECORDS", 3)
+    for number in range(3):
+        account_id = office.open_account(f"49151{number}")
+        office.data_session(account_id, f"pgw1;{number}", used=(1_400_000, 2_100_000))
+    office.clock.advance(60)
+    draft = office.catalogues.current().catalog
+    # From the midst of the second session on.
+    since_ns = NOON_NS + 30 * 10**9
+    for jobs in (1, 2):
+        question = whatif.Question(draft, "current", since_ns, jobs=jobs, url=office.url)
+        shown = whatif.view(whatif.compare(office.desk, question))
+        assert (shown["records"], shown["left_out"], shown["begun_within"]) == (6, 1, 0)
+        assert shown["charged_micro"] > 0
+        assert (shown["difference"], shown["unrated"]) == ("0.00", [])
+
+
+@pytest.mark.rule("K-350", "K-352")
+def test_a_catalogue_is_announced_and_gone_back_from(office):
+    text = CATALOGUE.read_text(encoding="utf-8") + "\n# another\n"
+    catalogs.publish(office.desk, text, "later.yaml", NOON_NS + 60 * 10**9)
+    assert office.catalogues.current().catalog.version == 1
+    office.clock.advance(60)
+    assert office.catalogues.current().catalog.version == 2
+    assert roll_back(office.desk, None).version == 3
+    assert office.catalogues.current().catalog.version == 3
