@@ -8,7 +8,8 @@ import re
 
 from ocs.amounts import Measured, Unit, format_quantity
 from ocs.catalog.loader_values import MAX_VALIDITY_SECONDS, at_least, seconds_up_to
-from ocs.catalog.model import Announcement, Metering, QuotaPolicy
+from ocs.catalog.metering import Announcement, Metering
+from ocs.catalog.model import QuotaPolicy
 from ocs.marked import Mapping, Scalar, unknown_word
 
 MAX_CONSUMPTION_SECONDS = 86_400

@@ -6,12 +6,12 @@ TS 32.299 6.5.5 to 6.5.9 and 7.2. Called by granting for the few services that h
 from __future__ import annotations
 
 from ocs.amounts import SECONDS
-from ocs.catalog import model
+from ocs.catalog import metering
 from ocs.charging.decision import Decision, Part
 from ocs.charging.messages import INITIAL, Announcement, Metering
 
 
-def told(decision: Decision, part: Part, wanted: model.Metering) -> Metering:
+def told(decision: Decision, part: Part, wanted: metering.Metering) -> Metering:
     """Return what of ``wanted`` belongs into this answer.
 
     How time is counted goes with granted time only; envelopes are settled by the first answer of a

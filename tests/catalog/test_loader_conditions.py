@@ -5,7 +5,8 @@ import pytest
 from ocs import yamldoc
 from ocs.catalog import loader_conditions
 from ocs.catalog.loader import load_catalog
-from ocs.catalog.model import Announcement, Condition, Metering, QuotaPolicy
+from ocs.catalog.metering import Announcement, Metering
+from ocs.catalog.model import Condition, QuotaPolicy
 from ocs.errors import DocumentError
 
 BASE = """\

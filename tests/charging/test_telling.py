@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ocs.amounts import Unit
-from ocs.catalog import model
+from ocs.catalog import metering as catalogue_metering
 from ocs.catalog.model import Catalog
 from ocs.charging.decision import WITH_RESERVATIONS, WITHOUT_RESERVATIONS
 from ocs.charging.messages import Advice, Announcement, Metering, RatePart, RatingAttributes
@@ -58,7 +58,7 @@ def test_a_quota_holding_time_is_said_as_it_is_set(seconds):
 def test_triggers_are_said_in_every_grant_and_no_triggers_too():
     lines = ["I 0  100 rsu", "U 1  100 used=1 rsu", "U 2  100 used=1"]
     for triggers in ((), (4, 3)):
-        catalog = catalog_with(metering=model.Metering(triggers=triggers))
+        catalog = catalog_with(metering=catalogue_metering.Metering(triggers=triggers))
         first, second, without_grant = told(catalog, *lines)
         assert first == second == Metering(triggers=triggers)
         assert without_grant is None
@@ -67,25 +67,25 @@ def test_triggers_are_said_in_every_grant_and_no_triggers_too():
 
 @pytest.mark.rule("G-123")
 def test_how_time_is_counted_goes_with_granted_time_only():
-    said = model.Metering(consumption_seconds=10)
+    said = catalogue_metering.Metering(consumption_seconds=10)
     (metering,) = told(catalog_with("lease", metering=said), "I 0  500 rsu", unit=Unit.SECONDS)
     assert metering == Metering(10)
     (metering,) = told(catalog_with(metering=said), "I 0  100 rsu")
     assert metering == Metering()
-    said = model.Metering(time_type=1, base_interval_seconds=60)
+    said = catalogue_metering.Metering(time_type=1, base_interval_seconds=60)
     (metering,) = told(catalog_with("lease", metering=said), "I 0  500 rsu", unit=Unit.SECONDS)
     assert metering == Metering(time_type=1, base_interval_seconds=60)
 
 
 @pytest.mark.rule("G-124")
 def test_envelopes_are_settled_by_the_first_answer():
-    catalog = catalog_with(metering=model.Metering(envelopes=2))
+    catalog = catalog_with(metering=catalogue_metering.Metering(envelopes=2))
     said = told(catalog, "I 0  100 rsu", "U 1  100 used=1 rsu")
     assert said == [Metering(envelopes=2), Metering()]
 
 
 def test_records_are_furnished_once_for_a_bearer_that_has_an_id():
-    catalog = catalog_with(metering=model.Metering(furnish="gold"))
+    catalog = catalog_with(metering=catalogue_metering.Metering(furnish="gold"))
     lines = ["I 0  100 rsu", "U 1  100 used=1 rsu"]
     assert told(catalog, *lines, charging_id=7) == [
         Metering(furnish="gold", charging_id=7), Metering(),
@@ -95,8 +95,8 @@ def test_records_are_furnished_once_for_a_bearer_that_has_an_id():
 
 @pytest.mark.parametrize("before_end,later", [(20, True), (None, False)])
 def test_an_announcement_before_the_service_is_said_once(before_end, later):
-    said = model.Announcement(5, before_end, True, "en", 0)
-    catalog = catalog_with(metering=model.Metering(announcement=said))
+    said = catalogue_metering.Announcement(5, before_end, True, "en", 0)
+    catalog = catalog_with(metering=catalogue_metering.Metering(announcement=said))
     first, second = told(catalog, "I 0  100 rsu", "U 1  100 used=1 rsu")
     expected = Metering(announcement=Announcement(5, before_end, True, "en", 0))
     assert first == expected
