@@ -97,7 +97,8 @@ def carry(
             entries.credit(working_set, bucket, -carried.expired, posting)
         if carried.kept:
             bucket.expires_ns, bucket.asked = end_ns, False
-            bucket.priority = max(0, allowance.priority - 1)
+            # The oldest first, whatever its bucket's number: it is the next to expire.
+            bucket.priority = max(0, allowance.priority - carried.periods)
             working_set.mark_bucket(bucket)
     alive = {bucket.bucket_id for bucket in state.buckets if bucket.balance > 0}
     account.details.carried = {

@@ -11,6 +11,7 @@ from ocs.catalog.conditions import DIMENSIONS
 from ocs.catalog.loader import load_catalog
 from ocs.catalog.loader_quota import TRIGGERS
 from ocs.catalog.matching import CatalogIndex
+from ocs.catalog.schema import catalogue_schema
 from ocs.charging.decision import ROLE_TERMINATING
 from ocs.charging.messages import RatingAttributes
 from ocs.rating.pricing import cost_micro
@@ -71,6 +72,32 @@ def test_cost_in_the_document_is_what_is_charged(catalogue, row):
     if "tax" in row:
         part = terms.tax.part_of(parse_amount(row["costs"])) if terms.tax else 0
         assert part == parse_amount(row["tax"])
+
+
+NOT_PLAYED = {
+    "attributes", "before", "charging_characteristics", "costs", "counted_for", "daily_count",
+    "envelopes", "examples", "file", "filter_ids", "filter_rules", "for", "friends", "furnish",
+    "interval", "ipv4", "ipv6", "number_plans", "origin", "own_numbers", "plan", "plays_to", "qos",
+    "relation", "rule_base", "service", "sip", "time_mechanism", "type", "uses_quota", "zero_grant",
+}
+"""Keys of the schema without a worked example: words for gateways, files, kinds of addresses, and
+examples themselves, which have tests of their own."""
+
+
+def keys_of(schema):
+    """The keys of every group in a schema."""
+    if isinstance(schema, list):
+        return set().union(*map(keys_of, schema))
+    if not isinstance(schema, dict):
+        return set()
+    groups = schema.get("properties", {})
+    return {*groups} | set().union(*map(keys_of, schema.values()))
+
+
+def test_every_key_is_in_a_worked_example():
+    played = "".join(catalogue for catalogue, _ in EXAMPLES)
+    missing = {key for key in keys_of(catalogue_schema()) if f"{key}:" not in played}
+    assert missing <= NOT_PLAYED
 
 
 def test_every_key_the_loader_knows_is_in_the_document():

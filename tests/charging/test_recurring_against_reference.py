@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from ocs import yamldoc
 from ocs.amounts import format_amount
+from ocs.catalog.limits import Rollover
 from ocs.catalog.loader import load_catalog
 from ocs.charging import duties, recurring
 from ocs.charging.messages import RequestKind
@@ -47,8 +48,8 @@ plans:
     services:
       web: {{price: 0.001, per: 1, increment: 10}}
     allowances:
-      big: {{unit: octets, amount: {big}, priority: 1}}
-      small: {{unit: octets, amount: {small}, priority: 2}}
+      big: {{unit: octets, amount: {big}, priority: 10{keeps}}}
+      small: {{unit: octets, amount: {small}, priority: 20}}
     recurring:
 {items}
 """
@@ -82,7 +83,15 @@ def item(draw: st.DrawFn, fills: tuple[str, ...]) -> tuple[str, Item]:
         words.append(f"fee: {format_amount(fee_micro)}")
     if fills:
         words.append(f"allowances: [{', '.join(fills)}]")
-    return ", ".join(words), Item(every, count, day, minute, fee_micro, dict.fromkeys(fills, 0))
+    return ", ".join(words), Item(every, count, day, minute, fee_micro, dict.fromkeys(fills, 0), {})
+
+
+def rollovers(amount: int) -> st.SearchStrategy[Rollover | None]:
+    rule = st.builds(
+        Rollover, st.integers(1, 3), st.sampled_from([1, 33, 50, 100]),
+        st.one_of(st.none(), st.integers(1, 2 * amount)),
+    )
+    return st.one_of(st.none(), rule)
 
 
 @st.composite
@@ -100,7 +109,13 @@ def plans(draw: st.DrawFn) -> tuple[str, str, list[Item], int]:
         if one.fills or one.fee_micro:
             lines.append(f"      i{number}: {{{words}}}")
             one.fills = {name: amounts[name] for name in one.fills}
-    text = CATALOGUE.format(zone=zone, items="\n".join(lines), **amounts)
+    rule = draw(rollovers(amounts["big"]))
+    keeps = ""
+    if rule is not None:
+        drawn[0][1].keeps = {"big": rule}
+        most = "" if rule.maximum is None else f", maximum: {rule.maximum}"
+        keeps = f", rollover: {{periods: {rule.periods}, share: {rule.percent} %{most}}}"
+    text = CATALOGUE.format(zone=zone, items="\n".join(lines), keeps=keeps, **amounts)
     start = datetime(*draw(st.sampled_from(STARTS[zone])), tzinfo=ZoneInfo(zone))
     return text, zone, [one for _, one in drawn if one.fills or one.fee_micro], int(
         start.timestamp()
@@ -182,10 +197,7 @@ class Race:
         used = (granted.octets or 0) if granted is not None else 0
         self.engine.send(self.engine.request(f"T 1 {name} 1 used={used}"))
         for heap in ("big", "small"):
-            free = min(self.slow.heaps.get(heap, 0), used)
-            if free:
-                self.slow.heaps[heap] -= free
-                used -= free
+            used -= self.slow.take(heap, used)
         self.slow.money_micro -= slow_rating.cost(self.price, used)
 
     def compare(self) -> None:
@@ -197,11 +209,11 @@ class Race:
         for bucket in buckets:
             if bucket.name in left and bucket.expires_ns > now_ns:
                 left[bucket.name] += bucket.balance
-        slow = {"big": 0, "small": 0} | self.slow.heaps
+        slow = {name: self.slow.left(name) for name in left}
         assert (self.engine.money()[0], left) == (self.slow.money_micro, slow)
 
 
-@pytest.mark.rule("K-261", "K-262", "K-264", "K-265", "K-267")
+@pytest.mark.rule("K-261", "K-262", "K-264", "K-265", "K-267", "K-212")
 @settings(max_examples=80, deadline=None)
 @given(
     plan=plans(), balance=st.sampled_from([0, 240_000, 3_000_000, 10**12]), life=steps()
@@ -218,11 +230,11 @@ def test_what_recurs_comes_when_the_calendar_says(
 @pytest.mark.rule("K-267")
 def test_a_request_after_a_long_silence_comes_behind_all_that_was_missed() -> None:
     items = [
-        Item("day", 1, 0, 150, 250_000, {"big": 897, "small": 42}),
-        Item("day", 1, 0, 30, 10_000, {}),
+        Item("day", 1, 0, 150, 250_000, {"big": 897, "small": 42}, {}),
+        Item("day", 1, 0, 30, 10_000, {}, {}),
     ]
     text = CATALOGUE.format(
-        zone="Africa/Cairo", big=897, small=42,
+        zone="Africa/Cairo", big=897, small=42, keeps="",
         items="      i0: {every: day, at: 02:30, fee: 0.25, allowances: [big, small]}\n"
         "      i1: {every: day, at: 00:30, fee: 0.01}",
     )  # fmt: skip

@@ -15,6 +15,7 @@ from functools import cache
 from zoneinfo import ZoneInfo
 
 from ocs.amounts import Unit
+from ocs.catalog.limits import Rollover
 from ocs.catalog.model import Catalog, Period, PriceRule, TimeBand
 from tests.support import slow_rating
 
@@ -230,6 +231,8 @@ class Item:
     minute: int
     fee_micro: int
     fills: dict[str, int]
+    keeps: dict[str, Rollover]
+    """What is carried over of each; nothing of those that are not here."""
     unpaid: bool = False
     next_s: int = 0
 
@@ -242,7 +245,8 @@ class SlowPlan:
     def __init__(self, items: list[Item], time_zone: str, start_s: int, money_micro: int) -> None:
         self.items = items
         self.money_micro = money_micro
-        self.heaps: dict[str, int] = {}
+        self.heaps: dict[str, list[list[int]]] = {}
+        """What is left of each period, the oldest first, and how often it was carried over."""
         self._zone = ZoneInfo(time_zone)
         self._first_s = start_s
         self.now_s = start_s
@@ -269,14 +273,47 @@ class SlowPlan:
                 self._run(item, again=True)
 
     def _run(self, item: Item, *, again: bool = False) -> None:
-        if not again:
-            # What is left of the period before is gone with it.
-            for name in item.fills:
-                self.heaps[name] = 0
+        before = {name: self.heaps.get(name, []) for name in item.fills}
+        for name in item.fills:
+            # What is left of the period before is gone with it, unless it is carried over now.
+            self.heaps[name] = []
         item.unpaid = item.fee_micro > 0 and self.money_micro < item.fee_micro
-        if not item.unpaid:
-            self.money_micro -= item.fee_micro
-            self.heaps |= item.fills
+        if item.unpaid:
+            return
+        self.money_micro -= item.fee_micro
+        for name, amount in item.fills.items():
+            rule = item.keeps.get(name)
+            kept: list[list[int]] = []
+            if rule is not None and not again:
+                kept = self._carry(rule, amount, before[name])
+            self.heaps[name] = [*kept, [amount, 0]]
+
+    @staticmethod
+    def _carry(rule: Rollover, amount: int, left: list[list[int]]) -> list[list[int]]:
+        kept, room = [], rule.maximum
+        for units, times in reversed(left):
+            if times >= rule.periods:
+                continue
+            part = min(units, amount * rule.percent // 100) if times == 0 else units
+            if room is not None:
+                part = min(part, room)
+                room -= part
+            if part:
+                kept.append([part, times + 1])
+        return kept[::-1]
+
+    def take(self, name: str, units: int) -> int:
+        """Use up to ``units`` of an allowance: what was carried over first; return how many."""
+        taken = 0
+        for heap in self.heaps.get(name, []):
+            part = min(heap[0], units - taken)
+            heap[0] -= part
+            taken += part
+        return taken
+
+    def left(self, name: str) -> int:
+        """Return what is left of an allowance."""
+        return sum(units for units, _ in self.heaps.get(name, []))
 
     def _starts(self, item: Item) -> list[int]:
         return _starts(
