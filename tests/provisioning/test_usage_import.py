@@ -2,13 +2,19 @@
 
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from ocs.clock import IdSource
 from ocs.errors import DocumentError, StoreUnavailableError
 from ocs.provisioning import accounts, usage_import
+from ocs.provisioning.catalogs import Catalogues
 from ocs.provisioning.desk import find_subscriber
+from ocs.store.sql import SqlStore
 from tests.support.desks import NUMBER
 from tests.support.metered import metered_office
 
@@ -148,3 +154,28 @@ def test_a_file_that_is_none_is_refused_whole(office, tmp_path, text, message):
     with pytest.raises(DocumentError) as refusal:
         run(office, tmp_path / "bad.csv", text)
     assert any(one.message.startswith(message) for one in refusal.value.problems)
+
+
+@pytest.mark.rule("K-311", "K-318")
+def test_two_imports_at_once_charge_each_row_once(office, tmp_path):
+    account_id = office.open_account()
+    file = tmp_path / "both.csv"
+    file.write_text(
+        HEAD + "".join(f"k{number},{NUMBER},steam,0.001,,\n" for number in range(700))
+    )
+    ids = IdSource(office.clock, 2)
+    with closing(SqlStore(office.url, ids, allow_unsafe=True)) as store:
+        desks = (office.desk, replace(office.desk, store=store, ids=ids))
+        with ThreadPoolExecutor(2) as pool:
+            results = list(
+                pool.map(
+                    lambda desk: usage_import.run(
+                        desk, Catalogues(desk.store), file, pause=lambda _ns: None
+                    ),
+                    desks,
+                )
+            )
+    assert sum(one.charged for one in results) == 700
+    assert sum(one.repeated for one in results) == 700
+    assert balance(office, account_id) == 10_000_000 - 700 * 1_000
+    office.must_be_clean()
