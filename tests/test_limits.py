@@ -21,7 +21,7 @@ LIMITING = re.compile(r"^max_|_seconds$|_ms$|_per_second$")
 CONSTANT = re.compile(r"(?:MAX_[A-Z_]+|[A-Z][A-Z_]*_MAX)")
 BOUNDED = (
     *("protocol", "ocs.service", "ocs.charging.session", "ocs.charging.server_requests"),
-    "simulators.replay",
+    *("simulators.replay", "simulators.reports"),
 )
 """Where a constant named like a limit bounds what somebody outside can cause."""
 NO_LIMITS = {
@@ -34,6 +34,8 @@ NO_LIMITS = {
     "ocs.service.asking.rows.WAKE_MAX": "the size of a step of our own work",
     "ocs.service.asking.rows.WRITES_MAX": "the size of a step of our own work",
     "ocs.service.asking.dispatcher.RESULTS_MAX": "the size of a step of our own work",
+    "simulators.reports.dashboard.EXAMPLE_LINES_MAX": "a text on a screen",
+    "simulators.reports.page.MARKS_MAX": "lines of a plot",
 }
 
 

@@ -64,6 +64,12 @@ def needs_openssl() -> Path:
 
 
 @pytest.fixture(scope="session")
+def needs_chromium() -> Path:
+    """The path of Chromium; skips the test where it is not installed."""
+    return _program("chromium", "chromium")
+
+
+@pytest.fixture(scope="session")
 def needs_sctp() -> None:
     """Skips the test on a kernel without SCTP, which CI has to forgive."""
     if not sctp.is_available():

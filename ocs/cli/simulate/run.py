@@ -18,6 +18,7 @@ from ocs.cli.simulate.choosing import (
 )
 from ocs.cli.simulate.record import recording
 from ocs.cli.simulate.verdicts import VERDICT_OPTIONS, Judge, verdict_options
+from ocs.cli.simulate.watching import WATCH_OPTIONS, Watch, watch_options
 from ocs.errors import FaultError, RefusedError, UsageError
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ ocs simulate run demo --tls-certificate pgws.pem --tls-key pgws.key --tls-truste
     help="Record the run there, as a capture for `ocs simulate replay`.",
 )
 @verdict_options
+@watch_options
 def run(
     run: Run,
     scenario: str,
@@ -65,24 +67,15 @@ def run(
     Exit code 0 means that traffic flowed, every answer kept the rules, and all was as the scenario
     expects. The certificate for TLS must be for every gateway of the scenario.
     """
-    from simulators.reports.report import Measurements, progress_line
-
     chosen = read_scenario(scenario, **{name: options.pop(name) for name in SCENARIO_OPTIONS})
-    judge = Judge(chosen, **{name: options.pop(name) for name in VERDICT_OPTIONS})
+    judge = Judge(run, chosen, **{name: options.pop(name) for name in VERDICT_OPTIONS})
+    watch = Watch(run.out, scenario, chosen, **{name: options.pop(name) for name in WATCH_OPTIONS})
     server = Server(**options)
-    target = console(stderr=True)
-    before: dict[str, Any] = {}
-    spoken = -1.0
-
-    def progress(measured: Measurements, seconds: float) -> None:
-        nonlocal spoken
-        if seconds - spoken >= 1.0 and not run.out.as_json:
-            spoken = seconds
-            target.print(progress_line(measured, seconds, before))
-
-    with recording(record_file, chosen) as observers:
+    with recording(record_file, chosen) as observers, watch.running():
         watching = (*judge.observers, *observers)
-        report = judge.judged(_run(chosen, server, progress, watching, _instant(start)))
+        measured = _run(chosen, server, watch.progress, watching, _instant(start))
+    report = judge.judged(measured)
+    watch.keep(report)
     document = json.loads(report.as_json())
     if report_file is not None:
         report_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
