@@ -6,6 +6,8 @@ counts from the instant a request was due, however late it could be sent. One th
 """
 
 import select
+import signal
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -18,6 +20,8 @@ from simulators.scenarios.model import Scenario
 
 __all__ = ["PeerRefusedError", "PreparedLoad", "run_prepared"]
 
+INTERRUPTED = "ended by a signal"
+"""The problem of a report whose run was ended early."""
 _DRAIN_SECONDS = 10.0
 _SHORTEST_SLEEP = 0.0005
 _FOLD_EVERY = 50_000
@@ -40,6 +44,13 @@ class PreparedLoad:
         ]
         self._due: deque[int] = deque()
         self._next_due_ns = 0
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End early, in good order; may be called by a signal handler."""
+        if not self._stopped:
+            self._stopped = True
+            self._state.measured.problems.append(INTERRUPTED)
 
     def run(
         self, host: str, port: int, progress: Progress | None = None, phase: Phase | None = None
@@ -86,7 +97,7 @@ class PreparedLoad:
         shown = began
         rate = self.scenario.load.requests_per_second
         self._next_due_ns = time.perf_counter_ns()
-        while (now := time.perf_counter()) - began < seconds:
+        while (now := time.perf_counter()) - began < seconds and not self._stopped:
             if all(connection.closed for connection in self._connections):
                 self._state.measured.problems.append("the server closed every connection")
                 break
@@ -190,6 +201,15 @@ def run_prepared(
     """Run a scenario of mode prepared to its end.
 
     Raises PeerRefusedError, or OSError when the server cannot be reached, and ValueError for a
-    scenario whose texts are not of one width.
+    scenario whose texts are not of one width. SIGINT and SIGTERM end it early and in good order.
     """
-    return PreparedLoad(scenario).run(host, port, progress, phase)
+    load = PreparedLoad(scenario)
+    if threading.current_thread() is not threading.main_thread():
+        return load.run(host, port, progress, phase)
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: load.stop()) for number in numbers}
+    try:
+        return load.run(host, port, progress, phase)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -52,6 +52,16 @@ class Errors:
             kind = self._kinds[what] = _Kind(request, answer)
         kind.count += 1
 
+    def add(self, other: "Errors") -> None:
+        """Add what another one counted."""
+        for what, kind in other._kinds.items():  # noqa: SLF001 - of the same class
+            self.note(what, kind.request, kind.answer)
+            if what in self._kinds:
+                self._kinds[what].count += kind.count - 1
+            else:
+                self.others += kind.count - 1
+        self.others += other.others
+
     def counts(self) -> list[tuple[str, int]]:
         """Kinds and how often, the most frequent first."""
         pairs = [(what, kind.count) for what, kind in self._kinds.items()]

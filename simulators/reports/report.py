@@ -26,6 +26,11 @@ _DIGITS = 3
 TYPE_NAMES = {1: "initial", 2: "update", 3: "termination", 4: "event"}
 
 
+def empty_histogram() -> HdrHistogram:
+    """An HDR histogram as all reports have them."""
+    return HdrHistogram(1, LATENCY_MAX_US, _DIGITS)
+
+
 class LatencyBins:
     """Counts by microseconds, exact to three digits: whole ones first, then wider and wider."""
 
@@ -51,7 +56,7 @@ class LatencyBins:
 
     def histogram(self) -> HdrHistogram:
         """The counts as an HDR histogram."""
-        histogram = HdrHistogram(1, LATENCY_MAX_US, _DIGITS)
+        histogram = empty_histogram()
         for value, count in self._bins.items():
             histogram.record_value(min(max(value, 1), LATENCY_MAX_US), count)
         return histogram

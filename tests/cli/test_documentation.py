@@ -15,7 +15,8 @@ from ocs.cli.main import main
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
 GLOBAL = {"--config", "--database", "--json", "--operator", "--reason", "--help"}
-WITHOUT_JSON = {"serve", "demo", "simulate run", "simulate replay", "simulate record"}
+_SIMULATE = ("run", "replay", "record", "join")
+WITHOUT_JSON = {"serve", "demo", *(f"simulate {name}" for name in _SIMULATE)}
 """They run until they end; what they report is described where they are."""
 
 

@@ -11,7 +11,7 @@ from config import config_path
 from ocs.errors import DocumentError, NotFoundError, Problem, RefusedError, UsageError
 
 if TYPE_CHECKING:
-    from protocol.tls import Credentials
+    from protocol.tls import Credentials, TlsFiles
     from simulators.scenarios.model import Scenario
 
 PLAIN_PORT = 3868
@@ -55,21 +55,30 @@ class Server:
         tls_trusted: Path | None = None,
     ) -> None:
         self.host = host
-        self.credentials = _credentials(tls_certificate, tls_key, tls_trusted)
+        self.tls_files = _tls_files(tls_certificate, tls_key, tls_trusted)
+        self.credentials = _credentials(self.tls_files)
         self.port = port or (PLAIN_PORT if self.credentials is None else TLS_PORT)
 
 
-def _credentials(
+def _tls_files(
     certificate: Path | None, key: Path | None, trusted: Path | None
-) -> "Credentials | None":
+) -> "TlsFiles | None":
     if certificate is None and key is None and trusted is None:
         return None
     if certificate is None or key is None or trusted is None:
         raise UsageError("TLS needs --tls-certificate, --tls-key and --tls-trusted, all three")
-    from protocol.tls import CredentialsError, TlsFiles, load
+    from protocol.tls import TlsFiles
+
+    return TlsFiles(certificate, key, trusted)
+
+
+def _credentials(files: "TlsFiles | None") -> "Credentials | None":
+    if files is None:
+        return None
+    from protocol.tls import CredentialsError, load
 
     try:
-        return load(TlsFiles(certificate, key, trusted))
+        return load(files)
     except CredentialsError as error:
         raise RefusedError(str(error)) from None
 

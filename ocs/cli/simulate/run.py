@@ -17,6 +17,7 @@ from ocs.cli.simulate.choosing import (
     server_options,
 )
 from ocs.cli.simulate.record import recording
+from ocs.cli.simulate.sharing import processes_option, run_shared
 from ocs.cli.simulate.verdicts import VERDICT_OPTIONS, Judge, verdict_options
 from ocs.cli.simulate.watching import WATCH_OPTIONS, Watch, watch_options
 from ocs.errors import FaultError, RefusedError, UsageError
@@ -54,12 +55,14 @@ ocs simulate run demo --tls-certificate pgws.pem --tls-key pgws.key --tls-truste
 )
 @verdict_options
 @watch_options
+@processes_option
 def run(
     run: Run,
     scenario: str,
     start: str | None,
     report_file: Path | None,
     record_file: Path | None,
+    processes: int,
     **options: Any,
 ) -> int:
     """Run SCENARIO, a YAML file or one of `ocs simulate list`, against a server, and report.
@@ -73,7 +76,12 @@ def run(
     server = Server(**options)
     with recording(record_file, chosen) as observers, watch.running():
         watching = (*judge.observers, *observers)
-        measured = _run(chosen, server, watch.progress, watching, _instant(start))
+        if processes > 1:
+            measured = run_shared(
+                chosen, processes, server, watch.progress, _instant(start), watched=bool(watching)
+            )
+        else:
+            measured = _run(chosen, server, watch.progress, watching, _instant(start))
     report = judge.judged(measured)
     watch.keep(report)
     document = json.loads(report.as_json())
