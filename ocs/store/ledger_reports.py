@@ -4,18 +4,21 @@ Called by ocs.provisioning. An entry is known as REQUEST_ID.LINE. Records are re
 which is the order of time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, func, select
 
 from ocs.charging.messages import ChargingRecord
 from ocs.ledger.account import Contra, Movement
 from ocs.store.reading import Reader, stream, values_of
 from ocs.store.records import decode_record
 from ocs.store.schema import movement, request
+
+_KEYS = 500
+"""Sessions that one statement asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,51 @@ class LedgerReports:
             .order_by(movement.c.request_id, movement.c.line)
         )
         return [Movement(**values_of(row)) for row in self.reader.rows(statement)]
+
+    def of_sessions(
+        self, account_id: int, session_keys: Sequence[bytes]
+    ) -> list[tuple[StoredRequest, list[Movement]]]:
+        """Return the requests of some sessions and events of an account, in order of time, each
+        with its lines.
+        """
+        requests: dict[int, tuple[StoredRequest, list[Movement]]] = {}
+        for first in range(0, len(session_keys), _KEYS):
+            here = (
+                request.c.account_id == account_id,
+                request.c.session_key.in_(session_keys[first : first + _KEYS]),
+            )
+            for row in self.reader.rows(_REQUESTS.where(*here)):
+                requests[row.request_id] = _request(row), []
+            moved = select(movement).join_from(movement, request, _SAME_REQUEST).where(*here)
+            for row in self.reader.rows(moved.order_by(movement.c.request_id, movement.c.line)):
+                requests[row.request_id][1].append(Movement(**values_of(row)))
+        return [requests[request_id] for request_id in sorted(requests)]
+
+    def moved(self, account_id: int) -> dict[int, int]:
+        """Return the sum of everything that ever moved each bucket of an account, by bucket."""
+        statement = (
+            select(movement.c.bucket_id, func.sum(movement.c.amount))
+            .where(movement.c.account_id == account_id)
+            .group_by(movement.c.bucket_id)
+        )
+        return {row[0]: int(row[1]) for row in self.reader.rows(statement)}
+
+    def sponsored(self, since_ns: int, until_ns: int) -> list[tuple[str, str, int, int]]:
+        """Return (sponsor, service, micro units of money, lines) of what sponsors paid for usage
+        in a time, end exclusive, less what went back to them.
+        """
+        statement = (
+            select(
+                movement.c.rule, movement.c.service, func.sum(movement.c.amount), func.count()
+            )
+            .where(
+                movement.c.contra == Contra.SPONSOR,
+                movement.c.event_ns >= since_ns, movement.c.event_ns < until_ns,
+            )
+            .group_by(movement.c.rule, movement.c.service)
+            .order_by(movement.c.rule, movement.c.service)
+        )
+        return [(row[0], row[1], int(row[2]), row[3]) for row in self.reader.rows(statement)]
 
     def requests_after(
         self, after_request_id: int, before_request_id: int, *,

@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ocs.errors import UsageError
+from ocs.cli.command import Run
+from ocs.errors import OcsError, RefusedError, UsageError
 
 if TYPE_CHECKING:
     from simulators.reports.report import Report
+    from simulators.reports.verdict import Verdict
     from simulators.scenarios.model import Scenario
     from simulators.traffic.observer import Observer
+    from simulators.traffic.subscriber import Identities
+    from simulators.verdicts.own_account import OwnAccount
+    from simulators.verdicts.statements import Statement
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-VERDICT_OPTIONS = ("junit_file",)
+VERDICT_OPTIONS = ("junit_file", "reconcile", "check_command")
 """The values that `verdict_options` gives to a command."""
 
 
@@ -30,6 +35,17 @@ def verdict_options(function: _Function) -> _Function:
             type=click.Path(dir_okay=False, writable=True, path_type=Path),
             help="Also write the verdicts there, as JUnit XML.",
         ),
+        click.option(
+            "--reconcile",
+            is_flag=True,
+            help="Compare what was used with the books of the server in --database.",
+        ),
+        click.option(
+            "--check-with",
+            "check_command",
+            metavar="COMMAND",
+            help="Reconcile with what this command says of each subscriber.",
+        ),
     )
     for option in reversed(options):
         function = option(function)
@@ -37,23 +53,69 @@ def verdict_options(function: _Function) -> _Function:
 
 
 class Judge:
-    """Watches a run and finds verdicts; from the values of `verdict_options`."""
+    """Watches a run and finds verdicts; from the values of `verdict_options`.
 
-    def __init__(self, scenario: "Scenario", junit_file: Path | None = None) -> None:
+    Raises UsageError when the books of the server are needed and nobody says where they are, and
+    RefusedError when they cannot be read.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        scenario: "Scenario",
+        junit_file: Path | None = None,
+        reconcile: bool = False,
+        check_command: str | None = None,
+    ) -> None:
+        from simulators.verdicts.own_account import OwnAccount
         from simulators.verdicts.tallies import Tallies
 
-        for number, block in enumerate(scenario.expect):
-            if block.needs_books:
-                raise UsageError(f"expect[{number}] needs the server's books")
+        self._run = run
         self._scenario = scenario
         self._junit_file = junit_file
+        self._command = check_command
+        self._reconcile = reconcile or check_command is not None
         self._began_unix_ns = time.time_ns()
         self._tallies = Tallies(scenario) if scenario.expect else None
+        self._own: OwnAccount | None = None
+        self._before: dict[Identities, int] = {}
+        if self._reconcile or any(block.needs_books for block in scenario.expect):
+            self._check_options()
+            self._own = OwnAccount()
+            self._look_before()
+
+    def _check_options(self) -> None:
+        if self._scenario.mode == "prepared":
+            raise UsageError(f"{self._scenario.name} is prepared load, of which no books are kept")
+        database = self._run.database_option is not None or self._run.config is not None
+        if self._command is None and not database:
+            raise UsageError(
+                "the server's books are needed: give --database URL, or --check-with COMMAND"
+            )
+
+    def _look_before(self) -> None:
+        """Find out now, not after the run, that the books cannot be read."""
+        if self._command is None:
+            self._run.catalogues.current()
+            return
+        from simulators.verdicts.asking import SUBSCRIBERS_MAX, CheckError, ask
+
+        count = self._scenario.subscriber_count
+        if count > SUBSCRIBERS_MAX:
+            raise UsageError(f"{count} subscribers are more than {SUBSCRIBERS_MAX}")
+        everybody = [self._scenario.identities_of(position) for position in range(count)]
+        try:
+            answers = ask(self._command, "before", [(one, []) for one in everybody])
+        except CheckError as error:
+            raise RefusedError(str(error)) from None
+        self._before = {
+            one.identities: one.balance_micro for one in answers if one.balance_micro is not None
+        }
 
     @property
     def observers(self) -> "tuple[Observer, ...]":
         """What the run has to tell."""
-        return () if self._tallies is None else (self._tallies,)
+        return tuple(one for one in (self._tallies, self._own) if one is not None)
 
     def judged(self, report: "Report") -> "Report":
         """The report with its verdicts, which are also written where that is wanted."""
@@ -65,7 +127,43 @@ class Judge:
         else:
             tallies = self._tallies.all if self._tallies is not None else []
             verdicts = judge(self._scenario, report, tallies)
+        if self._own is not None:
+            verdicts += self._of_books(self._own)
         report = replace(report, verdicts=[*report.verdicts, *verdicts])
         if self._junit_file is not None:
             self._junit_file.write_bytes(junit_xml(report, self._began_unix_ns))
         return report
+
+    def _of_books(self, own: "OwnAccount") -> "list[Verdict]":
+        from simulators.reports.verdict import Verdict
+        from simulators.verdicts.asking import CheckError
+        from simulators.verdicts.reconciling import judge_books, reconciled
+
+        try:
+            found = self._statements(own)
+        except (CheckError, OcsError) as error:
+            return [Verdict("the server's books", False, "that they can be read", str(error))]
+        verdicts = list(judge_books(self._scenario, own, found))
+        stated = any(block.reconciled for block in self._scenario.expect)
+        if self._reconcile and not stated:
+            verdicts += reconciled(own, found)
+        return verdicts
+
+    def _statements(self, own: "OwnAccount") -> "list[Statement]":
+        if self._command is None:
+            from ocs.cli.simulate.books import statements
+
+            return statements(self._run.desk, self._run.catalogues, own)
+        from simulators.verdicts.asking import ask
+
+        found = ask(
+            self._command,
+            "after",
+            [
+                (identities, [session.session_id for session in sessions])
+                for identities, sessions in own.subscribers().items()
+            ],
+        )
+        for one in found:
+            one.before_micro = self._before.get(one.identities)
+        return found
