@@ -63,7 +63,7 @@ def merged(units: Units | None, more: Units | None) -> Units | None:
 class _Wish:
     """What one of the two services is asked for."""
 
-    __slots__ = ("_room_micro", "part", "policy", "requested", "size", "useful", "wanted")
+    __slots__ = ("part", "policy", "requested", "room_micro", "size", "useful", "wanted")
 
     def __init__(self, part: Part) -> None:
         self.part = part
@@ -74,13 +74,21 @@ class _Wish:
         self.useful = part.kept + max(1, min(wanted, self.policy.minimum_useful))
         self.wanted = wanted + part.kept
         self.size = Size()
-        self._room_micro: int | None = None
+        self.room_micro: int | None = None
 
     def look(self, decision: Decision) -> None:
         """Want no more than the account's limits leave."""
         self.wanted = limits.look(decision, self.part, self.wanted)
         if self.part.room is not None:
-            self._room_micro = self.part.room.micro
+            self.room_micro = self.part.room.micro
+
+    def look_again(self, decision: Decision) -> None:
+        """Look after the other was granted, which is no other session's grant."""
+        before = self.part.room
+        if before is not None:
+            self.look(decision)
+            if self.part.room is not None:
+                self.part.room.shared = before.shared
 
     @property
     def is_enough(self) -> bool:
@@ -89,7 +97,7 @@ class _Wish:
 
     def hold(self, decision: Decision, cap_micro: int | None = None) -> None:
         """Size and hold the grant."""
-        room = self._room_micro
+        room = self.room_micro
         if room is not None:
             cap_micro = room if cap_micro is None else min(room, cap_micro)
         if self.part.mode is PRICED:
@@ -115,8 +123,7 @@ def grant(decision: Decision, part: Part, other: Part) -> list[tuple[Part, Size]
     if limits.has_any(decision):
         for wish in wishes:
             wish.look(decision)
-    for wish in wishes:
-        wish.hold(decision)
+    _hold_in_turn(decision, wishes)
     if any(wish.size.units < wish.wanted for wish in wishes):
         _share_money(decision, wishes)
     own = [hold for wish in wishes for hold in wish.size.holds]
@@ -135,14 +142,22 @@ def grant(decision: Decision, part: Part, other: Part) -> list[tuple[Part, Size]
         return []
     _agree(wishes)
     for wish in wishes:
-        if wish.part.room is not None:
-            limits.claim(decision, wish.part, wish.size)
         write_grant(decision, wish.part, wish.policy, wish.size, wish.requested)
         if wish.part.service.pool and wish.part.room is None and decision.request.profile.pools:
             pools.share(decision, wish.part, wish.size)
     if len(wishes) > 1:
         _merge(part, other)
     return [(wish.part, wish.size) for wish in wishes]
+
+
+def _hold_in_turn(decision: Decision, wishes: list[_Wish], first_micro: int | None = None) -> None:
+    """Hold for both; what the first may spend of a limit is nothing that the second may (K-207)."""
+    for wish in wishes:
+        if wish is not wishes[0]:
+            wish.look_again(decision)
+        wish.hold(decision, first_micro if wish is wishes[0] else None)
+        if wish.part.room is not None:
+            limits.claim(decision, wish.part, wish.size)
 
 
 def _share_money(decision: Decision, wishes: list[_Wish]) -> None:
@@ -153,10 +168,11 @@ def _share_money(decision: Decision, wishes: list[_Wish]) -> None:
     for wish in wishes:
         wish.release(decision)
     first = wishes[0]
-    budget = entries.available_micro(decision.state, first.part.money)
-    first.hold(decision, max(0, budget) * costs[0] // sum(costs))
-    for wish in wishes[1:]:
-        wish.hold(decision)
+    budget = max(0, entries.available_micro(decision.state, first.part.money))
+    rooms = [wish.part.room for wish in wishes if wish.part.room is not None]
+    if len({room.limit for room in rooms}) == 1 < len(rooms) and first.room_micro is not None:
+        budget = min(budget, first.room_micro)
+    _hold_in_turn(decision, wishes, budget * costs[0] // sum(costs))
 
 
 def _agree(wishes: list[_Wish]) -> None:

@@ -15,12 +15,15 @@ from ocs.catalog.model import (
     UNCONTROLLED,
     Catalog,
     ChargeMode,
+    Period,
     PriceRule,
     QuotaPolicy,
     Service,
     ServiceTerms,
 )
+from ocs.charging.working_set import WorkingSet
 from ocs.ledger.account import Bucket
+from ocs.ledger.details import Cap
 from tests.support.charging import ACCOUNT, Scenario
 from tests.support.tariffs import PS, T_SEC, make_banded_catalog, make_catalog
 
@@ -252,3 +255,31 @@ def test_time_that_is_kept_keeps_its_price_and_its_hold_in_a_new_catalogue() -> 
         wait 20
         T 2 profile=magma 100 used=octets:10000000+seconds:40 => 2001 | B=8.80 R=0
     """)
+
+
+@pytest.mark.rule("K-207", "K-209", "G-001")
+@pytest.mark.parametrize("cap", [200_000, 500_000, 1_500_000, 1_699_999, 1_700_000])
+def test_time_and_volume_granted_together_share_what_a_cap_leaves(cap: int) -> None:
+    scenario = Scenario(both())
+
+    def limit(working_set: WorkingSet) -> None:
+        account = working_set.accounts[ACCOUNT].account
+        account.details.caps = [Cap("mine", cap, Period.DAY)]
+        working_set.mark_account(account)
+
+    scenario.store.transact([scenario._operator_key()], limit)
+    (first,) = scenario.send(scenario.request("I 0 @a 100 rsu")).services
+    assert first.granted is not None
+    assert first.granted.seconds
+    assert first.granted.octets
+    (counter,) = scenario.load()[0].counters
+    assert cap - 52_000 < counter.reserved_micro <= cap
+    # The other session is refused, whichever of both units would still fit.
+    scenario.send(scenario.request("I 0 @b 100 rsu"))
+    (counter,) = scenario.load()[0].counters
+    assert counter.reserved_micro <= cap
+    scenario.send(scenario.request("T 1 @a 100 used=octets:1+seconds:5"))
+    scenario.send(scenario.request("T 1 @b 100"))
+    (counter,) = scenario.load()[0].counters
+    assert (counter.reserved_micro, counter.charged_micro) == (0, 60_000)
+    scenario.check("the end")
