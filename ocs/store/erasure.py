@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, bindparam, delete, select, tuple_, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from ocs.charging.agenda import due_ns_of
 from ocs.charging.messages import ChargingRecord, RatingAttributes, ServiceRequest
 from ocs.charging.session import SessionState
 from ocs.ledger.details import AccountDetails
@@ -264,10 +265,14 @@ class Eraser:
                 ]
             else:
                 details = AccountDetails(life=stored.details.life)
+            stored.details = details
             connection.execute(
                 update(account)
                 .where(account.c.account_id == person.account_id)
-                .values(details=encode_details(details), version=account.c.version + 1)
+                .values(
+                    details=encode_details(details), due_ns=due_ns_of(stored),
+                    version=account.c.version + 1,
+                )
             )
 
 

@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
+from ocs.charging import agenda
 from ocs.charging.messages import Identity, RatingAttributes, RequestKind, ServiceDetails
+from ocs.charging.working_set import RequestKey
 from ocs.errors import ConflictError, NotFoundError, RefusedError
 from ocs.ledger.details import AccountDetails, Cap, Visit
 from ocs.provisioning import accounts, catalogs, erasure, members, transfers
@@ -131,6 +133,22 @@ def test_it_is_refused_like_a_removal(office):
         erase(office, f"+{NUMBER}", forfeit=False)
     assert NUMBER in dump(office)
     assert "subscriber erase" not in dump(office)
+
+
+@pytest.mark.rule("K-255", "K-260")
+def test_who_is_erased_waits_for_nothing_any_more(office):
+    account_id = live(office)
+
+    def wait(working_set):
+        account = working_set.accounts[account_id].account
+        agenda.enter(working_set, account, agenda.EXPIRY_NOTICES, office.clock.now_ns() + 10**9)
+
+    key = RequestKey(account_id, bytes(16), RequestKind.TIMER, 0)
+    office.desk.store.transact([key], wait)
+    erase(office, f"+{NUMBER}")
+    office.clock.advance(10)
+    assert office.desk.store.due_accounts(office.clock.now_ns(), 10) == []
+    office.must_be_clean()
 
 
 @pytest.mark.rule("K-255")
