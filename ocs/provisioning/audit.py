@@ -17,18 +17,14 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from msgspec.structs import replace
-
 from ocs.amounts import Unit, format_amount
-from ocs.catalog.exchange import purse_currency
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging import counters, exchange
+from ocs.charging import counters
 from ocs.charging.agenda import due_ns_of
 from ocs.charging.messages import RequestKind
 from ocs.charging.session import Session, SessionState
-from ocs.currencies import NUMERIC_BY_CODE
 from ocs.errors import RefusedError
-from ocs.ledger.account import Account, Contra, Movement
+from ocs.ledger.account import Contra, Movement
 from ocs.ledger.invariants import check_account
 from ocs.provisioning.catalogs import Catalogues
 from ocs.provisioning.desk import Desk
@@ -119,7 +115,7 @@ def view(result: AuditResult) -> dict[str, Any]:
 
 
 def _totals_view(name: str, totals: Totals) -> dict[str, Any]:
-    is_money = name in NUMERIC_BY_CODE
+    is_money = name.isupper()
 
     def text(amount: int) -> str:
         return format_amount(amount) if is_money else str(amount)
@@ -139,31 +135,21 @@ def _totals_view(name: str, totals: Totals) -> dict[str, Any]:
     }
 
 
-def _counted_in(account: Account, unit: int, measure: str) -> str:
-    """Return what a total is of: a currency, be it a purse's, a named unit, or a plain one."""
-    if unit == Unit.MONEY:
-        return account.currency
-    return purse_currency(measure) or measure or Unit(unit).label
-
-
 def _audit_account(one: AuditedAccount, result: AuditResult) -> None:
     account = one.account
     result.accounts += 1
     result.buckets += len(one.buckets)
     result.requests += one.requests
     moved: Counter[int] = Counter()
-    counted_in = {
-        bucket.bucket_id: _counted_in(account, bucket.unit, bucket.measure)
-        for bucket in one.buckets
-    }
     for side in one.sides:
         moved[side.bucket_id] += side.amount
         result.movements += side.movements
-        name = counted_in.get(side.bucket_id) or _counted_in(account, side.unit, "")
+        name = account.currency if side.unit == Unit.MONEY else Unit(side.unit).label
         totals = result.totals.setdefault(name, Totals())
         totals.sides[side.carried or label(side.contra, Contra)] += side.amount
     for bucket in one.buckets:
-        result.totals.setdefault(counted_in[bucket.bucket_id], Totals()).buckets += bucket.balance
+        name = account.currency if bucket.unit == Unit.MONEY else Unit(bucket.unit).label
+        result.totals.setdefault(name, Totals()).buckets += bucket.balance
     still_open = [session for session in one.sessions if session.state == SessionState.OPEN]
     result.sessions_open += len(still_open)
     result.sessions_closed += len(one.sessions) - len(still_open)
@@ -234,14 +220,7 @@ class _Charges:
         if any(line.movement.contra == Contra.FEE for line in lines):
             self._check_fee(lines)
             return
-        if any(line.movement.contra == Contra.EXCHANGE for line in lines):
-            self._check_exchange([line.movement for line in lines])
-            return
         groups: dict[tuple[object, ...], list[UsageLine]] = {}
-        lines, sponsored = _sponsored(lines)
-        for moved, key, kind in sponsored:
-            if kind != RequestKind.EVENT:
-                self._sums[key] -= moved.amount
         for line in lines:
             if line.movement.unit != Unit.MONEY:
                 continue
@@ -252,26 +231,6 @@ class _Charges:
                 groups.setdefault(_posting_of(line.movement), []).append(line)
         for group in groups.values():
             self._check_posting(group)
-            self._check_sponsor(group, [moved for moved, _, _ in sponsored])
-
-    def _check_sponsor(self, group: list[UsageLine], sponsored: list[Movement]) -> None:
-        """Check that a charge with a sponsor is paid by him, and no other charge is (K-216)."""
-        moved = group[0].movement
-        try:
-            index = self._catalogues.version(moved.catalogue_version)
-            sponsor = index.rule(group[0].record.plan, moved.service, moved.rule).sponsor
-        except RefusedError:
-            return
-        charged = -sum(line.movement.amount for line in group) if sponsor else 0
-        paid = sum(
-            one.amount for one in sponsored
-            if _posting_of(replace(one, rule=moved.rule)) == _posting_of(moved)
-            and (not sponsor or one.rule == sponsor)
-        )
-        if paid != charged:
-            self._problems.append(
-                f"entry {moved.request_id}.{moved.line}: sponsors paid {paid}, they owe {charged}"
-            )
 
     def _check_tax(
         self, group: list[UsageLine], index: CatalogIndex, before: int, after: int, times: int
@@ -286,11 +245,6 @@ class _Charges:
             self._problems.append(
                 f"entry {moved.request_id}.{moved.line} has {found} of tax, its price has {part}"
             )
-
-    def _check_exchange(self, moved: list[Movement]) -> None:
-        problem = exchange.problem_of(moved)
-        if problem:
-            self._problems.append(f"request {moved[0].request_id}: {problem}")
 
     def _check_fee(self, lines: list[UsageLine]) -> None:
         moved = lines[0].movement
@@ -368,23 +322,6 @@ class _Charges:
                 f"session {session.session_id} was charged {context.charged_micro} for "
                 f"{context.paid_units} units of '{service}', which cost {cost}"
             )
-
-
-def _sponsored(
-    lines: list[UsageLine],
-) -> tuple[list[UsageLine], list[tuple[Movement, bytes, int]]]:
-    """Return the charges of a request, and what sponsors paid of them; what went back to them in
-    a refund is neither.
-    """
-    charges = [line for line in lines if line.movement.contra != Contra.SPONSOR]
-    if len(charges) == len(lines):
-        return lines, []
-    numbers = {line.movement.line for line in charges}
-    return charges, [
-        (line.movement, line.session_key, line.record.kind)
-        for line in lines
-        if line.movement.contra == Contra.SPONSOR and line.movement.line + 1 in numbers
-    ]
 
 
 def _posting_of(moved: Movement) -> tuple[object, ...]:
