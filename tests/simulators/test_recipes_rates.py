@@ -1,4 +1,4 @@
-"""Recipes of docs/simulator.md: find the maximum rate, and test somebody else's OCS."""
+"""The recipe of docs/simulator.md to find the maximum rate."""
 
 import json
 import subprocess
@@ -8,8 +8,7 @@ from typing import Any
 from config import config_path
 from ocs.provisioning import catalogs
 from tests.support.blackbox import World
-from tests.support.recipes import blocks, commands
-from tests.support.responder import Responder, grant_all
+from tests.support.recipes import commands
 from tests.support.sources import ROOT
 
 
@@ -45,19 +44,3 @@ def test_find_the_maximum_rate(tmp_path):
     assert [step["full"] for step in report["ramp"]["steps"]] == [True]
     assert report["ramp"]["knee_per_second"] == 0
     assert report["answers"] == report["requests"] > 10
-
-
-def test_test_somebody_elses_ocs(tmp_path):
-    [command] = commands("test somebody else's OCS")
-    [scenario] = blocks("test somebody else's OCS", "yaml")
-    assert command[1] == "their-lab.yaml"
-    (tmp_path / "their-lab.yaml").write_text(scenario, encoding="utf-8")
-    with Responder(grant_all) as responder:
-        here = [str(responder.port) if one == "3868" else one for one in command]
-        here = ["127.0.0.1" if one == "192.0.2.7" else one for one in here]
-        ocs(*here, "--duration", "3", directory=tmp_path)
-    report = json.loads((tmp_path / "their-lab.json").read_text(encoding="utf-8"))
-    assert report["ok"]
-    assert report["answers"] == len(responder.requests) > 10
-    contexts = {one.service_context_id for _, one in responder.requests}
-    assert contexts == {"32251@3gpp.org", "32260@3gpp.org"}
