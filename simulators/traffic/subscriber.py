@@ -312,8 +312,10 @@ class QuotaSession(Session):
         return True
 
     def finish(self, now: float) -> None:
-        """Report all use with the next `act`; a session that has not begun never does."""
-        self._ends_at = now
+        """Report all use with the next `act`, as of now or of when it was to end, which may have
+        been before; a session that has not begun never does.
+        """
+        self._ends_at = min(self._ends_at, now)
         if not self._opened:
             self.done = True
 

@@ -113,6 +113,18 @@ def test_a_session_asks_uses_reports_and_ends():
     assert server.tally["used octets"] == 100_000
 
 
+def test_the_end_of_a_run_does_not_lengthen_a_session_that_is_behind_its_time():
+    server = data(100, lasts=60.0)
+    server.next()
+    server.answer(granted(5000))
+    server.session.finish(10_000.0)  # the answer was that late
+    assert server.next().services[0].used == 5000
+    server.answer(granted(5000))
+    last = server.next()
+    assert server.now == pytest.approx(60)
+    assert (last.request_type, last.services[0].used) == (TERMINATION, 1000)
+
+
 def test_nothing_is_used_while_the_quota_is_empty():
     server = data(100)
     server.next()
