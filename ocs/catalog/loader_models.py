@@ -193,7 +193,13 @@ def check_clocked(rules: tuple[PriceRule, ...], unit: Unit, places: list[Node]) 
     if unit is not Unit.SECONDS or not any(rule.band for rule in rules):
         return
     for rule, place in zip(rules, places, strict=True):
-        if rule.price.counted:
+        if rule.sponsor:
+            place.problem(
+                "'sponsor' does not go with time bands for seconds: one call may run through "
+                "several bands, and one part of it would be charged as the other; leave "
+                "time_band out of this list, or sponsor"
+            )
+        elif rule.price.counted:
             place.problem(
                 "'counted' does not go with time bands for seconds: one call may run through "
                 "several bands, and no count sees all of its seconds; leave time_band out of "

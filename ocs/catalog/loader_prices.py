@@ -14,7 +14,7 @@ from ocs.catalog.loader_conditions import ConditionReader, Names, condition_code
 from ocs.catalog.loader_models import PRICE_KEYS, read_price
 from ocs.catalog.loader_taxes import Taxes
 from ocs.catalog.loader_values import check_code
-from ocs.catalog.model import TERMINATING, Condition, Pool, PriceRule, Service
+from ocs.catalog.model import TERMINATING, Condition, Pool, Price, PriceRule, Service
 from ocs.catalog.notify import NotifyPolicy
 from ocs.catalog.offers import Promotion
 from ocs.catalog.tariffs import best_rule, rank
@@ -22,7 +22,7 @@ from ocs.marked import Mapping, Node, unknown_word
 
 MAX_RULES = 5_000
 MAX_RULE_CODE = 64
-_PRICE_KEYS = (*PRICE_KEYS, "when")
+_PRICE_KEYS = (*PRICE_KEYS, "sponsor", "when")
 
 
 @dataclass(slots=True)
@@ -73,7 +73,8 @@ class PriceListReader:
             if group.has("when"):
                 group.keys["when"].problem("'when' belongs to one of several prices")
             price = read_price(group, self._service.counted_in)
-            rule = PriceRule(self._code(group, "", "", ()), price)
+            sponsor = self._sponsor(group, price)
+            rule = PriceRule(self._code(group, "", "", ()), price, sponsor=sponsor)
             self.places.append(group)
             return (rule,)
         entries = group.mappings("prices")
@@ -104,18 +105,34 @@ class PriceListReader:
         when = self._conditions.read(group)
         rule = PriceRule(
             code=self._code(group, zone, band, when),
-            price=read_price(group, self._service.counted_in),
+            price=price,
+        price = read_price(group, self._service.counted_in)
             zone=zone,
             band=band,
             when=when,
         )
         group.finish()
         self.places.append(group)
+            sponsor=self._sponsor(group, price),
         return rule
 
     def _name(self, group: Mapping, key: str, known: AbstractMapping[str, object]) -> str:
         node = group.scalar(key)
         if node is None:
+    def _sponsor(self, group: Mapping, price: Price) -> str:
+        """Return who pays the price instead of the account; empty: nobody (K-216)."""
+        node = group.scalar("sponsor")
+        if node is None:
+            return ""
+        if price.counted:
+            node.problem("'sponsor' does not go with 'counted': an account's count is its own")
+        if self._service.pool:
+            node.problem(
+                f"'sponsor' does not go with pool '{self._service.pool}', whose quotas the "
+                "account's money pays"
+            )
+        return check_code(node, "sponsor")
+
             return ""
         self._offer.used.add((key, node.text))
         if node.text not in known:

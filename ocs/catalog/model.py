@@ -179,6 +179,8 @@ class PriceRule:
     when: tuple[Condition, ...] = ()
     """All of these must hold too."""
 
+    sponsor: str = ""
+    """Who pays it instead of the account, which pays nothing then (K-216)."""
     def names(self, dimension: str, label: str) -> bool:
         """Tell whether a condition asks for this very label."""
         return any(one.dimension == dimension and label in one.labels for one in self.when)
@@ -359,7 +361,10 @@ class ServiceTerms:
     prices_terminating: bool = field(init=False, default=False)
     """Whether a rule is for terminating calls, which are free otherwise."""
     counted: bool = field(init=False, default=False)
-    """Whether a rule counts over more than a session: quotas then end at every tariff switch."""
+    """Whether a rule counts over more than a session, or has a sponsor: a quota then belongs to one
+    rule, and ends at every tariff switch."""
+    sponsored: bool = field(init=False, default=False)
+    """Whether a rule has a sponsor."""
     limited: bool = field(init=False, default=False)
     """Whether a rule holds when a limit of the plan is reached."""
     related: bool = field(init=False, default=False)
@@ -370,7 +375,10 @@ class ServiceTerms:
         object.__setattr__(self, "conditional", conditional)
         terminating = any(rule.names("role", TERMINATING) for rule in self.rules)
         object.__setattr__(self, "prices_terminating", terminating)
-        object.__setattr__(self, "counted", any(rule.price.counted for rule in self.rules))
+        sponsored = any(rule.sponsor for rule in self.rules)
+        object.__setattr__(self, "sponsored", sponsored)
+        counted = sponsored or any(rule.price.counted for rule in self.rules)
+        object.__setattr__(self, "counted", counted)
         limited = any(one.dimension == LIMIT for rule in self.rules for one in rule.when)
         object.__setattr__(self, "limited", limited)
         related = any(one.dimension == RELATION for rule in self.rules for one in rule.when)

@@ -255,6 +255,7 @@ def _priced() -> dict[str, tuple[Schema, str]]:
 
 def _terms() -> Schema:
     modes = ("free", "uncontrolled")
+        "sponsor": (matching(CODE), "who pays it instead of the account"),
     group = group_of({
         **_priced(),
         "prices": ({**many(ref("price")), "maxItems": MAX_RULES},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ocs.amounts import Unit
 from ocs.catalog.model import ChargeMode, PriceRule, Service, ServiceTerms
-from ocs.charging import account_life, counters, limits, refunds, together
+from ocs.charging import account_life, counters, limits, refunds, sponsors, together
 from ocs.charging.contexts import units_of
 from ocs.charging.decision import Decision
 from ocs.charging.messages import (
@@ -20,6 +20,7 @@ from ocs.charging.messages import (
     RequestKind,
     ServiceReply,
     ServiceRequest,
+    Sponsored,
     Units,
 )
 from ocs.ledger import entries
@@ -84,7 +85,7 @@ class _Event:
     """One service of an event with its price."""
 
     __slots__ = ("asked", "cost_micro", "counted", "counter", "follows", "limited", "mode", "money",
-                 "reply", "rule", "service", "slot_ns", "tax_micro", "units",
+                 "reply", "rule", "service", "slot_ns", "sponsored", "tax_micro", "units",
                  "zone")  # fmt: skip
 
     def __init__(
@@ -105,6 +106,8 @@ class _Event:
         self.counter: Counter | None = None
         self.counted: list[Counted] = []
         """What was counted of it beyond this event, and where."""
+        self.sponsored: list[Sponsored] = []
+        """What a sponsor pays for it."""
         self.money = False
 
     def refuse(self, outcome: Outcome, reason: str) -> _Event:
@@ -207,6 +210,8 @@ def _find_price(
         event.refuse(Outcome.RATING_FAILED, f"the plan has no price for '{service.code}' now")
         return
     event.rule, event.slot_ns = slot.rule, slot.start_ns
+    if slot.rule.sponsor:
+        return
     if slot.rule.price.counted:
         bounds_ns = index.periods.around(slot.start_ns, slot.rule.price.counted)
         if counters.is_closed(bounds_ns, decision.context.now_ns):
@@ -324,6 +329,10 @@ def _take(decision: Decision, event: _Event, service: Service) -> list[Hold] | N
     """Take units from buckets, then money; None when the account cannot cover it."""
     state, working_set, posting = decision.state, decision.working_set, decision.posting
     posting.about(service.code)
+    if event.rule is not None and event.rule.sponsor and not event.money:
+        posting.about(service.code, event.rule.code, event.zone, event.slot_ns, 0, event.units)
+        event.sponsored = sponsors.pay_event(decision, service, event.rule, event.units)
+        return []
     units, money = decision.payers(service)
     taken: list[Hold] = []
     cost = event.cost_micro
@@ -431,6 +440,7 @@ def _note(decision: Decision, event: _Event, taken: list[Hold]) -> int:
     line = ChargedLine(
         service.code, event.asked.rating_group, service.unit, event.units, from_buckets,
         charged, event.units, 0, taken, service.measure, event.counted, event.tax_micro,
+        event.sponsored,
     )
     last = decision.charged[-1] if event.follows else None
     if last is not None and last.service == line.service:
@@ -441,6 +451,7 @@ def _note(decision: Decision, event: _Event, taken: list[Hold]) -> int:
         last.tax_micro += event.tax_micro
         last.taken = last.taken + taken
         last.counted = last.counted + event.counted
+        last.sponsored = last.sponsored + event.sponsored
     else:
         decision.charged.append(line)
     return charged

@@ -376,6 +376,14 @@ class Counted(msgspec.Struct, array_like=True):
     charged_micro: int
 
 
+class Sponsored(msgspec.Struct, array_like=True):
+    """Units that a sponsor pays (K-216)."""
+
+    sponsor: str
+    units: int
+    amount_micro: int
+
+
 class ChargedLine(msgspec.Struct, array_like=True):
     """What one service of a request cost, for the charging data record."""
 
@@ -395,6 +403,8 @@ class ChargedLine(msgspec.Struct, array_like=True):
     """What of it belongs to counts of the account."""
     tax_micro: int = 0
     """What of the charge is tax (K-280)."""
+    sponsored: list[Sponsored] = []
+    """What sponsors pay, which is no part of the charge."""
 
 
 class ChargingRecord(msgspec.Struct, array_like=True):

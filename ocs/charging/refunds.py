@@ -8,7 +8,7 @@ debit's answer.
 from __future__ import annotations
 
 from ocs.amounts import EVENTS, MONEY, Unit, round_half_up
-from ocs.charging import counters, limits
+from ocs.charging import counters, limits, sponsors
 from ocs.charging.contexts import units_of
 from ocs.charging.decision import Decision
 from ocs.charging.messages import (
@@ -41,7 +41,7 @@ def make_reference(session_key: bytes, kind: int, number: int) -> str:
 def reference_of_session(decision: Decision) -> str:
     """Return the token for what the last request of a session cost; "" where none is given."""
     request = decision.request
-    if not any(line.unit is EVENTS and line.taken for line in decision.charged):
+    if not any(line.unit is EVENTS and (line.taken or line.sponsored) for line in decision.charged):
         return ""
     return make_reference(request.session_key, request.kind, request.number)
 
@@ -107,7 +107,7 @@ def answer(
     decision.working_set.ask_sessions(request.account_id, Trigger.TOP_UP, request.received_ns)
     decision.charged.extend(
         ChargedLine(line.service, line.rating_group, line.unit, -line.used, -line.from_buckets,
-                    -line.charged_micro, 0, 0)
+                    -line.charged_micro, 0, 0, sponsored=line.sponsored)
         for line in lines
     )
     return ChargingReply(
@@ -119,23 +119,28 @@ def answer(
 class _Share:
     """How much of one line of a debit goes back: money and free units."""
 
-    __slots__ = ("free", "line", "micro", "record", "units")
+    __slots__ = ("free", "line", "micro", "record", "sponsored", "units")
 
     def __init__(self, line: ChargedLine, record: ChargingRecord) -> None:
         self.line, self.record = line, record
         self.units, self.free, self.micro = line.used, line.from_buckets, line.charged_micro
+        self.sponsored = sum(one.units for one in line.sponsored)
+        """Units that go back to sponsors."""
 
     def reduce_to(self, units: int) -> None:
-        """Refund so many units only: those paid with money first, in proportion."""
+        """Refund so many units only: those paid with money first, in proportion, then those of
+        sponsors.
+        """
         line = self.line
-        paid = line.used - line.from_buckets
+        paid = line.used - line.from_buckets - self.sponsored
         back = min(units, paid)
-        self.units, self.free = units, units - back
+        self.sponsored = min(units - back, self.sponsored)
+        self.units, self.free = units, units - back - self.sponsored
         self.micro = round_half_up(line.charged_micro * back, paid) if paid else 0
 
     def reduce_to_money(self, amount_micro: int) -> None:
         """Refund an amount only."""
-        self.units = self.free = 0
+        self.units = self.free = self.sponsored = 0
         self.micro = amount_micro
 
     def put_back(self, decision: Decision) -> ChargedLine:
@@ -163,6 +168,7 @@ class _Share:
             given.append(Hold(bucket.bucket_id, left[True]))
             left[True] = 0
         line, record = self.line, self.record
+        returned = sponsors.give_back(decision, line.sponsored, self.sponsored)
         for one in line.counted:
             counters.hold_anew(
                 decision, record.plan, record.catalogue_version, line.service, one
@@ -175,7 +181,7 @@ class _Share:
             )
         return ChargedLine(
             line.service, line.rating_group, line.unit, self.units, self.free - left[False],
-            self.micro - left[True], 0, 0, given,
+            self.micro - left[True], 0, 0, given, sponsored=returned,
         )
 
 
@@ -183,7 +189,7 @@ class _Share:
         """Take the units out of the counts of their periods; what goes back is what these fall by
         (K-205).
         """
-        line, units = self.line, self.units - self.free
+        line, units = self.line, self.units - self.free - self.sponsored
         counted = sum(one.charged_micro for one in line.counted)
         other = line.charged_micro - counted if self.units == line.used else 0
         self.micro = max(0, other)

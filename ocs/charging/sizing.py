@@ -69,12 +69,18 @@ def size_priced(
     size = Size()
     if slot.rule is None:
         return size
-    if part.units:
+    if slot.rule.sponsor:
+        # Nothing of the account's is held: it pays nothing.
+        size.units = size.wanted = size.paid = wanted
+    elif part.units:
         hold_units(decision, part.units, wanted, size)
     open_quota(part, slot.rule.code, zone, slot.start_ns, size.units)
     if slot.end_ns and not part.clocked:
         until_ns = event_ns + policy.validity_seconds * NS_PER_SECOND
         size.switch_ns = slot.end_ns if slot.end_ns < until_ns else 0
+    if slot.rule.sponsor:
+        part.one_tariff = True
+        return size
     budget = entries.available_micro(decision.state, money)
     most = budget if cap_micro is None or budget < cap_micro else cap_micro
     price, payable = slot.rule.price, wanted - size.units

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ocs.amounts import AMOUNT_MAX_MICRO, INT64_MAX, OCTETS, SECONDS
 from ocs.catalog.model import PriceRule
-from ocs.charging import counters, limits, parking, pools
+from ocs.charging import counters, limits, parking, pools, sponsors
 from ocs.charging.contexts import cost_in_context, find_context, price_context, units_of
 from ocs.charging.decision import NS_PER_SECOND, Decision, Part
 from ocs.charging.messages import INITIAL, ChargedLine, Counted, TariffSide
@@ -191,7 +191,9 @@ def _debit_as_granted(
     quota, seconds = part.quota, part.clocked
     if seconds and not quota.started_ns:
         quota.started_ns = decision.request.event_ns - units * NS_PER_SECOND
-    if part.units or part.released_units:
+    if (part.units or part.released_units) and not (
+        part.terms.sponsored and _is_sponsored(decision, part)
+    ):
         free = _take_units(decision, part, units, line)
         units -= free
         if seconds and not quota.contexts:
@@ -199,6 +201,14 @@ def _debit_as_granted(
             quota.started_ns += free * NS_PER_SECOND
     if units:
         _debit_paid(decision, part, units, line, after=after)
+
+
+def _is_sponsored(decision: Decision, part: Part) -> bool:
+    """Tell whether a sponsor pays for what the quota was granted: free units are kept then."""
+    index, plan, rule = decision.index, decision.plan, part.quota.rule
+    assert index is not None
+    assert plan is not None
+    return bool(rule and index.rule(plan.code, part.service.code, rule).sponsor)
 
 
 def _take_units(
@@ -250,10 +260,13 @@ def _debit_paid(
     if not before:
         quota.contexts.append(context)
     context.paid_units = before + units
-    if not amount:
+    if not amount and not found.sponsor:
         return
     context.charged_micro += amount
     decision.posting.about(service.code, rule, zone, slot_ns, before, before + units)
+    if found.sponsor:
+        sponsors.pay(decision, part.terms, found.sponsor, units, amount, cost, line.sponsored)
+        return
     _take_money(decision, part, amount, line, cost)
 
 

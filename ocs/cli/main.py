@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "session": ("ocs.cli.session", "session"),
     "why": ("ocs.cli.why", "why"),
     "audit": ("ocs.cli.audit", "audit"),
+    "sponsors": ("ocs.cli.sponsors", "sponsors"),
     "review": ("ocs.cli.review", "review"),
     "peer": ("ocs.cli.peer", "peer"),
     "actions": ("ocs.cli.actions", "actions"),

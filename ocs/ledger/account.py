@@ -59,6 +59,10 @@ class Contra(IntEnum):
     """Given on top of a top-up by the plan's bonus ``rule``."""
     TAX = 11
     """The tax in the charge or fee whose other line says the same (K-280)."""
+    EXCHANGE = 12
+    """Money in another currency, at the rate ``rule``: out of a purse, into main money (K-323)."""
+    SPONSOR = 13
+    """The sponsor ``rule``, who pays the charge in the next line (K-216)."""
 
 
 class AccountFlag(IntEnum):

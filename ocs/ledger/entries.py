@@ -272,6 +272,21 @@ def take_money(
     return taken
 
 
+def sponsor(
+    journal: Journal, state: AccountLike, amount_micro: int, posting: Posting, name: str
+) -> None:
+    """Have a sponsor pay a charge: his money enters the main bucket and leaves it at once (K-216).
+
+    What an account has is the same before and after; a negative amount goes back to him.
+    """
+    bucket = main_bucket(state)
+    contra, rule = posting.contra, posting.rule
+    posting.contra, posting.rule = Contra.SPONSOR, name
+    _take(journal, bucket, -amount_micro, posting, [])
+    posting.contra, posting.rule = contra, rule
+    _take(journal, bucket, amount_micro, posting, [])
+
+
 def split_tax(
     journal: Journal, mark: int, posting: Posting, tax: Tax, before_micro: int, after_micro: int
 ) -> int:

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
+from msgspec.structs import replace
+
 from ocs.amounts import Unit, format_amount
 from ocs.catalog.matching import CatalogIndex
 from ocs.charging import counters
@@ -236,6 +238,10 @@ class _Charges:
         self, group: list[UsageLine], index: CatalogIndex, before: int, after: int, times: int
     ) -> None:
         moved, plan = group[0].movement, group[0].record.plan
+        lines, sponsored = _sponsored(lines)
+        for moved, key, kind in sponsored:
+            if kind != RequestKind.EVENT:
+                self._sums[key] -= moved.amount
         tax = index.catalog.plans[plan].terms[moved.service].tax
         part = (tax.part_of(after) - tax.part_of(before)) * times if tax is not None else 0
         found = -sum(
@@ -246,6 +252,26 @@ class _Charges:
                 f"entry {moved.request_id}.{moved.line} has {found} of tax, its price has {part}"
             )
 
+            self._check_sponsor(group, [moved for moved, _, _ in sponsored])
+
+    def _check_sponsor(self, group: list[UsageLine], sponsored: list[Movement]) -> None:
+        """Check that a charge with a sponsor is paid by him, and no other charge is (K-216)."""
+        moved = group[0].movement
+        try:
+            index = self._catalogues.version(moved.catalogue_version)
+            sponsor = index.rule(group[0].record.plan, moved.service, moved.rule).sponsor
+        except RefusedError:
+            return
+        charged = -sum(line.movement.amount for line in group) if sponsor else 0
+        paid = sum(
+            one.amount for one in sponsored
+            if _posting_of(replace(one, rule=moved.rule)) == _posting_of(moved)
+            and (not sponsor or one.rule == sponsor)
+        )
+        if paid != charged:
+            self._problems.append(
+                f"entry {moved.request_id}.{moved.line}: sponsors paid {paid}, they owe {charged}"
+            )
     def _check_fee(self, lines: list[UsageLine]) -> None:
         moved = lines[0].movement
         charged = -sum(line.movement.amount for line in lines)
@@ -341,3 +367,20 @@ def _check_totals(result: AuditResult) -> None:
                     f"which have {totals.buckets}",
                 )
             )
+def _sponsored(
+    lines: list[UsageLine],
+) -> tuple[list[UsageLine], list[tuple[Movement, bytes, int]]]:
+    """Return the charges of a request, and what sponsors paid of them; what went back to them in
+    a refund is neither.
+    """
+    charges = [line for line in lines if line.movement.contra != Contra.SPONSOR]
+    if len(charges) == len(lines):
+        return lines, []
+    numbers = {line.movement.line for line in charges}
+    return charges, [
+        (line.movement, line.session_key, line.record.kind)
+        for line in lines
+        if line.movement.contra == Contra.SPONSOR and line.movement.line + 1 in numbers
+    ]
+
+

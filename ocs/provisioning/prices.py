@@ -83,6 +83,11 @@ def quote(index: CatalogIndex, question: Question) -> dict[str, Any]:
             + f" at {format_instant(question.at_ns)}"
         )
     cost, steps = _cost(index, terms, service, key, slot, before, units, question.at_ns)
+    if slot.rule.sponsor:
+        steps.append(
+            f"sponsor '{slot.rule.sponsor}' pays the {format_amount(cost)}, the account nothing"
+        )
+        cost = 0
     return {
         **view,
         "rule": slot.rule.code,

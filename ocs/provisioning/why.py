@@ -36,6 +36,8 @@ class _Explanation:
     """Why this price held and the others did not."""
     siblings: list[Movement] = field(default_factory=list)
     """All that was taken for this charge."""
+    sponsor: str = ""
+    """Who paid it instead of the account."""
 
     @property
     def matches(self) -> bool:
@@ -103,7 +105,9 @@ def _explain(
     except RefusedError as error:
         result.steps.append(f"cannot be computed again: {error}")
         return result
-    if result.charged_micro != -moved.amount:
+    if result.sponsor:
+        result.steps.append(f"paid by sponsor '{result.sponsor}': the account pays nothing")
+    elif result.charged_micro != -moved.amount:
         result.steps.append(
             "paid in several lines, in the order in which buckets are spent: "
             + ", ".join(
@@ -192,6 +196,7 @@ def _of_price(desk: Desk, index: CatalogIndex, line: LedgerLine, result: _Explan
     ]
     result.charged_micro = -sum(other.amount for other in result.siblings)
     result.recomputed_micro = after - before
+    result.sponsor = rule.sponsor
     tax = index.catalog.plans[plan].terms[moved.service].tax
     if tax is not None:
         part = tax.part_of(after) - tax.part_of(before)
@@ -236,7 +241,16 @@ def _of_operator_or_timer(line: LedgerLine, bucket: str, unit: Measured) -> list
             + (f"to {moved.rule} from" if moved.amount < 0 else f"from {moved.rule} into")
             + f" bucket '{bucket}'"
         ),
+        Contra.EXCHANGE: (
+            f"exchange of {amount} "
+            + ("out of" if moved.amount < 0 else "into")
+            + f" bucket '{bucket}' at the rate {moved.rule}, rounded down"
+        ),
         Contra.BONUS: f"bonus '{moved.rule}' of a top-up: {amount} into bucket '{bucket}'",
+        Contra.SPONSOR: (
+            f"{amount} paid by sponsor '{moved.rule}' for the charge in the next line"
+            if moved.amount > 0 else f"{amount} given back to sponsor '{moved.rule}'"
+        ),
         Contra.EXPIRY: f"{amount} expired in bucket '{bucket}'",
         Contra.ALLOWANCE: f"{amount} given by plan '{record.plan}' as bucket '{bucket}'",
         Contra.CARRIED_FORWARD: (

@@ -84,8 +84,8 @@ class AuditReports:
             yield list(page.values())
 
     def usage_lines(self, first: int, last: int) -> Iterator[UsageLine]:
-        """Yield the movements for usage, and of recurring fees, of the accounts first..last by
-        account and time, streamed.
+        """Yield the movements for usage, of recurring fees and of exchanges, of the accounts
+        first..last by account and time, streamed.
         """
         statement = (
             select(movement, request.c.session_key, request.c.body)
@@ -94,7 +94,9 @@ class AuditReports:
                 movement.c.account_id.between(first, last),
                 or_(
                     and_(movement.c.contra == Contra.REVENUE, movement.c.service != ""),
-                    movement.c.contra.in_((Contra.FEE, Contra.TAX)),
+                    movement.c.contra.in_(
+                        (Contra.FEE, Contra.TAX, Contra.SPONSOR, Contra.EXCHANGE)
+                    ),
                 ),
             )
             .order_by(movement.c.account_id, movement.c.request_id, movement.c.line)

@@ -42,6 +42,17 @@ class LedgerLine:
     request: StoredRequest
 
 
+@dataclass(frozen=True, slots=True)
+class SponsoredRow:
+    """What a sponsor paid for the usage of one service, in so many ledger lines."""
+
+    sponsor: str
+    service: str
+    currency: str
+    amount_micro: int
+    lines: int
+
+
 class LedgerReports:
     """What the use cases ask about movements and records."""
 
@@ -148,10 +159,9 @@ class LedgerReports:
         )
         return {row[0]: int(row[1]) for row in self.reader.rows(statement)}
 
-    def sponsored(self, since_ns: int, until_ns: int) -> list[tuple[str, str, int, int]]:
-        """Return (sponsor, service, micro units of money, lines) of what sponsors paid for usage
-        in a time, end exclusive, less what went back to them.
-        """
+    def sponsored(self, since_ns: int, until_ns: int) -> list[SponsoredRow]:
+        """Return what sponsors paid for usage in a time, end exclusive, less what went back."""
+        keys = (account.c.currency, movement.c.rule, movement.c.service)
         statement = (
             select(
                 movement.c.rule, movement.c.service, func.sum(movement.c.amount), func.count()
@@ -163,7 +173,10 @@ class LedgerReports:
             .group_by(movement.c.rule, movement.c.service)
             .order_by(movement.c.rule, movement.c.service)
         )
-        return [(row[0], row[1], int(row[2]), row[3]) for row in self.reader.rows(statement)]
+        return [
+            SponsoredRow(row[1], row[2], row[0], int(row[3]), int(row[4]))
+            for row in self.reader.rows(statement)
+        ]
 
     def requests_after(
         self, after_request_id: int, before_request_id: int, *,

@@ -170,6 +170,7 @@ CALLS: dict[str, list[str]] = {
     "session release": ["pgw1;1;2"],
     "why": ["{data}"],
     "audit": [],
+    "sponsors": [],
     "review list": [],
     "review accept": ["{review}"],
     "review dismiss": ["{review2}"],

@@ -237,7 +237,9 @@ class Scenario:
             if record.key.kind != RequestKind.EVENT
         }
         for line in movements:
-            if line.unit == Unit.MONEY and line.contra in (Contra.REVENUE, Contra.TAX):
+            if line.unit == Unit.MONEY and line.contra in (
+                Contra.REVENUE, Contra.TAX, Contra.SPONSOR
+            ):  # fmt: skip
                 paid[key_by_request.get(line.request_id, b"")] -= line.amount
         for session in sessions:
             assert session.charged_micro == paid[session.key], where
