@@ -22,7 +22,7 @@ SECRETS = (NUMBER, "262011234567890", "353490069873319", "secret", "34600111222"
 
 def erase(office, name, *, forfeit=True):
     found = find_subscriber(office.desk, name)
-    counts = []
+    counts: list[int] = []
     return erasure.erase(office.desk, found, forfeit=forfeit, progress=counts.append)
 
 

@@ -94,7 +94,7 @@ def test_an_import_that_was_cut_short_goes_on_with_the_same_file(office, tmp_pat
     with pytest.raises(StoreUnavailableError):
         run(office, tmp_path / "long.csv", text, pause=stop)
     assert balance(office, account_id) == 10_000_000 - 250 * 1_000
-    seen = []
+    seen: list[int] = []
     again = run(office, tmp_path / "long.csv", text, progress=seen.append)
     assert (again.charged, again.repeated, again.refused) == (350, 250, 0)
     assert seen == list(range(1, 601))

@@ -262,8 +262,8 @@ def race(url, office, codes):
     """Have every code redeemed at once for both accounts, by two desks on one database."""
     numbers = (NUMBER, OTHER)
     start = threading.Barrier(2)
-    won = {number: [] for number in numbers}
-    lost = []
+    won: dict[str, list[str]] = {number: [] for number in numbers}
+    lost: list[str] = []
 
     def run(mine, number):
         for code in codes:
