@@ -114,7 +114,7 @@ class AccountDetails(msgspec.Struct, omit_defaults=True):
     life: Life | None = None
     """None: it has no life cycle."""
     promotions: dict[str, int] = msgspec.field(default_factory=dict)
-    """How often it had each bonus, PROMOTION/BONUS, of promotions that count; see charging.top_ups."""
+    """How often it had each bonus of promotions that count, PROMOTION/BONUS: charging.top_ups."""
 
 
 NOTHING = AccountDetails()
