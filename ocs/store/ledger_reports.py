@@ -15,7 +15,7 @@ from ocs.charging.messages import ChargingRecord
 from ocs.ledger.account import Contra, Movement
 from ocs.store.reading import Reader, stream, values_of
 from ocs.store.records import decode_record
-from ocs.store.schema import movement, request
+from ocs.store.schema import account, movement, request
 
 _KEYS = 500
 """Sessions that one statement asks for."""
@@ -163,15 +163,15 @@ class LedgerReports:
         """Return what sponsors paid for usage in a time, end exclusive, less what went back."""
         keys = (account.c.currency, movement.c.rule, movement.c.service)
         statement = (
-            select(
-                movement.c.rule, movement.c.service, func.sum(movement.c.amount), func.count()
-            )
+            select(*keys, func.sum(movement.c.amount), func.count())
+            .join_from(movement, account, account.c.account_id == movement.c.account_id)
             .where(
                 movement.c.contra == Contra.SPONSOR,
-                movement.c.event_ns >= since_ns, movement.c.event_ns < until_ns,
+                movement.c.event_ns >= since_ns,
+                movement.c.event_ns < until_ns,
             )
-            .group_by(movement.c.rule, movement.c.service)
-            .order_by(movement.c.rule, movement.c.service)
+            .group_by(*keys)
+            .order_by(movement.c.rule, movement.c.service, account.c.currency)
         )
         return [
             SponsoredRow(row[1], row[2], row[0], int(row[3]), int(row[4]))
