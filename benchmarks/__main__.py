@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.cases import NO_STORE, POSTGRES, SQLITE, Result, setups
+from benchmarks.cases import ANSWERER, NO_STORE, POSTGRES, SQLITE, Result, setups
 from benchmarks.databases import (
     Databases,
     NoStore,
@@ -71,9 +71,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", default="", metavar="TEXT", help="set-ups with this in the name")
     parser.add_argument(
         "--engines",
-        default=f"{NO_STORE},{SQLITE},{POSTGRES}",
+        default=f"{ANSWERER},{NO_STORE},{SQLITE},{POSTGRES}",
         type=lambda text: {one.strip() for one in text.split(",")},
-        help="comma-separated: no store, sqlite, postgresql",
+        help="comma-separated: answerer, no store, sqlite, postgresql",
     )
     parser.add_argument(
         "--json", type=Path, default=Path("build/bench.json"), help="where the JSON document goes"
@@ -87,8 +87,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 def _open(stack: ExitStack, directory: Path, engines: set[str]) -> dict[str, Databases]:
     databases: dict[str, Databases] = {}
-    if NO_STORE in engines:
-        databases[NO_STORE] = NoStore()
+    for memory in engines & {ANSWERER, NO_STORE}:
+        databases[memory] = NoStore()
     if SQLITE in engines:
         databases[SQLITE] = SqliteFiles(directory)
     if POSTGRES in engines:

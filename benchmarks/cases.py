@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 
 SQLITE, POSTGRES, NO_STORE = "sqlite", "postgresql", "no store"
+ANSWERER = "answerer"
+"""No server at all, but what answers everything alike: the ceiling of the simulator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +17,8 @@ class Load:
     half_of: str = ""
     keeps_sessions: bool = False
     """Sessions stay open, to see what they cost in memory."""
+    subscribers: bool = False
+    """Subscribers who do something, instead of prepared messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ FOUR = Load("4 connections, window 256", connections=4)
 FOUR_ONE = Load("4 connections, window 1", connections=4, window=1)
 FOUR_SIXTEEN = Load("4 connections, window 16", connections=4, window=16)
 HALF = Load("open loop at half load", half_of=FULL.name)
+SUBSCRIBERS = Load("subscribers, 4 connections", connections=4, window=64, subscribers=True)
 SESSIONS = Load("sessions stay open", keeps_sessions=True)
 
 
@@ -55,6 +60,7 @@ def setups(*, full: bool) -> list[Setup]:
     whole = (*windows, HALF)
     many = (FULL, FOUR, HALF) if full else (FULL,)
     return [
+        Setup(ANSWERER, loads=(FULL, FOUR, SUBSCRIBERS)),
         Setup(NO_STORE, loads=windows),
         Setup(SQLITE, loads=(*whole, SESSIONS)),
         Setup(SQLITE, loads=(FULL,), large=True),
@@ -144,6 +150,7 @@ def ratios(results: list[Result]) -> list[Ratio]:
         if values:
             found.append(Ratio(name, aim, values))
 
+    ratio("simulator alone / no store", 2.0, {"engine": ANSWERER}, {"engine": NO_STORE})
     for engine, batching, of_none in ((SQLITE, 3.0, 0.5), (POSTGRES, 8.0, 0.4)):
         plain: dict[str, object] = {"engine": engine}
         ratio(f"{engine}: batching / batch size 1", batching, plain, {**plain, "batch": 1})

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.load SCENARIO HOST PORT`: prepared load from a process of its own.
+"""`python -m benchmarks.load SCENARIO HOST PORT`: load from a process of its own.
 
 Prints a line when measuring begins and when it ends, then the report as one line of JSON with the
 processor microseconds that each request has cost this process.
@@ -7,10 +7,13 @@ processor microseconds that each request has cost this process.
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from simulators.load.prepared import run_prepared
-from simulators.scenarios.model import load_scenario
+from simulators.reports.report import Report
+from simulators.scenarios.model import Scenario, load_scenario
+from simulators.traffic.simulation import run_scenario
 
 
 def main(path: Path, host: str, port: int) -> None:
@@ -21,9 +24,21 @@ def main(path: Path, host: str, port: int) -> None:
         spent[name] = time.process_time()
         print(name, flush=True)
 
-    report = run_prepared(load_scenario(path), host, port, None, phase)
+    scenario = load_scenario(path)
+    if scenario.mode == "prepared":
+        report = run_prepared(scenario, host, port, None, phase)
+    else:
+        report = _subscribers(scenario, host, port, phase)
     cost = (spent["ending"] - spent["measuring"]) / max(report.answers, 1)
     print(json.dumps({**json.loads(report.as_json()), "load_us": cost * 1e6}), flush=True)
+
+
+def _subscribers(scenario: Scenario, host: str, port: int, phase: Callable[[str], None]) -> Report:
+    """Simulated subscribers; what connecting costs is in the figures, and next to nothing."""
+    phase("measuring")
+    report = run_scenario(scenario, host, port)
+    phase("ending")
+    return report
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.cases import NO_STORE, Load, Result, Setup
+from benchmarks.cases import ANSWERER, NO_STORE, Load, Result, Setup
 from benchmarks.databases import IMSI, MSISDN, Databases
 from benchmarks.processes import cpu_seconds, resident_octets
 from ocs.cli.server_process import ServerProcess
@@ -20,7 +20,7 @@ _LOAD_SECONDS_MAX = 120.0
 _OPEN_SESSIONS_MIN = 64
 _KEPT_SESSIONS = 20_000
 # The mix counts requests: a data session makes ten of them, a call ten, a message one.
-_SERVICES = [
+_SERVICES: list[dict[str, Any]] = [
     {
         "kind": "data",
         "weight": 7,
@@ -42,6 +42,15 @@ _SERVICES = [
     },
     {"kind": "sms", "weight": 10, "destinations": [{"number": "+3460#######"}]},
 ]
+_LIVELY: list[dict[str, Any]] = [
+    {
+        "kind": "data",
+        "duration_seconds": 85,
+        "rating_groups": [{"rating_group": 100, "octets_per_second": 100_000}],
+    },
+    {"kind": "sms", "destinations": [{"number": "+3460#######"}]},
+]
+"""What subscribers do when they are not prepared; the answerer grants a megabyte each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +116,8 @@ class Runner:
 
     def _server(self, setup: Setup, config: Path) -> ServerProcess:
         log = self._directory / "server.log"
+        if setup.engine == ANSWERER:
+            return ServerProcess(config, log, "benchmarks.answerer", [], self._checkout)
         if setup.engine == NO_STORE:
             count = [str(setup.subscribers)]
             return ServerProcess(config, log, "benchmarks.server", count, self._checkout)
@@ -163,10 +174,15 @@ class Runner:
         }
         if rate is not None:
             amount["requests_per_second"] = max(rate, 1.0)
+        services: list[dict[str, Any]] = _SERVICES[:1] if load.keeps_sessions else _SERVICES
+        mode: dict[str, Any] = {"mode": "prepared"}
+        if load.subscribers:
+            # Nine reports to a session, as many as in the mix, at times that are over at once.
+            services, mode = _LIVELY, {"mode": "subscribers", "speed_up": 100_000}
         prepared = {"updates_per_session": 1000 if load.keeps_sessions else 8}
         return {
             "name": f"{setup.name}; {load.name}",
-            "mode": "prepared",
+            **mode,
             "seed": self._seed,
             "load": amount,
             "gateways": [
@@ -187,7 +203,7 @@ class Runner:
                     ],
                 }
             ],
-            "services": _SERVICES[:1] if load.keeps_sessions else _SERVICES,
+            "services": services,
             "prepared": {**prepared, "end_sessions": not load.keeps_sessions},
         }
 

@@ -105,7 +105,7 @@ class Dashboard:
         return Group(listing, example)
 
 
-_SPARKS = 60
+_SPARKS = 40
 
 
 def spark(values: list[float]) -> str:

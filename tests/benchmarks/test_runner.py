@@ -10,7 +10,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("engine", ["sqlite", "no store"])
+@pytest.mark.parametrize("engine", ["sqlite", "no store", "answerer"])
 def test_a_short_run_measures_and_audits(tmp_path, engine):
     path = tmp_path / "bench.json"
     done = subprocess.run(

@@ -68,7 +68,7 @@ def test_a_run_that_has_just_begun_can_be_shown():
 def test_little_columns_are_as_high_as_values():
     assert spark([0, 1, 2, 4]) == "▁▃▅█"
     assert spark([]) == spark([0, 0]) == ""
-    assert len(spark([1.0] * 500)) == 60
+    assert len(spark([1.0] * 500)) == 40
 
 
 @pytest.mark.rule("X-091")
