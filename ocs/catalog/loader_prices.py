@@ -103,22 +103,19 @@ class PriceListReader:
         if zone:
             self._offer.used.add(("rated", self._service.code))
         when = self._conditions.read(group)
+        price = read_price(group, self._service.counted_in)
         rule = PriceRule(
             code=self._code(group, zone, band, when),
             price=price,
-        price = read_price(group, self._service.counted_in)
             zone=zone,
             band=band,
             when=when,
+            sponsor=self._sponsor(group, price),
         )
         group.finish()
         self.places.append(group)
-            sponsor=self._sponsor(group, price),
         return rule
 
-    def _name(self, group: Mapping, key: str, known: AbstractMapping[str, object]) -> str:
-        node = group.scalar(key)
-        if node is None:
     def _sponsor(self, group: Mapping, price: Price) -> str:
         """Return who pays the price instead of the account; empty: nobody (K-216)."""
         node = group.scalar("sponsor")
@@ -133,6 +130,9 @@ class PriceListReader:
             )
         return check_code(node, "sponsor")
 
+    def _name(self, group: Mapping, key: str, known: AbstractMapping[str, object]) -> str:
+        node = group.scalar(key)
+        if node is None:
             return ""
         self._offer.used.add((key, node.text))
         if node.text not in known:

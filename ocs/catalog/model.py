@@ -178,9 +178,9 @@ class PriceRule:
     """Time band it holds in; empty matches at all times."""
     when: tuple[Condition, ...] = ()
     """All of these must hold too."""
-
     sponsor: str = ""
     """Who pays it instead of the account, which pays nothing then (K-216)."""
+
     def names(self, dimension: str, label: str) -> bool:
         """Tell whether a condition asks for this very label."""
         return any(one.dimension == dimension and label in one.labels for one in self.when)

@@ -249,13 +249,13 @@ def _priced() -> dict[str, tuple[Schema, str]]:
         "maximum": (AMOUNT_FROM_ZERO, "never more than this in all"),
         "counted": (word(PERIODS), "over what usage is counted; a session if left out"),
         "counted_for": (word(COUNTED_FOR), "whose usage is one count"),
+        "sponsor": (matching(CODE), "who pays it instead of the account"),
         "code": (matching(CODE), "name of the price in the ledger"),
     }
 
 
 def _terms() -> Schema:
     modes = ("free", "uncontrolled")
-        "sponsor": (matching(CODE), "who pays it instead of the account"),
     group = group_of({
         **_priced(),
         "prices": ({**many(ref("price")), "maxItems": MAX_RULES},

@@ -23,10 +23,10 @@ from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from ocs.ledger.account import Bucket, Contra
 from ocs.ledger.entries import MAIN_BUCKET, Posting
 from ocs.provisioning.desk import Desk, Found
-from ocs.provisioning.postings import Order, Posted, parse_units, post
-from ocs.provisioning.views import (
 from ocs.provisioning.instants import parse_instant
 from ocs.provisioning.overdue import catch_up
+from ocs.provisioning.postings import Order, Posted, parse_units, post
+from ocs.provisioning.views import (
     account_view,
     bucket_view,
     identity_names,
@@ -173,6 +173,23 @@ def ledger(desk: Desk, account_id: int, limit: int, since_ns: int) -> list[dict[
     return [ledger_view(line, buckets) for line in reversed(lines)]
 
 
+def sponsored(desk: Desk, since: str, until: str) -> list[dict[str, Any]]:
+    """Return what sponsors owe for usage in a time, by service (K-216)."""
+    now_ns = desk.clock.now_ns()
+    since_ns = parse_instant(since, now_ns) if since else 0
+    until_ns = parse_instant(until, now_ns) if until else now_ns + 1
+    return [
+        {
+            "sponsor": one.sponsor,
+            "service": one.service,
+            "currency": one.currency,
+            **money("amount", one.amount_micro),
+            "lines": one.lines,
+        }
+        for one in desk.ledger.sponsored(since_ns, until_ns)
+    ]
+
+
 class _RefundedMeanwhileError(Exception):
     """Another refund of the same line was committed between looking and posting."""
 
@@ -183,6 +200,13 @@ def _refund_once(desk: Desk, line: LedgerLine, amount: str, reference: str) -> P
     if moved.contra not in (Contra.REVENUE, Contra.FEE, Contra.TAX) or moved.amount >= 0:
         raise RefusedError(f"entry {entry} is no charge; only charges can be refunded")
     account_id = moved.account_id
+    for other in desk.ledger.lines_of(account_id, moved.request_id):
+        if other.contra == Contra.SPONSOR and (other.service, other.units_after, other.zone) == (
+            moved.service, moved.units_after, moved.zone
+        ):
+            raise RefusedError(
+                f"entry {entry} was paid by sponsor '{other.rule}' and not by the account"
+            )
     given = desk.ledger.refunds_of(account_id, entry)
     left = -moved.amount - sum(one.amount for one in given)
     buckets = {bucket.bucket_id: bucket for bucket in desk.reports.buckets(account_id)}
@@ -223,23 +247,6 @@ def _refund_once(desk: Desk, line: LedgerLine, amount: str, reference: str) -> P
         "account refund", found, Contra.REFUND, amount or _amount_text(max(left, 0), unit),
         refunded.name, reference, entry, moved.service, everything=not amount,
     )  # fmt: skip
-def sponsored(desk: Desk, since: str, until: str) -> list[dict[str, Any]]:
-    """Return what sponsors owe for usage in a time, by service (K-216)."""
-    now_ns = desk.clock.now_ns()
-    since_ns = parse_instant(since, now_ns) if since else 0
-    until_ns = parse_instant(until, now_ns) if until else now_ns + 1
-    return [
-        {
-            "sponsor": one.sponsor,
-            "service": one.service,
-            "currency": one.currency,
-            **money("amount", one.amount_micro),
-            "lines": one.lines,
-        }
-        for one in desk.ledger.sponsored(since_ns, until_ns)
-    ]
-
-
     parse_units(order.amount, unit)
     keys = (slot,) if marker is None else (slot, marker)
     return post(desk, order, check, more_keys=keys)
@@ -250,13 +257,6 @@ def _event_marker(line: LedgerLine) -> RequestKey | None:
     debit = line.request
     if debit.kind not in (RequestKind.EVENT, RequestKind.TERMINATION):
         return None
-    for other in desk.ledger.lines_of(account_id, moved.request_id):
-        if other.contra == Contra.SPONSOR and (other.service, other.units_after, other.zone) == (
-            moved.service, moved.units_after, moved.zone
-        ):
-            raise RefusedError(
-                f"entry {entry} was paid by sponsor '{other.rule}' and not by the account"
-            )
     token = refunds.make_reference(debit.session_key, debit.kind, debit.number)
     return refunds.keys_of(line.movement.account_id, token)[1]
 

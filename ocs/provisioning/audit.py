@@ -223,6 +223,10 @@ class _Charges:
             self._check_fee(lines)
             return
         groups: dict[tuple[object, ...], list[UsageLine]] = {}
+        lines, sponsored = _sponsored(lines)
+        for moved, key, kind in sponsored:
+            if kind != RequestKind.EVENT:
+                self._sums[key] -= moved.amount
         for line in lines:
             if line.movement.unit != Unit.MONEY:
                 continue
@@ -233,25 +237,6 @@ class _Charges:
                 groups.setdefault(_posting_of(line.movement), []).append(line)
         for group in groups.values():
             self._check_posting(group)
-
-    def _check_tax(
-        self, group: list[UsageLine], index: CatalogIndex, before: int, after: int, times: int
-    ) -> None:
-        moved, plan = group[0].movement, group[0].record.plan
-        lines, sponsored = _sponsored(lines)
-        for moved, key, kind in sponsored:
-            if kind != RequestKind.EVENT:
-                self._sums[key] -= moved.amount
-        tax = index.catalog.plans[plan].terms[moved.service].tax
-        part = (tax.part_of(after) - tax.part_of(before)) * times if tax is not None else 0
-        found = -sum(
-            line.movement.amount for line in group if line.movement.contra == Contra.TAX
-        )
-        if found != part:
-            self._problems.append(
-                f"entry {moved.request_id}.{moved.line} has {found} of tax, its price has {part}"
-            )
-
             self._check_sponsor(group, [moved for moved, _, _ in sponsored])
 
     def _check_sponsor(self, group: list[UsageLine], sponsored: list[Movement]) -> None:
@@ -272,6 +257,21 @@ class _Charges:
             self._problems.append(
                 f"entry {moved.request_id}.{moved.line}: sponsors paid {paid}, they owe {charged}"
             )
+
+    def _check_tax(
+        self, group: list[UsageLine], index: CatalogIndex, before: int, after: int, times: int
+    ) -> None:
+        moved, plan = group[0].movement, group[0].record.plan
+        tax = index.catalog.plans[plan].terms[moved.service].tax
+        part = (tax.part_of(after) - tax.part_of(before)) * times if tax is not None else 0
+        found = -sum(
+            line.movement.amount for line in group if line.movement.contra == Contra.TAX
+        )
+        if found != part:
+            self._problems.append(
+                f"entry {moved.request_id}.{moved.line} has {found} of tax, its price has {part}"
+            )
+
     def _check_fee(self, lines: list[UsageLine]) -> None:
         moved = lines[0].movement
         charged = -sum(line.movement.amount for line in lines)
@@ -350,23 +350,6 @@ class _Charges:
             )
 
 
-def _posting_of(moved: Movement) -> tuple[object, ...]:
-    return (
-        moved.service, moved.rule, moved.zone, moved.slot_ns, moved.units_before,
-        moved.units_after,
-    )  # fmt: skip
-
-
-def _check_totals(result: AuditResult) -> None:
-    for name, totals in result.totals.items():
-        if sum(totals.sides.values()) != totals.buckets:
-            result.violations.append(
-                Violation(
-                    0,
-                    f"{name}: {sum(totals.sides.values())} went into buckets, "
-                    f"which have {totals.buckets}",
-                )
-            )
 def _sponsored(
     lines: list[UsageLine],
 ) -> tuple[list[UsageLine], list[tuple[Movement, bytes, int]]]:
@@ -384,3 +367,20 @@ def _sponsored(
     ]
 
 
+def _posting_of(moved: Movement) -> tuple[object, ...]:
+    return (
+        moved.service, moved.rule, moved.zone, moved.slot_ns, moved.units_before,
+        moved.units_after,
+    )  # fmt: skip
+
+
+def _check_totals(result: AuditResult) -> None:
+    for name, totals in result.totals.items():
+        if sum(totals.sides.values()) != totals.buckets:
+            result.violations.append(
+                Violation(
+                    0,
+                    f"{name}: {sum(totals.sides.values())} went into buckets, "
+                    f"which have {totals.buckets}",
+                )
+            )
