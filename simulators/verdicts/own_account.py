@@ -139,15 +139,16 @@ class OwnAccount(Observer):
             own.requests[key].sent += 1
             self.retransmissions += 1
             return
+        if own is None:
+            context = session.service.service_context
+            own = OwnSession(session.session_id, session.identities, context)
+            self.sessions[session.session_id] = own
         try:
             request = read_ccr(message, read_header(message), LENIENT)
         except ProtocolError:
             self.unreadable += 1
+            own.requests[key] = OwnRequest(*key, None, [])
             return
-        if own is None:
-            context = request.service_context_id
-            own = OwnSession(session.session_id, session.identities, context)
-            self.sessions[session.session_id] = own
         own.requests[key] = made = _request(request)
         self._notice_over_use(own, made)
 

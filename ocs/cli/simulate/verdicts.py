@@ -1,6 +1,5 @@
 """What `ocs simulate run` finds of a run: verdicts about what its scenario expects, JUnit XML."""
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -67,6 +66,7 @@ class Judge:
         reconcile: bool = False,
         check_command: str | None = None,
     ) -> None:
+        from ocs.clock import SystemClock
         from simulators.verdicts.own_account import OwnAccount
         from simulators.verdicts.tallies import Tallies
 
@@ -75,7 +75,7 @@ class Judge:
         self._junit_file = junit_file
         self._command = check_command
         self._reconcile = reconcile or check_command is not None
-        self._began_unix_ns = time.time_ns()
+        self._began_unix_ns = SystemClock().now_ns()
         self._tallies = Tallies(scenario) if scenario.expect else None
         self._own: OwnAccount | None = None
         self._before: dict[Identities, int] = {}
