@@ -24,7 +24,6 @@ from ocs.ledger.account import Bucket, Contra
 from ocs.ledger.entries import MAIN_BUCKET, Posting
 from ocs.provisioning.desk import Desk, Found
 from ocs.provisioning.instants import parse_instant
-from ocs.provisioning.overdue import catch_up
 from ocs.provisioning.postings import Order, Posted, parse_units, post
 from ocs.provisioning.views import (
     account_view,
