@@ -214,7 +214,7 @@ def change_terms(working_set: WorkingSet, account: Account, plan: Plan, now_ns: 
     active without end that were not closed.
     """
     terms, life = plan.life_cycle, account.details.life
-    status = _status(account)
+    status = state_of(account)
     if terms is None:
         if life is not None and status in (ACTIVE, GRACE, BARRED):
             _enter(working_set, account, ACTIVE, now_ns, NEVER_NS)
@@ -230,7 +230,7 @@ def top_up(
     A validity that ends later stays; grace and barring end. 0: the top-up changes nothing.
     """
     terms = plan.life_cycle if plan is not None else None
-    life, status = account.details.life, _status(account)
+    life, status = account.details.life, state_of(account)
     if terms is None or life is None or status not in (ACTIVE, GRACE, BARRED):
         return 0
     seconds = terms.extension_seconds(amount_micro)
@@ -325,7 +325,7 @@ def _next(status: AccountStatus, terms: LifeCycle, at_ns: int) -> tuple[AccountS
     return CLOSED, NEVER_NS
 
 
-def _status(account: Account) -> int:
+def state_of(account: Account) -> int:
     """Return the state of its life, also while it is blocked."""
     life = account.details.life
     if account.status != BLOCKED:

@@ -33,11 +33,24 @@ from ocs.charging.server_requests import Trigger
 from ocs.charging.session import make_session_key
 from ocs.charging.working_set import AccountState, NewRecord, RequestKey, WorkingSet
 from ocs.ledger import entries
-from ocs.ledger.account import ACTIVE, NEVER_NS, Account, AccountFlag, Bucket, Contra
+from ocs.ledger.account import (
+    ACTIVE,
+    NEVER_NS,
+    PRE_ACTIVE,
+    REMOVED,
+    Account,
+    AccountFlag,
+    Bucket,
+    Contra,
+)
 from ocs.ledger.details import Recurrence
 
 WAIT_NS = 3600 * NS_PER_SECOND
 """How long an account waits whose plan the catalogue in force does not have."""
+
+
+_END = "recurring end"
+"""How the record begins that gives a fee back."""
 
 
 class Coming(NamedTuple):
@@ -114,13 +127,31 @@ def adopt(
     """Let an account know what recurs in its plan by a newer catalogue: from the next period on."""
     account = state.account
     plan = index.catalog.plans.get(account.plan)
-    if plan is None or account.status != ACTIVE:
+    if plan is None or account.status in (PRE_ACTIVE, REMOVED):
         return
     runner = _Runner(working_set, state, index, plan, now_ns)
     known = account.details.recurring_plan if account.details.recurring else plan.code
     if known == plan.code and runner.adopt():
         account.details.recurring_plan = plan.code
         runner.schedule()
+
+
+def refunded(
+    working_set: WorkingSet, account: Account, code: str, start_ns: int, amount_micro: int
+) -> None:
+    """Remember that of the fee of the period from ``start_ns`` on so much was refunded: who leaves
+    the plan later does not get it back once more.
+    """
+    for one in account.details.recurring:
+        if (one.code, one.start_ns) == (code, start_ns):
+            one.paid_micro = max(0, one.paid_micro - amount_micro)
+            working_set.mark_account(account)
+
+
+def end_key(account_id: int, plan: str, code: str, start_ns: int) -> RequestKey:
+    """Return the key of the record by which a fee was given back in part."""
+    name = f"{_END}\x00{plan}\x00{code}"
+    return RequestKey(account_id, make_session_key(name, None), RequestKind.TIMER, start_ns)
 
 
 def try_again(working_set: WorkingSet, account: Account, now_ns: int) -> None:
@@ -279,7 +310,7 @@ class _Runner:
                     one.paid_micro - back_micro,
                 )
             note = f"{format_amount(back_micro)} back for {unused} days of '{one.code}'"
-            self._record("recurring end", one, posting, note)
+            self._record(_END, one, posting, note)
 
     def _add(self, item: Recurring, anchor_ns: int) -> Recurrence:
         period = item.cycle.period_at(self._now_ns, anchor_ns, self._zone)

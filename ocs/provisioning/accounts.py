@@ -9,7 +9,7 @@ from typing import Any
 
 from ocs.amounts import INT64_MAX, Measured, NamedUnit, Unit, format_quantity, measured
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging import account_life, refunds, top_ups
+from ocs.charging import account_life, recurring, refunds, top_ups
 from ocs.charging.messages import (
     ChargingRecord,
     ChargingReply,
@@ -24,6 +24,7 @@ from ocs.ledger.account import Bucket, Contra
 from ocs.ledger.entries import MAIN_BUCKET, Posting
 from ocs.provisioning.desk import Desk, Found
 from ocs.provisioning.instants import parse_instant
+from ocs.provisioning.overdue import catch_up
 from ocs.provisioning.postings import Order, Posted, parse_units, post
 from ocs.provisioning.views import (
     account_view,
@@ -59,9 +60,13 @@ def post_top_up(
 ) -> Posted:  # fmt: skip
     """Post a top-up with what it brings; ``also`` is done in the same transaction."""
 
-    def check(_set: WorkingSet, state: AccountState, bucket: Bucket, units: int) -> None:
+    def check(
+        working_set: WorkingSet, state: AccountState, bucket: Bucket, units: int
+    ) -> None:
         if units <= 0:
             raise UsageError("a top-up must be more than zero; `ocs account adjust` takes away")
+        if catalogue is not None:
+            catch_up(desk, working_set, order.found.account_id, catalogue, desk.clock.now_ns())
         refuse_credit(state)
         check_room(bucket, units)
 
@@ -216,6 +221,7 @@ def _refund_once(desk: Desk, line: LedgerLine, amount: str, reference: str) -> P
         len(given),
     )  # fmt: skip
     marker = _event_marker(line)
+    ended = _end_of_fee(line)
 
     def check(working_set: WorkingSet, state: AccountState, bucket: Bucket, units: int) -> None:
         if slot in working_set.answers:
@@ -224,6 +230,11 @@ def _refund_once(desk: Desk, line: LedgerLine, amount: str, reference: str) -> P
             taken = working_set.answers.get(marker)
             if taken is not None and not taken.record.operator:
                 raise RefusedError(f"entry {entry} was refunded by its gateway before")
+        if ended is not None and ended in working_set.answers:
+            raise RefusedError(
+                f"of entry {entry} what was not used was given back when the plan was left; "
+                "correct the rest with `ocs account adjust`"
+            )
         if units <= 0:
             raise UsageError("a refund must be more than zero")
         if units > left:
@@ -247,8 +258,24 @@ def _refund_once(desk: Desk, line: LedgerLine, amount: str, reference: str) -> P
         refunded.name, reference, entry, moved.service, everything=not amount,
     )  # fmt: skip
     parse_units(order.amount, unit)
-    keys = (slot,) if marker is None else (slot, marker)
-    return post(desk, order, check, more_keys=keys)
+    keys = tuple(key for key in (slot, marker, ended) if key is not None)
+
+    def effect(
+        working_set: WorkingSet, state: AccountState, _bucket: Bucket, units: int, _: Posting
+    ) -> None:
+        if ended is not None:
+            recurring.refunded(working_set, state.account, moved.rule, moved.slot_ns, units)
+
+    return post(desk, order, check, more_keys=keys, effect=effect)
+
+
+def _end_of_fee(line: LedgerLine) -> RequestKey | None:
+    """Return the key by which a recurring fee is given back in part, where a line is of one."""
+    moved = line.movement
+    if line.request.kind != RequestKind.TIMER or not moved.rule or not moved.slot_ns:
+        return None
+    plan = line.request.record.plan
+    return recurring.end_key(moved.account_id, plan, moved.rule, moved.slot_ns)
 
 
 def _event_marker(line: LedgerLine) -> RequestKey | None:

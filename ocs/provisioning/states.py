@@ -16,6 +16,7 @@ from ocs.ledger.account import AccountStatus
 from ocs.provisioning import accounts
 from ocs.provisioning.desk import Desk, Found
 from ocs.provisioning.instants import format_instant
+from ocs.provisioning.overdue import catch_up
 from ocs.provisioning.postings import account_of
 from ocs.provisioning.subscribers import operator_record
 
@@ -41,6 +42,7 @@ def set_state(
 
     def decide(working_set: WorkingSet) -> None:
         account = account_of(working_set, found.account_id).account
+        catch_up(desk, working_set, found.account_id, catalogue, now_ns)
         before = AccountStatus(account.status)
         if before is AccountStatus.BLOCKED:
             raise RefusedError(f"{found.name} is blocked; `ocs subscriber unblock` comes first")

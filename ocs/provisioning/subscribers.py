@@ -36,6 +36,7 @@ from ocs.ledger.account import (
 )
 from ocs.provisioning import accounts, members
 from ocs.provisioning.desk import Desk, Found, name_of
+from ocs.provisioning.overdue import catch_up
 from ocs.provisioning.postings import account_of
 from ocs.provisioning.views import subscriber_row
 from ocs.store.reports import PAGE_ROWS
@@ -196,13 +197,15 @@ def change_plan(
                 f"plan '{plan.code}' is sold in {catalogue.catalog.currency}, the account is kept "
                 f"in {account.currency}"
             )
+        catch_up(desk, working_set, found.account_id, catalogue, now_ns)
         recurring.end(working_set, state, catalogue, now_ns)
         account.plan = plan.code
         working_set.mark_account(account)
         account_life.change_terms(working_set, account, plan, now_ns)
-        if account.status != AccountStatus.PRE_ACTIVE:
+        begun = account_life.state_of(account) != AccountStatus.PRE_ACTIVE
+        if begun:
             recurring.begin(working_set, state, catalogue, now_ns)
-        if allowances and plan.given_once and account.status != AccountStatus.PRE_ACTIVE:
+        if allowances and plan.given_once and begun:
             posting = entries.Posting(
                 working_set.new_request_id(), now_ns, now_ns,
                 catalogue_version=catalogue.catalog.version,

@@ -13,8 +13,7 @@ from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Period
 from ocs.catalog.offers import Transfers
 from ocs.catalog.periods import Periods
-from ocs.charging import account_life, counters, duties
-from ocs.charging.decision import DecisionContext
+from ocs.charging import account_life, counters, recurring
 from ocs.charging.messages import ChargingRecord, RequestKind, ServiceRequest, Units
 from ocs.charging.server_requests import Trigger
 from ocs.charging.session import make_session_key
@@ -32,6 +31,7 @@ from ocs.ledger.entries import TRANSFER_FEE, main_bucket
 from ocs.provisioning.accounts import check_room
 from ocs.provisioning.desk import Desk, Found
 from ocs.provisioning.instants import format_instant
+from ocs.provisioning.overdue import catch_up
 from ocs.provisioning.postings import (
     Order,
     account_of,
@@ -127,7 +127,8 @@ class _Transfer:
         if stored is not None:
             return self._repeated(giver, stored)
         taker = account_of(working_set, self._taker.account_id)
-        self._catch_up(working_set, giver, taker)
+        for account_id in (self._giver.account_id, self._taker.account_id):
+            catch_up(self._desk, working_set, account_id, self._catalogue, self._now_ns)
         terms = self._check(working_set, giver, taker)
         posted = self._give(working_set, giver, terms.fee_micro)
         self._take(working_set, taker)
@@ -140,14 +141,6 @@ class _Transfer:
             self._desk.action(self.command, self._giver.name, self._giver.account_id, **details)
         )
         return posted
-
-    def _catch_up(self, working_set: WorkingSet, *states: AccountState) -> None:
-        version = self._catalogue.catalog.version
-        context = DecisionContext(
-            self._now_ns, 0, {version: self._catalogue}, version, self._desk.policy
-        )
-        for state in states:
-            duties.catch_up(working_set, state.account.account_id, context)
 
     def _check(
         self, working_set: WorkingSet, giver: AccountState, taker: AccountState
@@ -221,6 +214,7 @@ class _Transfer:
         posting = self._posting(working_set, self._giver.account_id)
         entries.credit(working_set, main_bucket(state), self._amount_micro, posting)
         clear_over_usage(working_set, state)
+        recurring.try_again(working_set, state.account, self._now_ns)
         working_set.ask_sessions(
             state.account.account_id, Trigger.TOP_UP, self._now_ns, self._desk.operator
         )

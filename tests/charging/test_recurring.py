@@ -379,6 +379,21 @@ def test_what_a_new_catalogue_lets_recur_begins_with_its_next_period() -> None:
     assert desk.account.due_ns == 0
 
 
+@pytest.mark.rule("K-270", "K-268")
+def test_what_newly_recurs_is_met_by_accounts_that_are_not_active_too() -> None:
+    desk = Desk("plain", "20.00", "2025-03-11T12:00")
+    desk.set_status(BLOCKED)
+    desk.publish(CATALOGUE.replace("  plain:\n", "  plain:\n    recurring:\n"
+                                   "      line: {every: month, day: 1, fee: 2}\n"))
+    desk.change(lambda ws, s: recurring.adopt(ws, s, desk.index, desk.clock.now_ns()))
+    desk.go_to("2025-04-15T00:00", DAY)
+    assert desk.fees() == []
+    desk.set_status(ACTIVE)
+    desk.go_to("2025-05-02T00:00", DAY)
+    assert [fee for _, fee in desk.fees()] == [2_000_000, 2_000_000]
+    desk.check()
+
+
 @pytest.mark.rule("K-270")
 def test_a_period_costs_what_the_catalogue_in_force_says_when_it_begins() -> None:
     desk = Desk("monthly", "100")

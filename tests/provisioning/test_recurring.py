@@ -75,6 +75,14 @@ def go_to(office: Office, text: str) -> None:
     office.clock.advance(at_s - office.clock.now_ns() // NS_PER_SECOND)
 
 
+def leave(office: Office, at: str) -> None:
+    go_to(office, at)
+    found = find_subscriber(office.desk, NUMBER)
+    subscribers.change_plan(
+        office.desk, found, "pay-as-you-go", office.catalogues.current(), allowances=False
+    )
+
+
 @pytest.mark.rule("K-263", "K-264")
 def test_a_plan_is_opened_with_its_first_period_and_what_comes_once(office: Office) -> None:
     account_id = open_family(office)  # on 5 January 2026 at noon
@@ -124,6 +132,51 @@ def test_a_top_up_makes_an_unpaid_fee_due_at_once(office: Office) -> None:
     assert work(office, account_id) == 1
     assert [line["amount"] for line in fees(office, account_id)] == [-8_100_000]
     assert work(office, account_id) == 0
+    office.must_be_clean()
+
+
+@pytest.mark.rule("K-267")
+def test_another_plan_comes_after_what_was_missed(office: Office) -> None:
+    account_id = open_family(office)
+    leave(office, "2026-02-28T12:00")
+    assert [line["amount"] for line in fees(office, account_id)] == [-8_100_000, -9_300_000]
+    office.must_be_clean()
+
+
+@pytest.mark.rule("K-267")
+def test_a_top_up_comes_after_what_was_missed(office: Office) -> None:
+    account_id = open_family(office, 9_000_000)
+    go_to(office, "2026-03-02T12:00")
+    found = find_subscriber(office.desk, NUMBER)
+    accounts.top_up(office.desk, found, "20", catalogue=office.catalogues.current())
+    assert work(office, account_id) == 1
+    # There was no money for February while it went on.
+    assert [line["amount"] for line in fees(office, account_id)] == [-8_100_000, -9_300_000]
+    assert fees(office, account_id)[-1]["at"][:10] == "2026-03-02"
+    office.must_be_clean()
+
+
+@pytest.mark.rule("K-269", "M-014")
+@pytest.mark.parametrize("amount,back", [("", 0), ("5.40", 900_000)])
+def test_what_was_refunded_of_a_fee_is_not_given_back_again(
+    office: Office, amount: str, back: int
+) -> None:
+    account_id = open_family(office)
+    (fee,) = fees(office, account_id)
+    accounts.refund(office.desk, fee["entry"], amount)
+    leave(office, "2026-01-22T12:00")
+    assert sum(line["amount"] for line in fees(office, account_id)[1:]) == back
+    office.must_be_clean()
+
+
+@pytest.mark.rule("K-269", "M-014")
+def test_a_fee_that_was_given_back_is_not_refunded(office: Office) -> None:
+    account_id = open_family(office)
+    (fee,) = fees(office, account_id)
+    leave(office, "2026-01-22T12:00")
+    with pytest.raises(RefusedError, match="given back when the plan was left"):
+        accounts.refund(office.desk, fee["entry"], "0.01")
+    assert accounts.show(office.desk, account_id)["balance_micro"] == 14_600_000
     office.must_be_clean()
 
 

@@ -152,6 +152,21 @@ def test_states_of_both_sides(bank):
     assert accounts.show(bank.desk, taker.account_id)["status"] == AccountStatus.CLOSED.name.lower()
 
 
+@pytest.mark.rule("K-265")
+def test_what_is_given_pays_a_fee_that_was_unpaid(office):
+    publish(office, TERMS + "\n    recurring: {line: {every: month, fee: 12, unpaid: bar}}")
+    office.open_account(balance=20_000_000)
+    account_id = office.open_account(OTHER)
+    assert accounts.show(office.desk, account_id)["flags"]
+    give(office, "2")
+    due = office.desk.store.due_accounts(office.clock.now_ns(), 10)
+    assert [one.account_id for one in due] == [account_id]
+    # The next that happens to it finds the fee paid.
+    with pytest.raises(RefusedError, match="left after"):
+        give(office, "1", giver=OTHER, taker=NUMBER)
+    office.must_be_clean()
+
+
 @pytest.mark.rule("K-251")
 def test_both_sides_are_explained(bank):
     done = give(bank, "1")

@@ -1,0 +1,19 @@
+"""What an account missed while no server was there, done before an operator changes it (K-267).
+
+Called by top-ups, vouchers, transfers, and changes of plans and states, inside their transactions.
+"""
+
+from ocs.catalog.matching import CatalogIndex
+from ocs.charging import duties
+from ocs.charging.decision import DecisionContext
+from ocs.charging.working_set import WorkingSet
+from ocs.provisioning.desk import Desk
+
+
+def catch_up(
+    desk: Desk, working_set: WorkingSet, account_id: int, catalogue: CatalogIndex, now_ns: int
+) -> None:
+    """Do everything that is due for a loaded account at ``now_ns`` (ns UTC), by ``catalogue``."""
+    version = catalogue.catalog.version
+    context = DecisionContext(now_ns, 0, {version: catalogue}, version, desk.policy)
+    duties.catch_up(working_set, account_id, context)
