@@ -29,7 +29,7 @@ from simulators.replay.player import Due, Player
 from simulators.replay.result import Outcome
 from simulators.replay.rewriting import Moment, Rewriter
 from simulators.reports.report import Measurements, Report, make_report
-from simulators.traffic.gateway import believes
+from simulators.traffic.link import believes
 
 CONNECT_SECONDS = 10.0
 """How long the server may take to accept every connection, also one that was lost."""

@@ -247,6 +247,9 @@ class Report:
             f"  sent again {self.retransmissions}, timed out {self.timeouts}, connections lost"
             f" {self.connection_losses}, differing answers {self.differing_answers}"
         )
+        if self.series is not None and self.series.faults_by_kind:
+            kinds = self.series.faults_by_kind.items()
+            lines.append("  faults       " + ", ".join(f"{kind}: {n}" for kind, n in kinds))
         if self.late_ms is not None:
             late = self.late_ms
             lines.append(f"  sent late    p50 {late.p50:.2f} ms  p99 {late.p99:.2f} ms"

@@ -14,6 +14,7 @@ from simulators.scenarios.arrivals import Arrivals, Poisson, Ramp
 from simulators.scenarios.document import Document, read_document
 from simulators.scenarios.document import Path as ValuePath
 from simulators.scenarios.expectations import OF_PREPARED, Expectation
+from simulators.scenarios.faults import Faults
 from simulators.scenarios.populations import IdentityType, Subscribers
 from simulators.scenarios.services import (
     KINDS,
@@ -24,7 +25,7 @@ from simulators.scenarios.services import (
     VoiceService,
     name_of,
 )
-from simulators.scenarios.values import Distribution, Probability, Strict, fixed
+from simulators.scenarios.values import Distribution, ServerAddress, Strict, fixed
 
 Shape = Literal["generic", "open5gs", "magma", "kamailio"]
 
@@ -124,15 +125,6 @@ class Load(Strict):
         return self.duration_seconds
 
 
-class Faults(Strict):
-    """What goes wrong on purpose; probabilities from 0 to 1."""
-
-    retransmit: Probability = 0.0
-    """Chance that an answered request is sent once more with the T flag."""
-    abandon: Probability = 0.0
-    """Chance that a session goes silent before its end."""
-
-
 class Prepared(Strict):
     """The load mode: prepared messages, answers looked at for their Result-Code only."""
 
@@ -159,6 +151,8 @@ class Scenario(Strict):
     services: Annotated[
         tuple[Annotated[Service, Field(discriminator="kind")], ...], Field(min_length=1)
     ]
+    servers: Annotated[tuple[ServerAddress, ...], Field(min_length=1, max_length=2)] | None = None
+    """HOST:PORT of the primary and of the secondary server, instead of those of the command."""
     faults: Faults = Faults()
     prepared: Prepared = Prepared()
     expect: Annotated[tuple[Expectation, ...], Field(max_length=1000)] = ()
@@ -173,6 +167,7 @@ class Scenario(Strict):
         self._check_mix()
         self._check_bearers()
         self._check_expected()
+        self._check_faults(set(hosts))
         if self.mode == "prepared":
             self._check_prepared()
         elif self.load.requests_per_second is not None:
@@ -200,6 +195,14 @@ class Scenario(Strict):
             if whole and isinstance(service, DataService) and len(service.rating_groups) > 1:
                 raise ValueError("shape open5gs charges a bearer as one: give one rating group")
 
+    def _check_faults(self, hosts: set[str]) -> None:
+        strangers = sorted(self.faults.named - hosts)
+        if strangers:
+            raise ValueError(f"faults name {', '.join(strangers)}, which is no gateway here")
+        secondary = any(one.server == "secondary" for one in self.faults.connections)
+        if secondary and self.servers is not None and len(self.servers) == 1:
+            raise ValueError("faults name the secondary server, but servers has only one")
+
     def _check_expected(self) -> None:
         services = {name for one in self.services for name in (name_of(one), one.kind)}
         groups = {group.name for group in self.subscribers}
@@ -220,6 +223,8 @@ class Scenario(Strict):
     def _check_prepared(self) -> None:
         if any(gateway.shape != "generic" for gateway in self.gateways):
             raise ValueError("mode: prepared knows shape: generic only")
+        if self.servers is not None or self.faults != Faults():
+            raise ValueError("mode: prepared knows neither servers nor faults")
         if self.load.concurrency is None or self.load.duration_seconds is None:
             raise ValueError("mode: prepared needs load.concurrency and load.duration_seconds")
         for service in self.services:

@@ -18,7 +18,15 @@ class Strict(BaseModel):
 
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+ServerAddress = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$")]
+"""HOST:PORT of a server; an IPv6 address is in brackets."""
 Unsigned32 = Annotated[int, Field(ge=0, lt=1 << 32)]
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """The parts of a `ServerAddress`."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 class Distribution(Strict):

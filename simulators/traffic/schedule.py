@@ -193,6 +193,18 @@ class Schedule:
         self._reschedule(lane, session, at)
         return ends
 
+    def forget(self, lane: Lane, at: float) -> int:
+        """A gateway has lost its memory: its sessions are over without a word; returns how many."""
+        sessions = list(lane.sessions.values())
+        for session in sessions:
+            session.done, session.asked, session.successor = True, None, None
+            session.clock = max(session.clock, self.simulated(at))
+            self._reschedule(lane, session, at)
+        lane.waiting.clear()
+        lane.outstanding = 0
+        self._tally["forgotten"] += len(sessions)
+        return len(sessions)
+
     def close(self, real: float) -> None:
         """Start nothing more, and end every session in good order."""
         self._closing = True

@@ -14,6 +14,7 @@ from simulators.reports.knee import RampMeter
 from simulators.reports.report import Measurements, Report, make_report
 from simulators.reports.watcher import Watcher
 from simulators.scenarios.model import Scenario
+from simulators.scenarios.values import host_and_port
 from simulators.traffic.gateway import GatewayConnection
 from simulators.traffic.observer import Observer, Observers
 from simulators.traffic.schedule import Schedule
@@ -30,7 +31,7 @@ Progress = Callable[[Measurements, float], None]
 
 
 class Simulation:
-    """One run of a scenario against the server at host and port, on the given reactor.
+    """One run of a scenario on the given reactor, against its servers or that at host and port.
 
     With `credentials` all its gateways speak TLS and show the same certificate; `observers` are
     told what happens. `start_unix_ns` is what time it is for the gateways; without it the time of
@@ -65,8 +66,10 @@ class Simulation:
         self.observers: Observer = Observers((*own, *observers))
         self.stopping = False
         self.last_failure = ""
+        named = tuple(host_and_port(one) for one in scenario.servers or ())
+        servers = named or ((host, port),)
         self._connections = {
-            id(lane): GatewayConnection(self, lane, host, port) for lane in self.schedule.lanes
+            id(lane): GatewayConnection(self, lane, servers) for lane in self.schedule.lanes
         }
         self._progress = progress
         self._finished: Deferred[Report] = Deferred()
@@ -107,6 +110,8 @@ class Simulation:
         if self._began is None and all(lane.open for lane in self.schedule.lanes):
             self.schedule.timeline.began_unix_ns = self.clock_ns()
             self._began = time.monotonic()
+            for connection in self._connections.values():
+                connection.plan_faults()
         self.pump_soon()
 
     def pump_soon(self) -> None:

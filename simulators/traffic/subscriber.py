@@ -71,6 +71,10 @@ class Session(ABC):
         """What begins because this session has ended well, such as a refund."""
         self.server_host = ""
         """Origin-Host of the answers, once known."""
+        self.server = -1
+        """Which of the gateway's servers has answered last; -1 before the first answer."""
+        self.fails_over = False
+        """Whether the server has allowed that another one goes on with it (RFC 8506 8.4)."""
         self.done = False
         self.asked: Demand | None = None
         self._tally = tally

@@ -1,6 +1,7 @@
 """What the commands of `ocs simulate` run, and against which server: read from the command line."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 PLAIN_PORT = 3868
 TLS_PORT = 5868
+_SERVERS = 2
+_SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}")
 _PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -94,7 +97,7 @@ def scenario_path(name: str) -> Path:
         raise NotFoundError(f"there is no scenario or file '{name}'") from None
 
 
-SCENARIO_OPTIONS = ("duration", "sessions", "seed", "speed_up")
+SCENARIO_OPTIONS = ("duration", "sessions", "seed", "speed_up", "servers")
 """The values that `scenario_options` gives to a command."""
 
 
@@ -113,10 +116,26 @@ def scenario_options(function: _Function) -> _Function:
             type=click.FloatRange(min=0, min_open=True, max=100_000),
             help="Simulated seconds per second.",
         ),
+        click.option(
+            "--server",
+            "servers",
+            metavar="HOST:PORT",
+            multiple=True,
+            callback=_one_or_two,
+            help="The server instead of --host and --port; a second one is to fail over to.",
+        ),
     )
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def _one_or_two(
+    _context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]
+) -> tuple[str, ...] | None:
+    if len(given) > _SERVERS or not all(_SERVER.fullmatch(one) for one in given):
+        raise click.BadParameter("give HOST:PORT, of one server or two")
+    return given or None
 
 
 def read_scenario(
@@ -126,6 +145,7 @@ def read_scenario(
     sessions: int | None = None,
     seed: int | None = None,
     speed_up: float | None = None,
+    servers: tuple[str, ...] | None = None,
 ) -> "Scenario":
     """The scenario, with what the command line says otherwise."""
     from simulators.scenarios import document
@@ -145,7 +165,9 @@ def read_scenario(
         raise DocumentError((Problem("not UTF-8 text", str(path)),)) from None
     ends = {"duration_seconds": duration, "sessions": sessions}
     load = chosen.load.model_copy(update=_given(ends))
-    changes = {"seed": seed, "speed_up": speed_up}
+    if servers is not None and chosen.mode == "prepared":
+        raise UsageError(f"{chosen.name} is prepared load: give --host and --port")
+    changes = {"seed": seed, "speed_up": speed_up, "servers": servers}
     return chosen.model_copy(update={"load": load, **_given(changes)})
 
 
