@@ -99,11 +99,15 @@ def run(world: World, scenario: Any, *options: str, code: int = 0) -> dict[str, 
     return {one["name"]: one for one in report["verdicts"]}
 
 
-def provide(world: World, directory: Path, prefix: str, expect: str = "") -> Path:
+def provide(
+    world: World, directory: Path, prefix: str, expect: str = "", plan: str = "prepaid"
+) -> Path:
     """A scenario with subscribers of its own."""
     path = directory / f"books{prefix}.yaml"
     path.write_text(
-        SCENARIO.replace("PREFIX", prefix).replace("NAME", f"group {prefix}") + expect,
+        SCENARIO.replace("PREFIX", prefix).replace("NAME", f"group {prefix}").replace(
+            "plan: prepaid", f"plan: {plan}"
+        ) + expect,
         encoding="utf-8",
     )
     ocs("simulate", "provision", str(path), "--database", world.server.url)
@@ -122,6 +126,41 @@ def test_the_books_are_what_the_simulator_has_used(world, name):
     sessions, _, rest = verdict["found"].partition(" sessions of ")
     assert int(sessions) > 10
     assert f", {sessions} of them priced again" in rest
+
+
+ALLOWANCES = """
+  included:
+    name: Some of everything is free
+    allowances:
+      some-data: {unit: octets, amount: 15 MB, services: [web], priority: 10}
+      some-seconds: {unit: seconds, amount: 40 s, services: [call], priority: 10}
+      two-messages: {unit: events, amount: 2, services: [sms], priority: 10}
+    services:
+      web:
+        prices:
+          - {time_band: first-half, price: 0.02, per: 1 MB, increment: 100 kB}
+          - {price: 0.01, per: 1 MB, increment: 100 kB}
+      call: {price: 0.07, per: 1 min, increment: 7 s, setup: 0.10}
+      sms: {price: 0.07}
+"""
+
+
+@pytest.mark.rule("X-075")
+def test_what_free_units_have_paid_costs_nothing(world, tmp_path):
+    catalogue = config_path("catalogues/library.yaml").read_text(encoding="utf-8")
+    before, examples, after = catalogue.partition("\nexamples:")
+    catalogs.publish(world.desk, before + ALLOWANCES + examples + after, "with-included.yaml")
+    path = provide(world, tmp_path, "1006", plan="included")
+    more = path.read_text(encoding="utf-8").replace("sessions: 16", "sessions: 40")
+    path.write_text(more, encoding="utf-8")
+    verdict = run(world, path, "--reconcile")["reconciled with the server's books"]
+    assert verdict["ok"], verdict["found"]
+    own = account_of(world, path)
+    for one in books.statements(world.desk, world.catalogues, own):
+        shown = [bucket.balance for bucket in world.desk.reports.buckets(
+            find_subscriber(world.desk, one.identities[0][1]).account_id)]  # fmt: skip
+        assert 0 in shown  # something was used up
+    assert discrepancies(own, books.statements(world.desk, world.catalogues, own)) == []
 
 
 @pytest.mark.rule("X-079")
