@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from ocs.amounts import SECONDS
 from ocs.catalog.matching import CatalogIndex
-from ocs.catalog.model import Service, ServiceTerms
+from ocs.catalog.model import PRICED, Service, ServiceTerms
 from ocs.charging import circumstances
 from ocs.charging.decision import Decision, Part
 from ocs.charging.messages import Outcome, ServiceRequest
@@ -120,5 +120,6 @@ def _renew(
     part.service, part.terms, part.quota = service, terms, quota
     part.clocked = service.unit is SECONDS and not terms.counted
     part.mode = decision.mode_of(service, terms, part.asked)
+    part.charges = part.mode is PRICED
     part.units, part.money = decision.payers(service)
     return True

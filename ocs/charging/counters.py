@@ -53,8 +53,12 @@ def provide(
     was counted in it may be forgotten.
     """
     counter = find(account, code, subscriber_id, bounds_ns[0])
-    if counter is not None or is_closed(bounds_ns, now_ns):
+    if counter is not None:
+        # A limit may go on with a longer or a shorter period, which began at the same instant.
+        counter.ends_ns = bounds_ns[1]
         return counter
+    if is_closed(bounds_ns, now_ns):
+        return None
     account.counters = [
         one for one in account.counters
         if is_claimed(one) or not is_closed((one.period_ns, one.ends_ns), now_ns)

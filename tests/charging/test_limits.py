@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,6 +30,8 @@ from tests.support.charging import ACCOUNT, Scenario
 from tests.support.tariffs import PS
 
 DAY = 86_400
+FIRST_NS = 1_769_904_000 * 10**9
+"""The first of February 2026, midnight UTC."""
 CENT = Price(10_000)
 MICRO = 1_000_000
 
@@ -279,6 +283,45 @@ def test_a_customers_own_cap() -> None:
     """)
     set_caps(scenario)
     scenario.play("T 3 @a 100 used=50 => 100 ok | B=7.50 R=0")
+
+
+@pytest.mark.rule("K-210")
+def test_a_cap_that_gets_a_longer_period_goes_on_counting() -> None:
+    scenario = Scenario(make_catalog())
+    start_ns = FIRST_NS
+    scenario.clock.advance((start_ns - scenario.clock.now_ns()) // 10**9 + 3600)
+    set_caps(scenario, Cap("mine", 1_500_000, Period.DAY))
+    scenario.play("""
+        I 0 @a 100 rsu           => 100 ok 100
+        T 1 @a 100 used=100      => 100 ok
+    """)
+    set_caps(scenario, Cap("mine", 1_500_000, Period.MONTH))
+    scenario.play("""
+        I 0 @b 100 rsu           => 100 ok 50 fui=terminate
+        T 1 @b 100 used=10       => 100 ok
+    """)
+    for name in "cd":
+        # Counters of periods that are over make room for those that begin.
+        scenario.clock.advance(4 * DAY)
+        set_caps(scenario, Cap("mine", 1_500_000, Period.MONTH), Cap(name, MICRO, Period.DAY))
+        scenario.play(f"""
+            I 0 @{name} 100 rsu      => 100 ok 40 fui=terminate
+            T 1 @{name} 100          => 100 ok
+        """)
+
+
+@pytest.mark.rule("K-207", "K-210")
+def test_a_session_that_comes_to_a_priced_plan_comes_to_its_limits() -> None:
+    priced = make_catalog()
+    plan = priced.plans["basic"]
+    unlimited = ServiceTerms("data", ChargeMode.UNCONTROLLED)
+    open_plan = replace(plan, terms={**plan.terms, "data": unlimited})
+    scenario = Scenario(replace(priced, plans={"basic": open_plan}))
+    set_caps(scenario, Cap("mine", 800_000, Period.DAY))
+    scenario.play("I 0 @a 200 rsu => 200 ok 80 fui=terminate")
+    scenario.publish(priced)
+    scenario.play("U 1 @a 200 used=50; 100 rsu => 200 ok ; 100 ok 30 fui=terminate")
+    scenario.check("the end")
 
 
 @pytest.mark.rule("K-211")
