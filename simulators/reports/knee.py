@@ -7,6 +7,8 @@ wait for room in the window is as slow as its subscriber finds it.
 
 from dataclasses import dataclass, field
 
+from hdrh.histogram import HdrHistogram
+
 from protocol.codec import FLAG_RETRANSMIT
 from protocol.credit_control import CreditControlAnswer
 from simulators.reports.report import LatencyBins, Ramp, RampStep
@@ -25,6 +27,34 @@ class _Step:
     requests: int = 0
     answered: int = 0
     latencies: LatencyBins = field(default_factory=LatencyBins)
+    _summed: int = 0
+    _histogram: HdrHistogram | None = None
+    _encoded: str = ""
+
+    def percentile(self, wanted: float) -> float:
+        """In milliseconds; 0 before the first answer."""
+        histogram = self._current()
+        if histogram is None:
+            return 0.0
+        return float(histogram.get_value_at_percentile(wanted)) / 1000
+
+    def encoded(self) -> str:
+        """Its latencies as reports have them; empty of none."""
+        histogram = self._current()
+        if histogram is not None and not self._encoded:
+            text: bytes = histogram.encode()
+            self._encoded = text.decode("ascii")
+        return self._encoded
+
+    def _current(self) -> HdrHistogram | None:
+        """The histogram, made anew only when answers have come: it is asked for all the time, and
+        takes some milliseconds of the process that carries the traffic.
+        """
+        if self._summed != self.latencies.count:
+            self._summed = self.latencies.count
+            self._histogram = self.latencies.histogram()
+            self._encoded = ""
+        return self._histogram
 
 
 class RampMeter(Observer):
@@ -98,7 +128,7 @@ class RampMeter(Observer):
             return False
         knee = self._ramp.knee
         lost = step.answered < knee.answered * step.requests
-        return lost or self._percentile(step, knee.percentile) > knee.latency_ms
+        return lost or step.percentile(knee.percentile) > knee.latency_ms
 
     def _shown(self, step: _Step, rate: float, full: bool) -> RampStep:
         return RampStep(
@@ -106,15 +136,8 @@ class RampMeter(Observer):
             requests=step.requests,
             answers=step.answered,
             answers_per_second=round(step.answered / self._ramp.step_seconds, 1),
-            p50_ms=self._percentile(step, 50),
-            p99_ms=self._percentile(step, 99),
+            p50_ms=step.percentile(50),
+            p99_ms=step.percentile(99),
             full=full,
-            histogram=step.latencies.encoded() if step.latencies.count else "",
+            histogram=step.encoded(),
         )
-
-    @staticmethod
-    def _percentile(step: _Step, percentile: float) -> float:
-        if not step.latencies.count:
-            return 0.0
-        histogram = step.latencies.histogram()
-        return float(histogram.get_value_at_percentile(percentile)) / 1000

@@ -9,6 +9,7 @@ import pytest
 
 from protocol.credit_control import CreditControlAnswer, RequestType
 from simulators.reports.knee import RampMeter
+from simulators.reports.report import LatencyBins
 from simulators.scenarios.arrivals import Knee, Ramp
 from simulators.traffic.subscriber import Demand
 from simulators.traffic.timeline import Timeline
@@ -131,3 +132,25 @@ def test_a_run_ends_where_the_server_is_full(tmp_path):
     # About 20, 50 and 80 sessions: the hundredth is in the third step.
     assert [one["full"] for one in ramp["steps"]] == [False, False, True]
     assert ramp["knee_per_second"] == 50
+
+
+def test_steps_that_are_over_are_summed_up_once(monkeypatch):
+    made = meter()
+    for step in range(3):
+        ask(made, step * 10, 50)
+    summed = []
+    histogram = LatencyBins.histogram
+
+    def counted(bins):
+        summed.append(bins)
+        return histogram(bins)
+
+    monkeypatch.setattr(LatencyBins, "histogram", counted)
+    first = made.result(30)
+    assert len(summed) == 3
+    assert made.result(30) == first
+    made.is_full(40)
+    assert len(summed) == 3
+    ask(made, 21, 90)
+    assert made.result(30).steps[2].p99_ms == pytest.approx(90, rel=0.01)
+    assert len(summed) == 4
