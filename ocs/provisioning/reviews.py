@@ -12,11 +12,12 @@ import msgspec
 
 from ocs.amounts import Unit, format_amount
 from ocs.catalog.matching import CatalogIndex
-from ocs.catalog.model import Price, ServiceTerms
+from ocs.catalog.model import Period, Price, ServiceTerms
 from ocs.catalog.taxes import Tax
 from ocs.charging import counters
 from ocs.charging.adoption import same_terms
 from ocs.charging.contexts import cost_in_context, find_context
+from ocs.charging.limit_counts import of_service
 from ocs.charging.messages import (
     ChargedLine,
     ChargingRecord,
@@ -144,7 +145,7 @@ class _Charge:
         last_charge: Movement | None, now_ns: int,
     ) -> None:
         item, index, plan = offer.item, offer.index, offer.plan
-        self.item, self.session, self.plan = item, session, plan
+        self.item, self.session, self.plan, self.index = item, session, plan, index
         self._offer = offer
         self.context: ChargeContext | None = None
         self.counter: Counter | None = None
@@ -161,6 +162,8 @@ class _Charge:
             # All other usage stands alone: no timeline of a session prices it.
             self.slot_ns = 0
         terms = index.catalog.plans[plan].terms.get(item.service) if item.rule else None
+        self.is_counted = terms is not None
+        """Whether limits count it: not what was free for another reason than its price."""
         if terms is None:
             return
         self.price = price = index.rule(plan, item.service, item.rule).price
@@ -246,6 +249,7 @@ def _debit(
             )
     if counter is not None and charge.price is not None:
         counters.hold_for_others(working_set, state, buckets, counter, charge.price, holds)
+    _count_for_limits(working_set, state, charge, subscriber_id, now_ns)
     if charge.context is not None:
         charge.context.paid_units += item.units
         charge.context.charged_micro += amount_micro
@@ -259,6 +263,23 @@ def _debit(
     record = _record(desk, state, charge, line, now_ns)
     working_set.add_record(NewRecord(key, request_id, now_ns, 0, record))
     return f"{request_id}.0" if amount_micro else ""
+
+
+def _count_for_limits(
+    working_set: WorkingSet, state: AccountState, charge: _Charge, subscriber_id: int, now_ns: int
+) -> None:
+    """Count accepted usage for the limits of its time, as if it had been plausible (K-209)."""
+    item, index = charge.item, charge.index
+    service, plan = index.catalog.services.get(item.service), index.catalog.plans.get(charge.plan)
+    if service is None or not charge.is_counted:
+        return
+    account = state.account
+    for limit, code, member in of_service(plan, account, service, subscriber_id):
+        bounds_ns = index.periods.around(item.event_ns, Period(limit.period))
+        counter = counters.provide(account, code, member, bounds_ns, now_ns)
+        if counter is not None:
+            units = 0 if limit.unit is Unit.MONEY else item.units
+            counters.count(working_set, account, counter, units, charge.amount_micro)
 
 
 def _record(

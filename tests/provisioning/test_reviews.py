@@ -8,7 +8,8 @@ from ocs import yamldoc
 from ocs.charging.messages import Outcome, RequestKind, ServiceRequest, Units, UsedUnits
 from ocs.errors import NotFoundError, RefusedError
 from ocs.ledger.account import AccountFlag
-from ocs.provisioning import accounts, catalogs, maintenance, reviews
+from ocs.provisioning import accounts, caps, catalogs, maintenance, reviews
+from ocs.provisioning.desk import find_subscriber
 from tests.support.desks import CATALOGUE, MB
 
 CALL = "32260@3gpp.org"
@@ -52,6 +53,23 @@ def test_accepted_usage_continues_the_session(office):
     office.clock.advance(10)
     call(office, account_id, 2, 10)
     assert accounts.show(office.desk, account_id)["balance_micro"] == 10_000_000 - 610 * 2000
+    office.must_be_clean()
+
+
+@pytest.mark.rule("D05", "K-209", "K-210")
+def test_accepted_usage_counts_for_caps(office):
+    account_id = office.open_account()
+    caps.set_cap(
+        office.desk, find_subscriber(office.desk, f"account:{account_id}"), "mine", "1.50",
+        "month", (), office.catalogues.current(),
+    )  # fmt: skip
+    call(office, account_id, 0, 0, RequestKind.INITIAL)
+    office.clock.advance(10)
+    call(office, account_id, 1, 600)
+    [item] = reviews.listing(office.desk)
+    reviews.accept(office.desk, office.catalogues, int(item["review_id"]))
+    (counter,) = office.desk.reports.account(account_id).counters
+    assert counter.charged_micro == 600 * 2000
     office.must_be_clean()
 
 
