@@ -76,7 +76,8 @@ class Judge:
         self._command = check_command
         self._reconcile = reconcile or check_command is not None
         self._began_unix_ns = SystemClock().now_ns()
-        self._tallies = Tallies(scenario) if scenario.expect else None
+        watched = bool(scenario.expect) and scenario.mode == "subscribers"
+        self._tallies = Tallies(scenario) if watched else None
         self._own: OwnAccount | None = None
         self._before: dict[Identities, int] = {}
         if self._reconcile or any(block.needs_books for block in scenario.expect):

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from config import config_path
 from protocol.codec import Header
 from protocol.credit_control import CreditControlAnswer, CreditControlRequest
 from simulators.reports.report import Latency, Report
@@ -236,6 +237,21 @@ def test_prepared_load_is_judged_by_its_report():
         ("latency max", False, "5.00 ms"),
         ("answers per second", True, "5.0"),
     ]
+
+
+@pytest.mark.rule("X-071")
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_prepared_load_is_judged_by_what_all_processes_measured(tmp_path, processes):
+    text = config_path("scenarios/load.yaml").read_text(encoding="utf-8") + (
+        "expect:\n"
+        "  - {latency_ms: {p99: 20000}, rates: {answers_per_second: {at_least: 1}},"
+        " result_codes: [{code: 2001, share: {exactly: 1}}], no_other_result_codes: true}\n"
+        "  - {result_codes: [{code: 2001, count: {exactly: 0}}]}\n"
+    )
+    options = ("--processes", processes, "--duration", "1")
+    report, _ = run(tmp_path, text, grant_all, 1, *options)
+    assert [one["ok"] for one in report["verdicts"]] == [True, True, True, True, False]
+    assert report["verdicts"][-1]["found"] == str(report["result_codes"]["2001"])
 
 
 @pytest.mark.rule("X-073")
