@@ -65,6 +65,7 @@ def prune(
         total.add(step)
     while (step := pruner.notifications(now_ns - keep_notifications_ns)).notifications:
         total.add(step)
+    pruner.remember()
     done, last = 0, 0
     while page := pruner.accounts_after(last):
         for account_id in page:
@@ -73,7 +74,6 @@ def prune(
         last, done = page[-1], done + len(page)
         progress(done)
     total.add(pruner.reviews())
-    pruner.remember()
     result = PruneResult(now_ns - keep_ns, total)
     desk.store.record_action(desk.action("db prune", "database", **result.view()))
     return result

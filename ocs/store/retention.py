@@ -188,12 +188,16 @@ class Pruner:
         return Pruned(reviews=result.rowcount)
 
     def remember(self) -> None:
-        """Note in the database up to when it was pruned."""
+        """Note in the database up to when it is pruned; what was pruned further before stays so.
+
+        To be called before records go: nobody may take what is forgotten for what never was.
+        """
+        mine = setting.c.name == SETTING_PRUNED_BEFORE
         with self._writing() as connection:
-            connection.execute(delete(setting).where(setting.c.name == SETTING_PRUNED_BEFORE))
-            connection.execute(
-                insert(setting).values(name=SETTING_PRUNED_BEFORE, value=str(self._cutoff_ns))
-            )
+            known = connection.execute(select(setting.c.value).where(mine)).scalar_one_or_none()
+            value = str(max(self._cutoff_ns, int(known or 0)))
+            connection.execute(delete(setting).where(mine))
+            connection.execute(insert(setting).values(name=SETTING_PRUNED_BEFORE, value=value))
 
     @contextmanager
     def _writing(self, account_id: int = 0) -> Iterator[Connection]:

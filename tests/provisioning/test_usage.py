@@ -377,3 +377,26 @@ def test_usage_of_a_time_whose_records_are_pruned_is_refused(office):
     assert money(office, account_id) == 6_000_000
     assert charged(record(office, "m1", "ticket", "1", at_ns=then + 2 * day)) == "4.00"
     office.must_be_clean()
+
+
+@pytest.mark.rule("K-322")
+@pytest.mark.parametrize("cut_short", [False, True])
+def test_what_was_pruned_once_stays_known_as_pruned(office, cut_short):
+    office.open_account()
+    then = office.clock.now_ns()
+    record(office, "m1", "ticket", "1", at_ns=then)
+    office.clock.advance(3 * 86_400)
+    day = maintenance.NS_PER_DAY
+    if cut_short:
+
+        def cut(_accounts):
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            maintenance.prune(office.desk, 2 * day, 2 * day, progress=cut)
+    else:
+        maintenance.prune(office.desk, 2 * day, 2 * day)
+        maintenance.prune(office.desk, 9 * day, 9 * day)
+    with pytest.raises(UsageError, match="nobody knows whether it was charged"):
+        record(office, "m1", "ticket", "1", at_ns=then)
+    office.must_be_clean()
