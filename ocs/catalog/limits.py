@@ -31,6 +31,15 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class BucketCap:
+    """At most so much of an allowance is used in each period; then the next one pays (K-217)."""
+
+    amount: int
+    period: int
+    """model.Period; DAY, WEEK or MONTH."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rollover:
     """How much of an allowance is carried over into the next period, and how often (K-212)."""
 

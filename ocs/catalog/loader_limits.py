@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from collections.abc import Mapping as AbstractMapping
 
 from ocs.amounts import Measured, Unit, parse_amount, parse_quantity
-from ocs.catalog.limits import Limit, Rollover
+from ocs.catalog.limits import BucketCap, Limit, Rollover
 from ocs.catalog.loader_models import COUNTED_FOR
 from ocs.catalog.loader_units import split_unit
 from ocs.catalog.loader_values import check_code
@@ -98,6 +98,24 @@ def read_rollover(group: Mapping, amount_of: Callable[[str], int]) -> Rollover |
     )
     bounds.finish()
     return rule
+
+
+def read_bucket_cap(
+    group: Mapping, counted: Measured, amount_of: Callable[[str], int]
+) -> BucketCap | None:
+    """Return how much of an allowance is used in a period at most."""
+    if not group.has("at_most"):
+        return None
+    if counted is Unit.MONEY:
+        group.keys["at_most"].problem(
+            "'at_most' is for allowances of units; what is spent of money is bounded by limits"
+        )
+    bound = group.mapping("at_most")
+    cap = BucketCap(
+        bound.parsed("amount", amount_of, 1, required=True), bound.choice("every", EVERY)
+    )
+    bound.finish()
+    return cap
 
 
 def _percent(text: str) -> int:

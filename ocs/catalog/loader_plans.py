@@ -7,7 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ocs.amounts import AMOUNT_MAX_MICRO, Measured, Unit, parse_amount
-from ocs.catalog.loader_limits import check_rollovers, check_used, read_limits, read_rollover
+from ocs.catalog.loader_limits import (
+    check_rollovers,
+    check_used,
+    read_bucket_cap,
+    read_limits,
+    read_rollover,
+)
 from ocs.catalog.loader_models import MODELS, check_clocked, check_price, check_recorded
 from ocs.catalog.loader_notify import read_notify
 from ocs.catalog.loader_offers import BonusReader, read_life_cycle, read_transfers
@@ -209,7 +215,12 @@ def _read_allowance(code: str, group: Mapping, plan: Plan, offer: Offer) -> Allo
         ),
         named=named,
         rollover=read_rollover(group, _amount_of(counted)),
+        at_most=read_bucket_cap(group, counted, _amount_of(counted)),
     )
+    if allowance.at_most is not None and any(offer.services[name].pool for name in plan.terms):
+        group.keys["at_most"].problem(
+            "'at_most' does not go with pools, whose quotas are drawn on in any order"
+        )
     group.finish()
     return allowance
 

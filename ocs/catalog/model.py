@@ -11,7 +11,8 @@ from enum import IntEnum
 from math import lcm
 
 from ocs.amounts import Measured, NamedUnit, Unit
-from ocs.catalog.limits import Limit, Rollover
+from ocs.catalog.exchange import Exchange, Rate
+from ocs.catalog.limits import BucketCap, Limit, Rollover
 from ocs.catalog.metering import Metering
 from ocs.catalog.notify import NotifyPolicy
 from ocs.catalog.offers import Bonus, LifeCycle, Promotion, Transfers
@@ -320,6 +321,8 @@ class Allowance:
     """The unit of the catalogue's own that its events are counted in."""
     rollover: Rollover | None = None
     """What of it is carried over when it is renewed; None: nothing."""
+    at_most: BucketCap | None = None
+    """What of it is used in a period at most; None: all that is left."""
 
     @property
     def counted_in(self) -> Measured:
@@ -414,10 +417,14 @@ class Plan:
     """Fees, and allowances that are renewed, in the order in which they fall due at one instant."""
     conditional: bool = field(init=False, default=False)
     """Whether any of its prices looks at more than destination and the catalogue's clock."""
+    bucket_caps: dict[str, BucketCap] = field(init=False, compare=False, repr=False)
+    """What of an allowance is used in a period at most, by its code, where that is bounded."""
 
     def __post_init__(self) -> None:
         conditional = any(terms.conditional for terms in self.terms.values())
         object.__setattr__(self, "conditional", conditional)
+        caps = {one.code: one.at_most for one in self.allowances if one.at_most is not None}
+        object.__setattr__(self, "bucket_caps", caps)
 
     @property
     def given_once(self) -> tuple[Allowance, ...]:

@@ -116,6 +116,10 @@ def _definitions() -> Schema:
         "allowance": _allowance(),
         "limit": _limit(),
         "rollover": _rollover(),
+        "bucket_cap": group_of({
+            "amount": (QUANTITY, "how much in a period"),
+            "every": (word(LIMIT_EVERY), "the period"),
+        }, "amount", "every"),
         "recurring": _recurring(),
         "tax": _tax(),
         "promotion": _promotion(),
@@ -353,6 +357,7 @@ def _allowance() -> Schema:
         "priority": (integer(0, 1000), "the smaller is spent first"),
         "expires_after": (QUANTITY, "counted from the day the plan was given"),
         "rollover": (ref("rollover"), "what is carried over when it is renewed"),
+        "at_most": (ref("bucket_cap"), "no more of it is used in a period; then the next pays"),
     }, "unit", "amount")  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from ocs.amounts import SECONDS
+from ocs.charging import bucket_caps
 from ocs.charging.contexts import find_context
 from ocs.charging.decision import Decision, Part
 from ocs.charging.messages import ServiceReply, TariffSide, Units
@@ -16,13 +17,15 @@ from ocs.charging.sizing import Payer, Size, hold_money, hold_units
 from ocs.ledger import entries
 
 
-def is_possible(part: Part) -> bool:
+def is_possible(decision: Decision, part: Part) -> bool:
     """Tell whether this quota can have a second one behind a switch.
 
     Seconds are split by the clock (C-062), one service has one quota at command level, and prices
-    that count over sessions, and limits, end a quota at the switch (K-203).
+    that count over sessions, and limits, also of buckets, end a quota at the switch (K-203).
     """
     if part.service.unit is SECONDS or part.terms.counted or part.room is not None:
+        return False
+    if part.units and bucket_caps.has_any(decision):
         return False
     return not (part.reply.command_level or part.kept)
 
@@ -42,7 +45,7 @@ def add_second(decision: Decision, part: Part, size: Size, useful: int) -> None:
         return
     second = Size()
     if part.units:
-        hold_units(decision, part.units, size.wanted, second)
+        hold_units(decision, part, size.wanted, second)
     context = find_context(quota, slot.rule.code, quota.zone, slot.start_ns)
     payer = Payer(part, index, slot.rule.price, context)
     budget = entries.available_micro(decision.state, part.money)

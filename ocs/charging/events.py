@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ocs.amounts import Unit
 from ocs.catalog.model import ChargeMode, PriceRule, Service, ServiceTerms
-from ocs.charging import account_life, counters, limits, refunds, sponsors, together
+from ocs.charging import account_life, bucket_caps, counters, limits, refunds, sponsors, together
 from ocs.charging.contexts import units_of
 from ocs.charging.decision import Decision
 from ocs.charging.messages import (
@@ -337,7 +337,10 @@ def _take(decision: Decision, event: _Event, service: Service) -> list[Hold] | N
     taken: list[Hold] = []
     cost = event.cost_micro
     if not event.money and event.rule is not None:
-        taken = entries.take_units(working_set, state, units, [], event.units, posting)
+        if units and bucket_caps.has_any(decision):
+            taken = bucket_caps.take_units(decision, units, (), event.units)
+        else:
+            taken = entries.take_units(working_set, state, units, [], event.units, posting)
         paid = event.units - sum(entry.amount for entry in taken)
         if event.rule.price.counted:
             more = _pay_counted(decision, event, event.rule, money, paid)
@@ -400,6 +403,7 @@ def _pay_counted(
 def _undo(decision: Decision, parts: list[_Event], mark: int) -> None:
     """Take back what was debited and counted so far."""
     working_set, state = decision.working_set, decision.state
+    bucket_caps.undo(decision, mark)
     entries.undo(working_set, state, mark)
     for part in parts:
         if part.limited is not None and part.service is not None:

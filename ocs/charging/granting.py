@@ -55,7 +55,7 @@ def grant(decision: Decision, part: Part) -> Size:
             return Size()
     else:
         if pooled or profile.dual_tariff_quota:
-            part.one_tariff = pooled or dual_tariff.is_possible(part)
+            part.one_tariff = pooled or dual_tariff.is_possible(decision, part)
         two_quotas = part.one_tariff and not pooled
         cap_micro = part.room.micro if part.room is not None else None
         size = size_priced(decision, part, policy, ceiling, cap_micro)

@@ -8,7 +8,7 @@ debit's answer.
 from __future__ import annotations
 
 from ocs.amounts import EVENTS, MONEY, Unit, round_half_up
-from ocs.charging import counters, limits, sponsors
+from ocs.charging import bucket_caps, counters, limits, sponsors
 from ocs.charging.contexts import units_of
 from ocs.charging.decision import Decision
 from ocs.charging.messages import (
@@ -168,6 +168,8 @@ class _Share:
             given.append(Hold(bucket.bucket_id, left[True]))
             left[True] = 0
         line, record = self.line, self.record
+        if self.free and bucket_caps.has_any(decision):
+            bucket_caps.count(decision, given, record.event_ns, back=True)
         returned = sponsors.give_back(decision, line.sponsored, self.sponsored)
         for one in line.counted:
             counters.hold_anew(

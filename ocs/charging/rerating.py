@@ -213,7 +213,7 @@ class Rerating:
     ) -> None:
         account_id, buckets = self._state.account.account_id, self._state.buckets
         bucket = Bucket(
-            account_id, _MAIN_ID + len(buckets), service.unit, service.code,
+            account_id, _MAIN_ID + len(buckets), service.unit, f"free/{service.code}",
             services=(service.code,), measure=service.measure,
         )
         buckets.append(bucket)

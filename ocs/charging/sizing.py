@@ -11,7 +11,7 @@ import msgspec
 from ocs.amounts import SECONDS
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Price, PriceRule, QuotaPolicy, TariffSlot
-from ocs.charging import counters
+from ocs.charging import bucket_caps, counters
 from ocs.charging.contexts import cost_in_context, find_context
 from ocs.charging.decision import NS_PER_SECOND, Decision, Part
 from ocs.charging.session import ChargeContext
@@ -73,7 +73,7 @@ def size_priced(
         # Nothing of the account's is held: it pays nothing.
         size.units = size.wanted = size.paid = wanted
     elif part.units:
-        hold_units(decision, part.units, wanted, size)
+        hold_units(decision, part, wanted, size)
     open_quota(part, slot.rule.code, zone, slot.start_ns, size.units)
     if slot.end_ns and not part.clocked:
         until_ns = event_ns + policy.validity_seconds * NS_PER_SECOND
@@ -164,12 +164,17 @@ def judge(decision: Decision, part: Part, size: Size, own: list[Hold]) -> None:
     if payer is None:
         return
     sure = payer.surely_more(paid, left)
-    if not sure and not _can_go_on(payer, part.units, paid, left):
+    units = part.units
+    if units and bucket_caps.has_any(decision):
+        units = bucket_caps.payable(decision, units)
+    if not sure and not _can_go_on(payer, units, paid, left):
         _judge_shortage(part, payer, size, own)
+        if units != part.units and bucket_caps.is_shared(decision, part):
+            size.short_of_others, size.final = True, False
     if decision.request.profile.final_validity_seconds:
         wanted = size.wanted
         plenty = sure and paid == wanted and left >= 2 * size.reserved_micro
-        size.near_end = not plenty and not _pays_again(payer, part.units, wanted, paid, left)
+        size.near_end = not plenty and not _pays_again(payer, units, wanted, paid, left)
 
 
 def _pays_again(
@@ -304,16 +309,21 @@ class Payer:
         return pricing.peak_charge_micro(self._price, self._before, self._before_micro, units)
 
 
-def hold_units(decision: Decision, buckets: list[Bucket], wanted: int, size: Size) -> None:
+def hold_units(decision: Decision, part: Part, wanted: int, size: Size) -> None:
     """Take free units that are there, up to ``wanted`` in all (M-012)."""
-    for bucket in buckets:
-        part = min(bucket.available, wanted - size.units)
-        if part <= 0:
+    capped = bucket_caps.has_any(decision)
+    for bucket in part.units:
+        units = min(bucket.available, wanted - size.units)
+        if capped and units > 0:
+            units = min(units, bucket_caps.room(decision, bucket, decision.request.event_ns))
+        if units <= 0:
             continue
-        held = entries.hold(decision.working_set, [bucket], part)
+        held = entries.hold(decision.working_set, [bucket], units)
         size.holds += held
-        size.units += part
+        size.units += units
         note_expiry([bucket], held, size)
+        if capped and (ends_ns := bucket_caps.claim(decision, part, bucket, units)):
+            size.bucket_expiry_ns = min(size.bucket_expiry_ns or _LAST_NS, ends_ns)
 
 
 def note_expiry(buckets: list[Bucket], held: list[Hold], size: Size) -> None:

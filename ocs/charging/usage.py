@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ocs.amounts import AMOUNT_MAX_MICRO, INT64_MAX, OCTETS, SECONDS
 from ocs.catalog.model import PriceRule
-from ocs.charging import counters, limits, parking, pools, sponsors
+from ocs.charging import bucket_caps, counters, limits, parking, pools, sponsors
 from ocs.charging.contexts import cost_in_context, find_context, price_context, units_of
 from ocs.charging.decision import NS_PER_SECOND, Decision, Part
 from ocs.charging.messages import INITIAL, ChargedLine, Counted, TariffSide
@@ -215,10 +215,15 @@ def _take_units(
     decision: Decision, part: Part, units: int, line: ChargedLine
 ) -> int:
     decision.posting.about(part.service.code)
-    taken = entries.take_units(
-        decision.working_set, decision.state, part.units, part.released_units, units,
-        decision.posting,
-    )
+    if bucket_caps.has_any(decision):
+        taken = bucket_caps.take_units(
+            decision, part.units, part.released_units, units, part.claimed
+        )
+    else:
+        taken = entries.take_units(
+            decision.working_set, decision.state, part.units, part.released_units, units,
+            decision.posting,
+        )
     if not taken:
         return 0
     free = sum([entry.amount for entry in taken])

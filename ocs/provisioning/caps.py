@@ -155,6 +155,11 @@ def _measure(
         service = catalogue.catalog.services.get(name.split("/")[1])
         return (service.counted_in if service is not None else Unit.EVENTS), None
     plan = catalogue.catalog.plans.get(account.plan)
+    if kind == "bucket":
+        for one in plan.allowances if plan is not None else ():
+            if one.code == name:
+                return one.counted_in, one.at_most.amount if one.at_most is not None else None
+        return Unit.EVENTS, None
     for limit in plan.limits if plan is not None else ():
         if limit.code == name:
             return measured(limit.unit, limit.measure), limit.amount
