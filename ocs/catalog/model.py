@@ -11,7 +11,6 @@ from enum import IntEnum
 from math import lcm
 
 from ocs.amounts import Measured, NamedUnit, Unit
-from ocs.catalog.exchange import Exchange, Rate
 from ocs.catalog.limits import BucketCap, Limit, Rollover
 from ocs.catalog.metering import Metering
 from ocs.catalog.notify import NotifyPolicy
