@@ -20,7 +20,7 @@ h2 { font-size: 1.1em; margin: 2em 0 .5em; padding-bottom: .2em;
   border-bottom: 1px solid var(--rule); }
 p { margin: .4em 0; } .soft { color: var(--soft); }
 .good { color: var(--good); font-weight: 600; } .bad { color: var(--bad); font-weight: 600; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: 10px;
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(115px, 1fr)); gap: 10px;
   margin: 16px 0; }
 .tile { background: var(--panel); border: 1px solid var(--rule); border-radius: 6px;
   padding: 8px 12px; }

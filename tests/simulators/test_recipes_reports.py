@@ -24,7 +24,9 @@ def ocs(arguments: list[str], directory: Path) -> None:
 def test_show_a_run_to_others(tmp_path):
     *runs, join = commands("show a run to others")
     text = config_path("scenarios/messages.yaml").read_text(encoding="utf-8")
-    other = text.replace("smsc1.", "smsc2.").replace("mmsc1.", "mmsc2.").replace("seed: 15", "seed: 16")
+    other = (
+        text.replace("smsc1.", "smsc2.").replace("mmsc1.", "mmsc2.").replace("seed: 15", "seed: 16")
+    )
     (tmp_path / "smsc2.yaml").write_text(other, encoding="utf-8")
     with Responder(grant_all) as responder, ThreadPoolExecutor() as both:
         # At the same time, as long as it takes to say something.
