@@ -351,5 +351,5 @@ def unknown_word(word: str, what: str, known: AbstractMapping[str, Any] | set[st
     elif known and len(known) <= 40:
         hint = f"; known: {', '.join(sorted(known))}"
     else:
-        hint = ""
+        hint = "" if known else "; there are none"
     return f"'{shortened(word)}' is {what}{hint}"

@@ -50,6 +50,10 @@ class Circumstances(Protocol):
     time_zone: str
     named: tuple[tuple[str, str], ...]
 
+ROLE = "role"
+ROAMING = "roaming"
+RAT = "rat"
+
 
 class Places:
     """The zones of a catalogue: of numbers, of networks and of locations."""
@@ -61,8 +65,24 @@ class Places:
         self._locations = _inverted(catalog.locations)
         self._own_numbers = catalog.own_numbers
         self._knows_home = HOME in catalog.networks
+        self._labels: dict[str, set[str]] = {
+            RELATION: {*RELATIONS},
+            ROLE: {*ROLES.values()},
+            "visited": {*catalog.networks},
+            ROAMING: {YES, NO},
+            "location": {*catalog.locations},
+            "recipient": {*RECIPIENTS.values()},
+            "media": {*MEDIA},
+            RAT: {*RAT_NAMES.values()},
+            "origin": {*catalog.zones},
+            **{name: {*values} for name, values in catalog.attributes.items()},
+        }
         self.dimensions = dimensions_of(catalog.attributes)
         """Everything that prices of this catalogue may look at, in the order of deciding."""
+
+    def labels_of(self, dimension: str) -> set[str]:
+        """Return the values that a dimension has, none where it may have any."""
+        return self._labels.get(dimension, set())
 
     def zone_of(self, number_digits: str) -> str:
         """Return the destination zone with the longest prefix of an international number (digits
@@ -158,7 +178,6 @@ DIMENSIONS = (
 )
 """In the order in which they decide: of two rules that hold, the one that names the first
 dimension in which they differ is the more specific. Destination and time band come after them."""
-ROLE = "role"
 
 
 def dimensions_of(attributes: Iterable[str]) -> tuple[Dimension, ...]:

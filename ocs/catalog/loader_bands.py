@@ -150,7 +150,7 @@ def _weekdays(scalar: Scalar, calendars: Calendars) -> list[int]:
     first, dash, last = scalar.text.lower().partition("-")
     for word in (first, last) if dash else (first,):
         if word not in _WEEKDAYS:
-            what = "no weekday, and no calendar under holidays" if calendars else "no weekday"
+            what = "no weekday, and no calendar under holidays"
             known = {*_WEEKDAYS, *calendars} | ({EVERY_CALENDAR} if calendars else set())
             scalar.problem(unknown_word(word, what, known))
             return []

@@ -136,7 +136,8 @@ class PriceListReader:
             return ""
         self._offer.used.add((key, node.text))
         if node.text not in known:
-            node.problem(unknown_word(node.text, f"no {key} of this catalogue", known))
+            what = f"no {key.replace('_', ' ')} of this catalogue"
+            node.problem(unknown_word(node.text, what, known))
             self._sound = False
         return node.text
 

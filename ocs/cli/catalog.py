@@ -174,14 +174,18 @@ def whatif(
 
     from ocs.cli.progress import proceeding
     from ocs.cli.whatif_view import show_comparison
+    from ocs.errors import UsageError
     from ocs.provisioning import whatif as comparisons
     from ocs.provisioning.instants import parse_instant
 
     now_ns = run.desk.clock.now_ns()
+    since_ns = parse_instant(since, now_ns)
+    if since_ns > now_ns:
+        raise UsageError(f"--since {since} is in the future; nothing was used since then")
     question = comparisons.Question(
         _named_catalog(run, new),
         new,
-        parse_instant(since, now_ns),
+        since_ns,
         parse_instant(until, now_ns) if until else 0,
         comparisons.parse_plans(plans),
         worst,

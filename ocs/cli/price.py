@@ -64,8 +64,8 @@ def _show(target: Console, document: Document) -> None:
             ("Conditions", document["conditions"]),
             ("At", document["at"]),
             ("Price", document["price"]),
-            ("Quantity", f"{document['units']} {document['unit']}"),
-            ("Before", document["units_before"] or None),
+            ("Quantity", document["units_text"]),
+            ("Before", document["units_before"] and document["units_before_text"]),
             ("Costs", f"{document['cost']} {document['currency']}"),
         ],
     )

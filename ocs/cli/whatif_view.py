@@ -26,6 +26,9 @@ def show_comparison(target: Console, document: Document) -> None:
             ("Difference", _difference(document)),
         ],
     )
+    if not document["records"]:
+        target.print("no usage was recorded between these times")
+        return
     _sums(target, document["plans"], {"plan": "Plan", "draft_plan": "Charged by"})
     _sums(
         target,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ocs.amounts import INT64_MAX, format_amount
+from ocs.amounts import INT64_MAX, Unit, format_amount, format_quantity, measured
 from ocs.charging.notices import KINDS
 from ocs.clock import NS_PER_SECOND, first_id_at
 from ocs.errors import RefusedError, UsageError
@@ -25,6 +25,9 @@ from ocs.store.outbox import Outbox
 SETTLE_SECONDS = 10
 """When a notification is this old, none of a lower id is committed any more."""
 PAGE = 200
+_UNITS = {unit.label: unit for unit in Unit}
+_IN_UNIT = ("full", "left", "limit", "used")
+"""Facts of a notification that are in the unit that it names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ class Tail:
 
         The position is behind them when this returns.
         """
+        if limit < 1:
+            return []
         settled = first_id_at(self._desk.clock.now_ns() - SETTLE_SECONDS * NS_PER_SECOND) - 1
         after, given = self.position.after_id, self.position.given
         found = [
@@ -121,8 +126,15 @@ def words_of(view: dict[str, Any]) -> str:
     words = [view["subject"]] if view["subject"] else []
     if view["percent"]:
         words.append(f"{view['percent']} %")
-    for name, value in view["details"].items():
-        if value == "":
+    details = view["details"]
+    unit = _UNITS.get(str(details.get("unit", "")))
+    for name, value in details.items():
+        if value == "" or (unit is not None and name in ("unit", "measure")):
+            continue
+        if unit is not None and name in _IN_UNIT and isinstance(value, int):
+            counted = measured(unit, str(details.get("measure", "")))
+            shown = format_amount(value) if unit is Unit.MONEY else format_quantity(value, counted)
+            words.append(f"{name} {shown}")
             continue
         if name.endswith("_micro") and isinstance(value, int):
             words.append(f"{name.removesuffix('_micro').replace('_', ' ')} {format_amount(value)}")

@@ -7,12 +7,20 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ocs.amounts import Measured, Unit, format_amount, parse_quantity
-from ocs.catalog.conditions import CLOCK, HOME, NO, ROLE, YES
+from ocs.amounts import Measured, Unit, format_amount, format_quantity, parse_quantity
+from ocs.catalog.conditions import CLOCK, HOME, NO, RAT, ROAMING, ROLE, YES
 from ocs.catalog.matching import CatalogIndex
-from ocs.catalog.model import TERMINATING, ChargeMode, Service, ServiceTerms, TariffSlot
+from ocs.catalog.model import (
+    RELATION,
+    TERMINATING,
+    ChargeMode,
+    Service,
+    ServiceTerms,
+    TariffSlot,
+)
 from ocs.charging.contexts import cost_in_context
 from ocs.errors import NotFoundError, RefusedError, UsageError
+from ocs.marked import unknown_word
 from ocs.provisioning import choices
 from ocs.provisioning.instants import format_instant
 from ocs.provisioning.subscribers import find_plan
@@ -52,6 +60,7 @@ def quote(index: CatalogIndex, question: Question) -> dict[str, Any]:
     zone = _zone(index, service, question.destination)
     labels = _labels(index, question.when)
     _add_roaming(index, labels)
+    _add_relation(index, labels, question.destination)
     key = index.price_list(terms).key_of(zone, labels, labels.get(CLOCK, ""))
     view = {
         "catalogue": catalog.name,
@@ -61,7 +70,9 @@ def quote(index: CatalogIndex, question: Question) -> dict[str, Any]:
         "mode": terms.mode.name.lower(),
         "unit": service.counted_in.label,
         "units": units,
+        "units_text": format_quantity(units, service.counted_in),
         "units_before": before,
+        "units_before_text": format_quantity(before, service.counted_in),
         "zone": zone,
         "conditions": key.removeprefix(zone).strip(),
         "at": format_instant(question.at_ns),
@@ -147,10 +158,27 @@ def _labels(index: CatalogIndex, when: tuple[str, ...]) -> dict[str, str]:
                 f"'{word}' is no condition such as visited=eu; conditions are about "
                 f"{', '.join(sorted(known))}"
             )
-        labels[name] = label
+        labels[name] = _label(index, name, label)
     if CLOCK in labels and not re.fullmatch(r"[-+](?:0[0-9]|1[0-9]):[0-5][0-9]", labels[CLOCK]):
         raise UsageError(f"'{labels[CLOCK]}' is no clock such as +02:00")
     return labels
+
+
+def _label(index: CatalogIndex, name: str, label: str) -> str:
+    """Return what is said of a dimension; raises UsageError for a value that it never has."""
+    if name == ROAMING:
+        label = {"true": YES, "false": NO}.get(label, label)
+    known = index.places.labels_of(name)
+    if known and label not in known and not (name == RAT and label.isdecimal()):
+        raise UsageError(unknown_word(label, f"no value of the condition '{name}'", known))
+    return label
+
+
+def _add_relation(index: CatalogIndex, labels: dict[str, str], destination: str) -> None:
+    """Say of a called number whether it is in the own network, as a request would."""
+    if destination and index.catalog.own_numbers and labels.get(ROLE) != TERMINATING:
+        number = _digits(destination)
+        labels.setdefault(RELATION, index.places.relation(number, "", ()))
 
 
 def _add_roaming(index: CatalogIndex, labels: dict[str, str]) -> None:
@@ -169,7 +197,11 @@ def _zone(index: CatalogIndex, service: Service, destination: str) -> str:
         return ""
     if not service.destination_rated:
         raise UsageError(f"service '{service.code}' is not rated by destination; leave --to out")
+    return index.zone_of(_digits(destination))
+
+
+def _digits(destination: str) -> str:
     digits = destination.strip().removeprefix("+")
     if not digits.isdecimal():
         raise UsageError(f"'{destination}' is no number in international format")
-    return index.zone_of(digits)
+    return digits

@@ -30,6 +30,7 @@ from ocs.charging.session import make_session_key
 from ocs.charging.working_set import RequestKey, StoredAnswer, WorkingSet
 from ocs.clock import NS_PER_SECOND
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
+from ocs.marked import unknown_word
 from ocs.provisioning.catalogs import Catalogues
 from ocs.provisioning.desk import Desk, Found, find_subscriber
 from ocs.provisioning.instants import format_instant
@@ -144,6 +145,7 @@ class Recorded:
             "quantity": line.used,
             "quantity_text": format_quantity(line.used, unit),
             "from_buckets": line.from_buckets,
+            "from_buckets_text": format_quantity(line.from_buckets, unit),
             **money("charged", self.charged_micro),
             "currency": record.reply.currency,
             "at": format_instant(record.event_ns),
@@ -192,7 +194,8 @@ def prepare(
     index = rates.current
     service = index.catalog.services.get(usage.service)
     if service is None:
-        raise NotFoundError(f"the catalogue has no service '{usage.service}'")
+        known = index.catalog.services
+        raise NotFoundError(unknown_word(usage.service, "no service of the catalogue", known))
     try:
         units = parse_quantity(usage.quantity, service.counted_in)
     except ValueError as error:

@@ -36,7 +36,16 @@ def _count(units: int, unit: Measured) -> str:
 
 
 def _rate_text(rate_micro: int, per: int, unit: Measured, currency: str) -> str:
-    return f"{format_amount(rate_micro)} {currency} per {format_quantity(per, unit)}"
+    amount = format_amount(rate_micro)
+    if rate_micro % 10 and unit not in (Unit.OCTETS, Unit.SECONDS):
+        # A price finer than a micro unit is kept for more units: say it for as few as can be.
+        least, finer = unit.one if isinstance(unit, NamedUnit) else 1, 0
+        while per % 10 == 0 and per // 10 >= least:
+            per, finer = per // 10, finer + 1
+        if finer:
+            digits = str(rate_micro).rjust(7 + finer, "0")
+            amount = f"{digits[: -6 - finer]}.{digits[-6 - finer :]}"
+    return f"{amount} {currency} per {format_quantity(per, unit)}"
 
 
 def _tier_text(tier: Tier, unit: Measured, currency: str) -> str:

@@ -68,7 +68,7 @@ def test_the_catalogue_is_good_before_it_is_damaged():
          "c.yaml:28:9: there is no price for all other destinations when no time band holds; add"),
         # Unknown references.
         ("time_band: day,", "time_band: dya,",
-         "c.yaml:30:25: 'dya' is no time_band of this catalogue; did you mean 'day'?"),
+         "c.yaml:30:25: 'dya' is no time band of this catalogue; did you mean 'day'?"),
         ("destination: near,", "destination: naer,",
          "c.yaml:29:27: 'naer' is no destination of this catalogue; did you mean 'near'?"),
         (WEB, WEB.replace("web", "wbe"),

@@ -76,7 +76,7 @@ MISTAKES = [
     ("Europe/Madrid", "../../etc/passwd", 3, 12, "no time zone such as"),
     ("Europe/Madrid", "Europe", 3, 12, "no time zone such as"),
     ("time_zone: Europe/Madrid\n", "", 1, 1, "'time_zone' is missing"),
-    ("mon-fri", "mon-fir", 5, 16, "'fir' is no weekday; did you mean 'fri'?"),
+    ("mon-fri", "mon-fir", 5, 16, "no calendar under holidays; did you mean 'fri'?"),
     ("from: 08:00", "from: 8:00", 5, 31, "no time of day from 00:00 to 24:00"),
     ("from: 08:00", "from: 24:00", 5, 9, "'from' is the end of the day"),
     ("from: 08:00", "from: 20:00", 5, 9, "'from' and 'to' are the same"),
@@ -143,7 +143,7 @@ MISTAKES = [
     ("price: 0.05", "charge: free, price: 0.05", 23, 12, "exactly one of price, prices and charge"),
     ("price: 0.05", "setup: -1, price: 0.05", 23, 20, "negative"),
     ("destination: spain", "destination: spian", 26, 27, "did you mean 'spain'?"),
-    ("time_band: peak", "time_band: weekend", 27, 25, "no time_band of this catalogue"),
+    ("time_band: peak", "time_band: weekend", 27, 25, "no time band of this catalogue"),
     (
         "          - {price: 0.20, per: 1 min, increment: 1 s}\n",
         "",

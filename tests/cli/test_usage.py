@@ -56,7 +56,7 @@ def test_an_import_with_refused_rows_ends_with_one(shop, tmp_path):
     )
     ran = shop("usage", "import", file, "--refused", refused)
     assert ran.code == 1
-    assert "the catalogue has no service 'steem'" in ran.out
+    assert "'steem' is no service of the catalogue" in ran.out
     assert refused.read_text().splitlines()[1].startswith(f"b,{NUMBER},steem,2,3,")
     assert shop("usage", "import", file, "--refused", refused).code == 1
     file.write_text(refused.read_text().replace("steem", "steam"))

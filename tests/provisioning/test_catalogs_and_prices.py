@@ -209,6 +209,56 @@ def test_prices_under_conditions(service, quantity, when, conditions, cost):
     assert (shown["conditions"], shown["cost"]) == (conditions, cost)
 
 
+ON_NET = CONDITIONS.replace("networks:", "own_numbers: [34600]\nnetworks:", 1).replace(
+    "unit: seconds", "unit: seconds\n    destination_rated: true"
+).replace("home: [214-07]", "home: [214-07]\n  sea: [901]").replace(
+    "{visited: eu}", "{visited: [eu, sea]}"
+).replace(
+    "          - {price: 0.12, per",
+    "          - {when: {relation: on-net}, price: 0.01, per: 1 min, increment: 1 s}\n"
+    "          - {destination: spain, price: 0.12, per: 1 min, increment: 1 s}\n"
+    "          - {price: 0.12, per",
+).replace("plans:", "destinations:\n  spain: [34]\nplans:", 1)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "number,when,cost",
+    [
+        ("+34600123456", (), "0.01"),
+        ("34700123456", (), "0.12"),
+        ("34600123456", ("relation=off-net",), "0.12"),
+        ("34600123456", ("role=terminating",), "0.00"),
+    ],
+)
+def test_whether_a_called_number_is_on_net_need_not_be_said(number, when, cost):
+    index = CatalogIndex(catalogs.check(ON_NET, "away.yaml"))
+    question = Question("call", "basic", "60", destination=number, at_ns=NOON_NS, when=when)
+    assert prices.quote(index, question)["cost"] == cost
+
+
+@pytest.mark.parametrize(
+    "word,hint",
+    [
+        ("visited=ue", "known: eu, home"),
+        ("rat=5g", "'5g' is no value of the condition 'rat'"),
+        ("role=caller", "known: forwarding, originating, terminating"),
+        ("roaming=maybe", "known: no, yes"),
+    ],
+)
+def test_values_that_a_condition_never_has_are_refused(word, hint):
+    index = CatalogIndex(catalogs.check(CONDITIONS, "away.yaml"))
+    with pytest.raises(UsageError, match=hint):
+        prices.quote(index, Question("web", "basic", "1 MB", at_ns=NOON_NS, when=(word,)))
+
+
+def test_true_is_a_word_for_yes():
+    index = CatalogIndex(catalogs.check(CONDITIONS, "away.yaml"))
+    when = ("role=terminating", "roaming=true")
+    shown = prices.quote(index, Question("call", "basic", "60", at_ns=NOON_NS, when=when))
+    assert shown["cost"] == "0.06"
+    assert (shown["units_text"], shown["units_before_text"]) == ("60 seconds", "0 seconds")
+
+
 @pytest.mark.parametrize("word", ["visited", "vistied=eu", "visited=", "clock=2", "clock=+2:00"])
 def test_words_that_are_no_conditions_are_refused(word):
     index = CatalogIndex(catalogs.check(CONDITIONS, "away.yaml"))

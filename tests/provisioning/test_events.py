@@ -137,6 +137,21 @@ def test_a_notification_names_whom_it_is_about(office):
     )
 
 
+def test_amounts_are_told_in_their_unit():
+    def words(kind, **details: int | str):
+        return events.words_of(
+            events.notification_view(Notification(5, 9, 10**18, kind, 0, "x", 80, details))
+        )
+
+    assert words("cap-reached", limit=3_000_000, unit="money", used=2_970_000) == (
+        "x, 80 %, limit 3.00, used 2.97"
+    )
+    assert words("bucket-used", left=0, full=120_500, unit="events", measure="kWh/3") == (
+        "x, 80 %, left 0 kWh, full 120.5 kWh"
+    )
+    assert words("bucket-used", left=5, unit="octets", measure="") == "x, 80 %, left 5 octets"
+
+
 def test_a_cursor_is_whole_or_refused(tmp_path: Path):
     cursor = tmp_path / "cursor"
     assert events.read_cursor(cursor) is None

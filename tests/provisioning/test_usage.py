@@ -52,6 +52,7 @@ def test_usage_is_charged_by_the_name_of_its_service(office):
     second = record(office, "m2", "energy", "3.5 kWh")
     third = record(office, "m3", "steam", "1 kWh")
     assert (charged(first), first.view()["from_buckets"]) == ("0.00", 2_000)
+    assert first.view()["from_buckets_text"] == "2 kWh"
     assert (charged(second), second.view()["from_buckets"]) == ("0.625", 1_000)
     assert (charged(third), third.view()["from_buckets"]) == ("1.00", 0)
     assert money(office, account_id) == 8_375_000
@@ -204,7 +205,8 @@ def test_usage_costs_what_it_did_when_it_was_used(office):
     [
         (Usage("", "energy", "1"), "a key is 1 to 200 printable characters"),
         (Usage("x" * 201, "energy", "1"), "a key is 1 to 200 printable characters"),
-        (Usage("m1", "energi", "1"), "the catalogue has no service 'energi'"),
+        (Usage("m1", "energi", "1"),
+         "'energi' is no service of the catalogue; did you mean 'energy'?"),
         (Usage("m1", "energy", "1 Wh"), "'1 Wh': 'Wh' is no measure of kWh (known: kWh)"),
         (Usage("m1", "energy", "1", at_ns=at("2026-01-05T13:00")),
          "2026-01-05T13:00:00.000000Z is in the future"),

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocs.amounts import round_half_up
+from ocs.amounts import NamedUnit, Unit, round_half_up
 from ocs.catalog.model import Price
 from ocs.rating import pricing
+from ocs.rating.explain import price_text
 from tests.support.tariffs import T_306, T_6060, T_DATA, T_FINE, T_SEC, T_SETUP
 
 PRICES = st.builds(
@@ -132,3 +133,17 @@ def test_large_amounts_stay_exact() -> None:
     assert pricing.cost_micro(price, units) == round_half_up(units * 999_999_999_999, 3)
     budget = pricing.cost_micro(price, units)
     assert pricing.affordable_units(price, 0, budget, 10**18) == units
+
+
+@pytest.mark.parametrize(
+    "price,unit,words",
+    [
+        (Price(rate_micro=2, per=10), Unit.EVENTS, "0.0000002 EUR per 1 events"),
+        (Price(rate_micro=1234567, per=10**9), NamedUnit("kWh", 3), "0.000001234567 EUR per 1 kWh"),
+        (Price(rate_micro=315, per=10_000), NamedUnit("kWh", 3), "0.0000315 EUR per 1 kWh"),
+        (Price(rate_micro=50_000, per=10), Unit.EVENTS, "0.05 EUR per 10 events"),
+        (Price(rate_micro=5, per=10), Unit.OCTETS, "0.000005 EUR per 10 octets"),
+    ],
+)
+def test_prices_finer_than_a_micro_unit_are_said_for_one_unit(price, unit, words):
+    assert price_text(price, unit, "EUR") == words
