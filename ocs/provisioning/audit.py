@@ -384,3 +384,8 @@ def _check_totals(result: AuditResult) -> None:
                     f"which have {totals.buckets}",
                 )
             )
+        given = totals.sides[label(Contra.TRANSFER, Contra)]
+        if given:
+            result.violations.append(
+                Violation(0, f"{name}: what accounts gave each other differs by {given}")
+            )

@@ -4,6 +4,7 @@ import threading
 from functools import partial
 
 import pytest
+from sqlalchemy import update
 
 from ocs.errors import ConflictError, RefusedError, UsageError
 from ocs.ledger.account import AccountStatus, Contra
@@ -11,6 +12,7 @@ from ocs.provisioning import accounts, catalogs, states, transfers
 from ocs.provisioning.desk import find_subscriber
 from ocs.provisioning.subscribers import set_blocked
 from ocs.provisioning.why import explain
+from ocs.store.schema import bucket, movement
 from tests.support.desks import NUMBER, open_office, wants
 from tests.support.offers import OTHER, TERMS, allowing, at_once, desks
 
@@ -78,6 +80,25 @@ def test_a_reference_makes_it_happen_once(bank):
     # The other side has references of its own.
     assert not give(bank, "2", "app-1", OTHER, NUMBER).repeated
     bank.must_be_clean()
+
+
+@pytest.mark.rule("K-251", "I-001")
+def test_the_audit_misses_the_other_side_of_a_transfer(bank):
+    done = give(bank, "2")
+    with bank.desk.reader.engine.begin() as connection:
+        # Line and balance of the taker fit together, but not to what was given.
+        mine = movement.c.account_id == done.taker_id
+        connection.execute(
+            update(movement).where(mine, movement.c.contra == Contra.TRANSFER)
+            .values(amount=movement.c.amount + 1)
+        )  # fmt: skip
+        connection.execute(
+            update(bucket)
+            .where(bucket.c.account_id == done.taker_id)
+            .values(available=bucket.c.available + 1)
+        )
+    (violation,) = bank.audited().violations
+    assert violation.message == "EUR: what accounts gave each other differs by 1"
 
 
 @pytest.mark.rule("K-252")
