@@ -12,7 +12,9 @@ A table under a catalogue with the columns ``at`` and ``happens`` is one account
 session, with ``answer`` what the gateway is told, ``as PROFILE`` behind the first), ``QUANTITY of
 SERVICE`` (one session, or recorded usage where the service has no contexts), with ``to NUMBER``,
 ``in MCCMNC``, ``with ATTRIBUTE=VALUE`` or ``used TIME`` behind it, ``topped up by AMOUNT``,
-``gave AMOUNT`` to another account, ``could not give AMOUNT``, ``changed to PLAN``, ``nothing``.
+``gave AMOUNT`` to another account, ``could not give AMOUNT``,
+``named NUMBER a friend``, ``could not name NUMBER a friend``, ``spends at most AMOUNT a PERIOD`` (a
+cap of the customer's own), ``redeemed a voucher of AMOUNT``, ``changed to PLAN``, ``nothing``.
 Who is refused uses nothing. Everything the server would have done meanwhile is done first. A
 column that is there must hold: ``balance``, ``left`` (all other buckets with something in them),
 ``told`` (notifications since the line before), ``status``, ``until`` (when that ends, on the
@@ -28,6 +30,7 @@ from datetime import datetime
 from functools import partial
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -55,7 +58,17 @@ from ocs.charging.working_set import RequestKey
 from ocs.clock import NS_PER_SECOND
 from ocs.errors import RefusedError
 from ocs.ledger.account import Account, AccountStatus, Bucket
-from ocs.provisioning import accounts, catalogs, events, subscribers, transfers, usage
+from ocs.provisioning import (
+    accounts,
+    caps,
+    catalogs,
+    events,
+    friends,
+    subscribers,
+    transfers,
+    usage,
+    vouchers,
+)
 from ocs.provisioning.desk import find_subscriber
 from ocs.provisioning.subscribers import NewSubscriber
 from tests.support.charging import CLIENTS
@@ -89,6 +102,8 @@ _ASKED = re.compile(r"(?:used (?P<quantity>\S+ ?[A-Za-z]*) of )?(?:(?P<first>ask
                     r"(?:(?P<wanted>[0-9.]+ ?[A-Za-z]*) of )?(?P<service>\S+)"
                     r"(?: and (?P<then>asks|ends))?(?: as (?P<profile>\S+))?")  # fmt: skip
 _ACTIONS = {0: "terminate", 1: "redirect", 2: "restrict"}
+_NAMED = re.compile(r"(?P<how>could not name|named) (?P<number>[0-9]+) a friend")
+_CAPPED = re.compile(r"spends at most (?P<amount>\S+) a (?P<every>day|week|month)")
 _OPENED = re.compile(r"opened as (?P<plan>\S+) with (?P<amount>\S+)")
 STEPS_MAX = 2_000
 """Turns of the server between two lines of a table; more would never end."""
@@ -162,9 +177,26 @@ class Life:
             )
         elif head == "gave":
             self._give(rest)
-        elif head == "could":
+        elif head == "could" and " name " not in what:
             with pytest.raises(RefusedError):
                 self._give(rest.removeprefix("not give "))
+        elif named := _NAMED.fullmatch(what):
+            found = find_subscriber(desk, f"+{NUMBER}")
+            name = partial(
+                friends.change, desk, found, (named["number"],), (), self._catalogues.current()
+            )
+            if named["how"] != "named":
+                with pytest.raises(RefusedError):
+                    name()
+            else:
+                name()
+        elif capped := _CAPPED.fullmatch(what):
+            caps.set_cap(
+                desk, find_subscriber(desk, f"+{NUMBER}"), "own", capped["amount"],
+                capped["every"], (), self._catalogues.current(),
+            )  # fmt: skip
+        elif head == "redeemed":
+            self._redeem(rest.removeprefix("a voucher of "))
         elif head == "changed":
             found = find_subscriber(desk, f"+{NUMBER}")
             plan = rest.removeprefix("to ")
@@ -173,6 +205,15 @@ class Life:
             )
         else:
             raise AssertionError(f"nothing known can happen like '{what}'")
+
+    def _redeem(self, amount: str) -> None:
+        desk, catalogue = self._office.desk, self._catalogues.current()
+        batch = vouchers.NewBatch(1, parse_amount(amount), catalogue.catalog.currency)
+        with TemporaryDirectory() as folder:
+            codes = Path(folder) / "codes.csv"
+            vouchers.generate(desk, batch, codes, lambda _done, _all: None)
+            code = codes.read_text(encoding="utf-8").splitlines()[-1].rpartition(",")[2]
+        vouchers.redeem(desk, find_subscriber(desk, f"+{NUMBER}"), code, catalogue)
 
     def _give(self, amount: str) -> None:
         desk, catalogue = self._office.desk, self._catalogues.current()
