@@ -15,8 +15,9 @@ from ocs.charging import counters
 from ocs.charging.decision import Decision, Part
 from ocs.charging.limit_counts import find
 from ocs.charging.session import Claim
+from ocs.charging.working_set import WorkingSet
 from ocs.ledger import entries
-from ocs.ledger.account import Bucket, Counter, Hold
+from ocs.ledger.account import Account, Bucket, Counter, Hold
 
 _PREFIX = "bucket:"
 
@@ -140,6 +141,15 @@ def count(
             units = -min(entry.amount, counter.units) if counter is not None else 0
         if counter is not None:
             counters.count(decision.working_set, account, counter, units, 0)
+
+
+def take_back(
+    working_set: WorkingSet, account: Account, name: str, period_ns: int, units: int
+) -> None:
+    """Count fewer units of an allowance as used in a period, if it is counted still."""
+    counter = find(account, _PREFIX + name, 0, period_ns)
+    if counter is not None:
+        counters.count(working_set, account, counter, -min(units, counter.units), 0)
 
 
 def undo(decision: Decision, mark: int) -> None:

@@ -12,13 +12,15 @@ from collections.abc import Iterator, Sequence
 
 from ocs.amounts import MONEY
 from ocs.catalog.limits import Limit
-from ocs.catalog.model import FREE, Period, Service
+from ocs.catalog.model import FREE, Period, Plan, Service
+from ocs.catalog.periods import Periods
 from ocs.charging import counters, notices
 from ocs.charging.decision import Decision, Part, Room
 from ocs.charging.limit_counts import Counted, find, left, of_service
 from ocs.charging.session import Claim
 from ocs.charging.sizing import Size
-from ocs.ledger.account import Counter
+from ocs.charging.working_set import WorkingSet
+from ocs.ledger.account import Account, Counter
 
 _NEVER_NS = 1 << 63
 
@@ -207,11 +209,22 @@ def take_back(
     """Count what a refund gives back as not used, in the period of its debit."""
     index = decision.index
     assert index is not None
-    for limit, code, subscriber_id in _of_service(decision, service):
-        period_ns, _ = index.periods.around(at_ns, Period(limit.period))
-        counter = find(decision.state.account, code, subscriber_id, period_ns)
+    give_back(
+        decision.working_set, decision.state.account, decision.plan, index.periods, service,
+        (decision.session or decision.request).subscriber_id, units, charged_micro, at_ns,
+    )
+
+
+def give_back(
+    working_set: WorkingSet, account: Account, plan: Plan | None, periods: Periods,
+    service: Service, subscriber_id: int, units: int, charged_micro: int, at_ns: int,
+) -> None:
+    """As ``take_back``, for who has no decision."""
+    for limit, code, member in of_service(plan, account, service, subscriber_id):
+        period_ns, _ = periods.around(at_ns, Period(limit.period))
+        counter = find(account, code, member, period_ns)
         if counter is not None:
-            _add(
-                decision, limit, counter, -min(units, counter.units),
-                -min(charged_micro, counter.charged_micro),
+            back = min(units, counter.units) if limit.unit is not MONEY else 0
+            counters.count(
+                working_set, account, counter, -back, -min(charged_micro, counter.charged_micro)
             )

@@ -90,7 +90,9 @@ def refund(run: Run, entry: str, amount: str, reference: str) -> None:
     """Give back a charge; ENTRY is REQUEST_ID.LINE as `ocs account ledger` prints it."""
     from ocs.provisioning import accounts
 
-    posted = accounts.refund(run.desk, entry, amount, reference=reference)
+    posted = accounts.refund(
+        run.desk, entry, amount, reference=reference, catalogue=run.catalogues.in_force()
+    )
     run.out.show(_document(run, posted), _show_posted)
 
 

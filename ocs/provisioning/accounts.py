@@ -21,7 +21,8 @@ from ocs.charging.session import make_session_key
 from ocs.charging.working_set import AccountState, NewRecord, RequestKey, WorkingSet
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from ocs.ledger.account import Bucket, Contra
-from ocs.ledger.entries import MAIN_BUCKET, Posting
+from ocs.ledger.entries import MAIN_BUCKET, Posting, main_bucket
+from ocs.provisioning import refund_counts
 from ocs.provisioning.desk import Desk, Found
 from ocs.provisioning.instants import parse_instant
 from ocs.provisioning.overdue import catch_up
@@ -116,15 +117,20 @@ def adjust(
     )
 
 
-def refund(desk: Desk, entry: str, amount: str = "", *, reference: str = "") -> Posted:
+def refund(
+    desk: Desk, entry: str, amount: str = "", *, reference: str = "",
+    catalogue: CatalogIndex | None = None,
+) -> Posted:  # fmt: skip
     """Give back what a ledger line took, all that is left of it or ``amount``.
+
+    What ``catalogue`` counts towards limits and bounds of buckets is taken out of them (K-218).
 
     Raises NotFoundError, RefusedError when the line is no debit or was refunded already.
     """
     for _ in range(_REFUND_TRIES):
         line = find_entry(desk, entry)
         try:
-            return _refund_once(desk, line, amount, reference)
+            return _refund_once(desk, line, amount, reference, catalogue)
         except _RefundedMeanwhileError:
             continue
     raise ConflictError(f"entry {entry} is being refunded by somebody else; look and try again")
@@ -198,13 +204,16 @@ class _RefundedMeanwhileError(Exception):
     """Another refund of the same line was committed between looking and posting."""
 
 
-def _refund_once(desk: Desk, line: LedgerLine, amount: str, reference: str) -> Posted:
+def _refund_once(
+    desk: Desk, line: LedgerLine, amount: str, reference: str, catalogue: CatalogIndex | None
+) -> Posted:
     moved = line.movement
     entry = f"{moved.request_id}.{moved.line}"
     if moved.contra not in (Contra.REVENUE, Contra.FEE, Contra.TAX) or moved.amount >= 0:
         raise RefusedError(f"entry {entry} is no charge; only charges can be refunded")
     account_id = moved.account_id
-    for other in desk.ledger.lines_of(account_id, moved.request_id):
+    siblings = desk.ledger.lines_of(account_id, moved.request_id)
+    for other in siblings:
         if other.contra == Contra.SPONSOR and (other.service, other.units_after, other.zone) == (
             moved.service, moved.units_after, moved.zone
         ):
@@ -222,6 +231,7 @@ def _refund_once(desk: Desk, line: LedgerLine, amount: str, reference: str) -> P
     )  # fmt: skip
     marker = _event_marker(line)
     ended = _end_of_fee(line)
+    member = refund_counts.subscriber_of(desk, line)
 
     def check(working_set: WorkingSet, state: AccountState, bucket: Bucket, units: int) -> None:
         if slot in working_set.answers:
@@ -261,8 +271,12 @@ def _refund_once(desk: Desk, line: LedgerLine, amount: str, reference: str) -> P
     keys = tuple(key for key in (slot, marker, ended) if key is not None)
 
     def effect(
-        working_set: WorkingSet, state: AccountState, _bucket: Bucket, units: int, _: Posting
+        working_set: WorkingSet, state: AccountState, bucket: Bucket, units: int, _: Posting
     ) -> None:
+        if catalogue is not None and moved.service:
+            refund_counts.take_back(
+                working_set, state, catalogue, line, siblings, bucket, units, member
+            )
         if ended is not None:
             recurring.refunded(working_set, state.account, moved.rule, moved.slot_ns, units)
 
