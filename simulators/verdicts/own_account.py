@@ -24,6 +24,7 @@ from simulators.traffic.subscriber import SUCCESS, Demand, Identities, Session
 
 _AFTER = 1
 """Tariff-Change-Usage of what was used after the change (RFC 8506 section 8.27)."""
+_UNKNOWN_SESSION = 5002
 _CHARGED_CODES = frozenset({None, 2001, 2002, 4012})
 """Answers about a service that has been charged what was reported; 4012 grants nothing more."""
 
@@ -80,10 +81,15 @@ class OwnSession:
 
     @property
     def over(self) -> bool:
-        """Whether the server has confirmed its end, or refused to go on."""
+        """Whether the server has confirmed its end, or that there is no such session."""
         *_, last = self.requests.values()
-        ends = last.kind in (RequestType.TERMINATION, RequestType.EVENT)
-        return last.result_code is not None and (ends or last.result_code not in SUCCESS)
+        if last.result_code is None:
+            return False
+        if last.result_code in SUCCESS:
+            return last.kind in (RequestType.TERMINATION, RequestType.EVENT)
+        # Another refusal, such as one of a broken update, may leave the session as it was.
+        nothing_began = last.kind in (RequestType.INITIAL, RequestType.EVENT)
+        return nothing_began or last.result_code == _UNKNOWN_SESSION
 
     @property
     def began(self) -> bool:

@@ -158,6 +158,8 @@ def own_account(code: int | None = 2001) -> OwnAccount:
         (5030, {"known": False}, ""),
         (2001, {"held": "0.1", "sessions": {"a;1": {}}}, "0.10 is held although"),
         (None, {"held": "0.1"}, ""),
+        (5004, {"held": "0.1"}, ""),
+        (5002, {"held": "0.1"}, "0.10 is held although"),
         (2001, {"balance": "4", "sessions": {"a;1": {"charged": "1"}}}, ""),
         (2001, {"balance": "4", "topped_up": "1", "sessions": {"a;1": {"charged": "1"}}},
          "it has to be 5.00"),
