@@ -14,7 +14,12 @@ Seconds = Annotated[float, Field(ge=0, le=10_000_000)]
 Hosts = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-class AnswerFault(Strict):
+class _Fault(Strict):
+    gateways: Hosts | None = None
+    """Origin-Hosts of the gateways that it happens to, or that do it; else all."""
+
+
+class AnswerFault(_Fault):
     """What happens to answers between the socket and the gateway."""
 
     kind: Literal["lost", "late", "duplicated", "reordered", "cut"]
@@ -22,13 +27,11 @@ class AnswerFault(Strict):
     probability: Probability
     seconds: Distribution = fixed(0.5)
     """How late; for `cut`, how long until the gateway calls again."""
-    gateways: Hosts | None = None
-    """Origin-Hosts of the gateways it happens to; else to all."""
     from_seconds: Seconds = 0
     to_seconds: Seconds | None = None
 
 
-class ConnectionFault(Strict):
+class ConnectionFault(_Fault):
     """What happens to a whole gateway at given instants after the traffic began."""
 
     kind: Literal["cut", "restart"]
@@ -38,14 +41,30 @@ class ConnectionFault(Strict):
     """How long until the gateway calls again."""
     server: Literal["all", "primary", "secondary"] = "all"
     """Which connection is cut, where there are two servers."""
-    gateways: Hosts | None = None
-    """Origin-Hosts of the gateways it happens to; else to all."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.kind == "restart" and self.server != "all":
             raise ValueError("a restart is of the gateway: server is for cut")
         return self
+
+
+class RequestFault(_Fault):
+    """What is wrong with requests that a gateway sends."""
+
+    kind: Literal["broken"]
+    """The frame is valid; an AVP is missing, too long, too short, or has no value that it may."""
+    probability: Probability
+
+
+class SessionFault(_Fault):
+    """How a gateway misbehaves for a whole session."""
+
+    kind: Literal["overuse", "zero", "no_end"]
+    """It reports more than was granted, reports nothing, or never terminates the session."""
+    probability: Probability
+    factor: Annotated[float, Field(gt=1, le=1000)] = 2.0
+    """Of `overuse`: how many times what was used is reported."""
 
 
 class Faults(Strict):
@@ -58,10 +77,12 @@ class Faults(Strict):
     answers: tuple[AnswerFault, ...] = ()
     """Of several that would happen to an answer, the first one does."""
     connections: tuple[ConnectionFault, ...] = ()
+    requests: tuple[RequestFault, ...] = ()
+    sessions: tuple[SessionFault, ...] = ()
+    """Of several that would happen to a session, the first one does."""
 
     @property
     def named(self) -> set[str]:
         """The gateways that faults are about."""
-        lists = [one.gateways for one in self.answers]
-        lists += [one.gateways for one in self.connections]
-        return {host for hosts in lists for host in hosts or ()}
+        lists = (self.answers, self.connections, self.requests, self.sessions)
+        return {host for faults in lists for one in faults for host in one.gateways or ()}

@@ -31,6 +31,7 @@ from simulators.traffic.mishaps import Mishaps
 from simulators.traffic.observer import Observer
 from simulators.traffic.schedule import Due, Lane, Schedule
 from simulators.traffic.shapes import Envelope, Request, charging_id_of, write_request
+from simulators.traffic.spoiling import spoiled
 from simulators.traffic.subscriber import TRANSIENT, Session
 
 _BUSY_SECONDS = 0.5
@@ -43,6 +44,11 @@ _HAPPENED = {
     "duplicated": "answer duplicated",
     "reordered": "answer reordered",
     "cut": "answer lost with its connection",
+}
+_CONDUCT = {
+    "overuse": "more reported than granted",
+    "zero": "nothing reported",
+    "no_end": "session without end",
 }
 _COMMAND_UNSUPPORTED, _UNKNOWN_SESSION, _SUCCESS, _LIMITED_SUCCESS = 3001, 5002, 2001, 2002
 
@@ -180,6 +186,9 @@ class GatewayConnection:
         late_ns = self._simulation.clock_ns() - due.unix_ns
         self._measured.lateness.record(max(late_ns, 0) // 1000)
         end_to_end = self._links[0].factory.end_to_end_ids()
+        conduct = due.session.conduct
+        if conduct is not None and due.demand.number == 0:
+            self._fault(_CONDUCT[conduct.kind], due.session.session_id)
         self._transmit(Waiting(due, end_to_end, time.perf_counter_ns()))
 
     def _written(self, waiting: Waiting, link: Link) -> bytes:
@@ -202,7 +211,13 @@ class GatewayConnection:
             due.unix_ns,
             charging_id_of(session.session_id),
         )
-        return write_request(self.lane.gateway.shape, request, waiting.end_to_end)
+        message = write_request(self.lane.gateway.shape, request, waiting.end_to_end)
+        dice = self._mishaps.of_request(session, due.demand)
+        if dice is not None:
+            message, words = spoiled(message, dice)
+            if not waiting.sent:
+                self._fault("request broken", words)
+        return message
 
     def _link_for(self, waiting: Waiting, avoided: Link | None = None) -> Link:
         """The primary server, or the secondary if the primary is gone or is to be avoided."""

@@ -17,6 +17,7 @@ from protocol.credit_control import CreditControlAnswer
 from simulators.scenarios.arrivals import instants
 from simulators.scenarios.model import Gateway, Scenario
 from simulators.scenarios.services import KINDS
+from simulators.traffic.mishaps import conduct_of
 from simulators.traffic.quota import MANNERS, NEVER
 from simulators.traffic.starting import start_session
 from simulators.traffic.subscriber import Demand, Session
@@ -280,6 +281,10 @@ class Schedule:
             self.scenario.faults.abandon,
             self.timeline,
         )
+        faults = self.scenario.faults
+        if faults.sessions:
+            seed = self.scenario.seed
+            session.conduct = conduct_of(faults, seed, lane.origin_host, start.ordinal)
         self._begin(lane, session, start.ordinal)
 
     def _begin(self, lane: Lane, session: Session, ordinal: int) -> None:

@@ -8,7 +8,7 @@ sessions do, and when answers come, does not change what it asks. `starting` mak
 import random
 from abc import ABC, abstractmethod
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from protocol.credit_control import (
     CreditControlAnswer,
@@ -17,6 +17,7 @@ from protocol.credit_control import (
     RequestedAction,
     RequestType,
 )
+from simulators.scenarios.faults import SessionFault
 from simulators.scenarios.services import DataService, Move, Place, Service, VoiceService
 from simulators.traffic.quota import NEVER, Quota, QuotaState, ServiceReport
 from simulators.traffic.timeline import Timeline
@@ -75,6 +76,8 @@ class Session(ABC):
         """Which of the gateway's servers has answered last; -1 before the first answer."""
         self.fails_over = False
         """Whether the server has allowed that another one goes on with it (RFC 8506 8.4)."""
+        self.conduct: SessionFault | None = None
+        """How the gateway misbehaves on purpose."""
         self.done = False
         self.asked: Demand | None = None
         self._tally = tally
@@ -117,6 +120,8 @@ class Session(ABC):
         refund_information: bytes | None = None,
         place: Place | None = None,
     ) -> Demand:
+        if self.conduct is not None:
+            services = [_misreported(report, self.conduct) for report in services]
         self.asked = Demand(
             request_type,
             self._number,
@@ -246,7 +251,11 @@ class QuotaSession(Session):
         lasts = use.active_seconds if quota.running else use.idle_seconds
         quota.switches_at = now + max(lasts.sample(self.dice), 0.1) if lasts else NEVER
 
-    def _terminate(self, reported: list[ServiceReport] | None = None) -> Demand:
+    def _terminate(self, reported: list[ServiceReport] | None = None) -> Demand | None:
+        if self.conduct is not None and self.conduct.kind == "no_end":
+            self._tally["never ended"] += 1
+            self.done = True
+            return None
         reports = list(reported or ())
         reports += [
             quota.close(ReportingReason.FINAL, QuotaState.STOPPED)
@@ -329,6 +338,15 @@ class QuotaSession(Session):
             if (quota.rating_group, quota.service_identifier) == key:
                 return quota
         raise KeyError(key)
+
+
+def _misreported(report: ServiceReport, conduct: SessionFault) -> ServiceReport:
+    """What a gateway says that misbehaves instead of what was used."""
+    if not report.used or conduct.kind == "no_end":
+        return report
+    factor = 0.0 if conduct.kind == "zero" else conduct.factor
+    after = None if report.used_after is None else int(report.used_after * factor)
+    return replace(report, used=int(report.used * factor), used_after=after)
 
 
 def _part_of(

@@ -150,6 +150,7 @@ faults:
         ended[one.origin_host] += one.request_type == RequestType.TERMINATION
     assert set(states) == HOSTS
     first, second = states["pgw1.net.example"]
+    assert first is not None
     assert second == first + 1
     assert len(states["pgw2.net.example"]) == 1
     silent = begun["pgw1.net.example"] - ended["pgw1.net.example"]
@@ -171,9 +172,106 @@ faults:
         ("{connections: [{kind: cut, at_seconds: []}]}", "must not be empty"),
         ("{connections: [{kind: restart, at_seconds: [1], server: primary}]}", "is for cut"),
         ("{answers: [{kind: lost, probability: 1, gateways: [x.example]}]}", "no gateway here"),
+        ("{sessions: [{kind: overuse, probability: 1, factor: 1}]}", "greater than 1"),
+        ("{requests: [{kind: broken}]}", "probability"),
     ],
 )
 def test_impossible_faults_are_told(faults, words):
     with pytest.raises(DocumentError) as caught:
         parse_scenario(f"{SCENARIO}faults: {faults}\n", "faulty.yaml")
     assert words in str(caught.value)
+
+
+def sessions_of(responder):
+    """The requests of each session, in order."""
+    sessions = defaultdict(list)
+    for _, one in responder.requests:
+        sessions[one.session_id].append(one)
+    return sessions
+
+
+def used_in(requests):
+    """Octets that they report."""
+    return sum(u.total_octets or 0 for one in requests for part in one.services for u in part.used)
+
+
+@pytest.mark.rule("X-037")
+def test_gateways_report_too_much_or_nothing_or_never_end_a_session(tmp_path, quiet):
+    fault = """\
+faults:
+  sessions:
+    - {kind: overuse, probability: 0.4, factor: 3}
+    - {kind: zero, probability: 0.4}
+    - {kind: no_end, probability: 0.5}
+"""
+    report, responder = simulate(tmp_path, SCENARIO + fault)
+    faults = faults_of(report)
+    sessions = sessions_of(responder)
+    assert len(sessions) == 16
+    honest = {key[1]: sum(used for *_, used in asked) for key, asked in quiet.items()}
+    kinds: Counter[str] = Counter()
+    for session_id, requests in sessions.items():
+        used, meant = used_in(requests), honest[session_id.split(";")[2]]
+        if requests[-1].request_type != RequestType.TERMINATION:
+            kinds["session without end"] += 1
+        elif used == 0:
+            kinds["nothing reported"] += 1
+        elif abs(used - 3 * meant) < 100:
+            kinds["more reported than granted"] += 1
+        else:
+            assert used == meant
+            kinds["honest"] += 1
+    assert min(kinds.values()) >= 1
+    assert len(kinds) == 4
+    assert {kind: n for kind, n in kinds.items() if kind != "honest"} == faults
+    assert report["events"]["never ended"] == faults["session without end"]
+
+
+TWO = SCENARIO.replace(
+    "load: {concurrency: 4, sessions: 16}", "load: {concurrency: 8, duration_seconds: 3}"
+)
+
+
+def movable(responder, header, request):
+    """As `grant_all`, and another server may go on with it."""
+    made = grant_all(responder, header, request)
+    made.session_failover = 1
+    return made
+
+
+@pytest.mark.rule("X-035")
+@pytest.mark.parametrize("answerer", [movable, grant_all])
+def test_sessions_move_to_the_other_server_and_back_if_they_may(tmp_path, answerer):
+    order = []
+
+    def noted(responder, header, request):
+        order.append((responder, request))
+        return answerer(responder, header, request)
+
+    path = tmp_path / "scenario.yaml"
+    cut = "{kind: cut, at_seconds: [0.8], down_seconds: 1, server: primary}"
+    with Responder(noted) as primary, Responder(noted) as secondary:
+        ports = ", ".join(f'"127.0.0.1:{one.port}"' for one in (primary, secondary))
+        path.write_text(f"{TWO}servers: [{ports}]\nfaults: {{connections: [{cut}]}}\n")
+        done = subprocess.run(
+            [sys.executable, "-m", "ocs.cli.main", "simulate", path, "--json"],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(done.stdout)
+    assert report["answers"] == report["requests"]
+    assert faults_of(report)["connection cut"] == faults_of(report)["server back"] == 2
+    here, there = sessions_of(primary), sessions_of(secondary)
+    assert len(here) > 8
+    assert there
+    both = here.keys() & there.keys()
+    if answerer is movable:
+        assert both
+        went_on = [one for name in both for one in there[name] if one.request_number > 0]
+        assert went_on
+    else:  # only what had not been answered at all has gone there
+        assert all([one.request_number for one in here[name]] == [0] for name in both)
+    begun = [who for who, one in order if one.request_type == RequestType.INITIAL]
+    assert begun[0] is primary
+    assert begun[-1] is primary
+    assert secondary in begun

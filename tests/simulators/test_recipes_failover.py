@@ -1,4 +1,4 @@
-"""Recipe of docs/simulator.md: prove that a failover loses nothing, also when a server is killed."""
+"""Recipe of docs/simulator.md: prove that a failover loses nothing; a server is killed, too."""
 
 import json
 import subprocess
