@@ -128,6 +128,27 @@ def test_the_books_are_what_the_simulator_has_used(world, name):
     assert f", {sessions} of them priced again" in rest
 
 
+FAULTS = """faults:
+  retransmit: 0.2
+  answers:
+    - {kind: lost, probability: 0.1}
+    - {kind: duplicated, probability: 0.2}
+    - {kind: cut, probability: 0.05}
+  connections: [{kind: restart, at_seconds: [1.5]}]
+"""
+
+
+@pytest.mark.rule("X-074")
+def test_whatever_happens_to_answers_everything_is_charged_once(world, tmp_path):
+    path = provide(world, tmp_path, "1007")
+    body = path.read_text(encoding="utf-8").replace("faults: {retransmit: 0.2}\n", FAULTS)
+    body = body.replace("realm: net.example}", "realm: net.example, answer_timeout_seconds: 0.5}")
+    path.write_text(body.replace("sessions: 16", "sessions: 40"), encoding="utf-8")
+    verdict = run(world, path, "--reconcile")["reconciled with the server's books"]
+    assert verdict["ok"], verdict["found"]
+    assert not verdict["found"].endswith(" 0 sent again")
+
+
 ALLOWANCES = """
   included:
     name: Some of everything is free
