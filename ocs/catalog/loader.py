@@ -18,6 +18,7 @@ from ocs.catalog.loader_conditions import (
     read_own_numbers,
 )
 from ocs.catalog.loader_examples import ExampleReader
+from ocs.catalog.loader_exchange import check_exchanged, read_currencies
 from ocs.catalog.loader_notify import read_notify
 from ocs.catalog.loader_offers import read_promotions
 from ocs.catalog.loader_plans import read_plans
@@ -28,7 +29,7 @@ from ocs.catalog.loader_taxes import Taxes
 from ocs.catalog.loader_units import countable, read_attributes, read_units, split_unit
 from ocs.catalog.loader_values import check_code, instant_in
 from ocs.catalog.matching import normalise_context
-from ocs.catalog.model import Catalog, Pool, QuotaPolicy, Service
+from ocs.catalog.model import Catalog, Plan, Pool, QuotaPolicy, Service
 from ocs.catalog.number_plans import DestinationReader
 from ocs.currencies import NUMERIC_BY_CODE
 from ocs.marked import Document, Mapping, Node
@@ -75,14 +76,14 @@ def load_catalog(document: Document, source_name: str = "") -> Catalog:
         units=units,
         notify=read_notify(root, names.networks),
         promotions=read_promotions(root, time_zone),
+        currencies=read_currencies(root, currency),
     )
     plans = read_plans(root, offer)
     examples = ExampleReader(services, plans, names, time_zone).read(root)
     root.finish()
     _check_bands(root, offer)
     if plans:
-        _check_unused(root, offer)
-        taxes.check_unused(root)
+        _check_unused(root, offer, plans)
     document.check()
     return Catalog(
         name=name,
@@ -99,6 +100,7 @@ def load_catalog(document: Document, source_name: str = "") -> Catalog:
         units=units,
         attributes=names.attributes,
         promotions=offer.promotions,
+        currencies=offer.currencies,
         source=document.text,
         examples=examples,
         effective_ns=effective_ns,
@@ -247,8 +249,10 @@ def _check_bands(root: Mapping, offer: Offer) -> None:
         root.missing("time_zone", "time bands need one, such as Europe/Madrid")
 
 
-def _check_unused(root: Mapping, offer: Offer) -> None:
+def _check_unused(root: Mapping, offer: Offer, plans: dict[str, Plan]) -> None:
     """Note services, destinations and time bands that no plan uses, and vain destination rating."""
+    offer.taxes.check_unused(root)
+    check_exchanged(root, plans)
     for section, kind, words in (
         ("services", "service", "is sold by no plan"),
         ("destinations", "destination", "is used by no price"),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ocs.amounts import AMOUNT_MAX_MICRO, Measured, Unit, parse_amount
+from ocs.catalog.loader_exchange import read_exchange
 from ocs.catalog.loader_limits import (
     check_rollovers,
     check_used,
@@ -104,6 +105,7 @@ def _read_plan(code: str, group: Mapping, offer: Offer) -> Plan:
         life_cycle=read_life_cycle(group),
         top_up_bonus=bonuses.read(group),
         transfers=read_transfers(group),
+        exchange=read_exchange(group, offer.currencies),
     )
     group.finish()
     return plan

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from ocs.amounts import NamedUnit
 from ocs.catalog.conditions import ROLE, Dimension, dimensions_of
+from ocs.catalog.exchange import Rate
 from ocs.catalog.limits import Limit
 from ocs.catalog.loader_conditions import ConditionReader, Names, condition_code
 from ocs.catalog.loader_models import PRICE_KEYS, read_price
@@ -42,6 +43,8 @@ class Offer:
     notify: NotifyPolicy | None = None
     """What the customers of every plan are told of that says nothing itself."""
     promotions: dict[str, Promotion] = field(default_factory=dict)
+    currencies: dict[str, Rate] = field(default_factory=dict)
+    """What others than that of all amounts are worth."""
     limits: dict[str, Limit] = field(default_factory=dict)
     """Those of the plan that is being read after which a price changes."""
     used: set[tuple[str, str]] = field(default_factory=set)

@@ -11,6 +11,7 @@ from enum import IntEnum
 from math import lcm
 
 from ocs.amounts import Measured, NamedUnit, Unit
+from ocs.catalog.exchange import Exchange, Rate
 from ocs.catalog.limits import BucketCap, Limit, Rollover
 from ocs.catalog.metering import Metering
 from ocs.catalog.notify import NotifyPolicy
@@ -414,6 +415,8 @@ class Plan:
     """What customers may give to others; None: nothing."""
     recurring: tuple[Recurring, ...] = ()
     """Fees, and allowances that are renewed, in the order in which they fall due at one instant."""
+    exchange: Exchange = Exchange.NEVER
+    """When money in another currency becomes the account's own."""
     conditional: bool = field(init=False, default=False)
     """Whether any of its prices looks at more than destination and the catalogue's clock."""
     bucket_caps: dict[str, BucketCap] = field(init=False, compare=False, repr=False)
@@ -478,6 +481,8 @@ class Catalog:
     attributes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """What recorded usage may say of itself, and the values it may have; () = any."""
     promotions: dict[str, Promotion] = field(default_factory=dict)
+    currencies: dict[str, Rate] = field(default_factory=dict)
+    """What other currencies are worth, by their codes."""
     version: int = 0
     source: str = ""
     """The document's text as it was published."""

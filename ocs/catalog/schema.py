@@ -11,6 +11,7 @@ from ocs.amounts import UNIT_DECIMALS_MAX
 from ocs.catalog.conditions import MEDIA, RAT_NAMES, RECIPIENTS, RELATIONS, ROLES
 from ocs.catalog.loader_bands import MAX_BANDS
 from ocs.catalog.loader_examples import MAX_EXAMPLES
+from ocs.catalog.loader_exchange import EXCHANGES, MAX_CURRENCIES
 from ocs.catalog.loader_limits import EVERY as LIMIT_EVERY
 from ocs.catalog.loader_limits import MAX_LIMITS, MAX_PERIODS, THEN
 from ocs.catalog.loader_models import COUNTED_FOR, MAX_TIERS, PERIODS
@@ -80,6 +81,10 @@ def catalogue_schema() -> Schema:
         "attributes": ({**named(many(matching(f"^{ATTRIBUTE_VALUE}$"))),
                         "maxProperties": MAX_ATTRIBUTES},
                        "what recorded usage says of itself: its values, or any"),
+        "currencies": ({"type": "object", "propertyNames": word(NUMERIC_BY_CODE),
+                        "additionalProperties": AMOUNT_FROM_ZERO,
+                        "maxProperties": MAX_CURRENCIES},
+                       "what one of another currency is worth in that of all amounts"),
         "taxes": ({**named(ref("tax")), "maxProperties": MAX_TAXES},
                   "rates that charges have a part of"),
         "pools": (named(ref("pool")), "credit pools that services may share"),
@@ -233,6 +238,7 @@ def _plan() -> Schema:
         "top_up_bonus": ({**named(ref("bonus")), "maxProperties": MAX_BONUSES},
                          "what top-ups bring besides"),
         "transfers": (ref("transfers"), "what customers may give to others"),
+        "exchange": (word(EXCHANGES), "when money in another currency becomes the account's own"),
         "notify": (ref("notify"), "what customers are told; keys replace those of the file"),
     }, "services")  # fmt: skip
 

@@ -40,10 +40,15 @@ def account() -> None:
 @click.argument("amount", metavar="AMOUNT")
 @_BUCKET
 @_REFERENCE
-def topup(run: Run, name: str, amount: str, bucket: str, reference: str) -> None:
+@click.option("--currency", default="",
+              help="Of AMOUNT, such as USD; exchanged if it is not the account's.")
+def topup(
+    run: Run, name: str, amount: str, bucket: str, reference: str, currency: str
+) -> None:  # fmt: skip
     """Put money into an account, or units such as `5 GB` into a bucket that counts them.
 
-    Money brings the bonuses and the validity that the account's plan promises for it.
+    Money brings the bonuses and the validity that the account's plan promises for it. In another
+    currency it is exchanged at the catalogue's rate, where the plan does that.
     """
     from ocs.provisioning import accounts
     from ocs.provisioning.desk import find_subscriber
@@ -51,7 +56,7 @@ def topup(run: Run, name: str, amount: str, bucket: str, reference: str) -> None
     found = find_subscriber(run.desk, name)
     posted = accounts.top_up(
         run.desk, found, amount, bucket=bucket, reference=reference,
-        catalogue=run.catalogues.in_force(),
+        catalogue=run.catalogues.in_force(), currency=currency,
     )  # fmt: skip
     run.out.show(_document(run, posted), _show_posted)
 
@@ -251,6 +256,13 @@ def _document(run: Run, posted: "Posted") -> Document:
     return with_sessions(run, posted.view(), Trigger.TOP_UP)
 
 
+def exchanged_fact(document: Document) -> list[tuple[str, Any]]:
+    """Return what money in another currency came to, to be shown; nothing for other postings."""
+    if not document["exchanged_micro"]:
+        return []
+    return [("Exchanged to", f"{document['exchanged']} {document['currency']}")]
+
+
 def _show_posted(target: Console, document: Document) -> None:
     if document["repeated"]:
         target.print(
@@ -264,6 +276,7 @@ def _show_posted(target: Console, document: Document) -> None:
             ("Entry", document["entry"]),
             ("Bucket", document["bucket"]),
             ("Amount", document["amount_text"]),
+            *exchanged_fact(document),
             ("Balance", f"{document['balance']} {document['currency']}"),
             ("At", document["at"]),
         ],

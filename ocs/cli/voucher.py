@@ -7,6 +7,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from ocs.cli.account import exchanged_fact
 from ocs.cli.asked import with_sessions
 from ocs.cli.command import Group, Run
 from ocs.cli.output import Document, facts, table
@@ -142,6 +143,7 @@ def _show_redeemed(target: Console, document: Document) -> None:
             ("Account", document["account_id"]),
             ("Entry", document["entry"]),
             ("Amount", document["amount_text"]),
+            *exchanged_fact(document),
             ("Balance", f"{document['balance']} {document['currency']}"),
             ("At", document["at"]),
         ],

@@ -5,11 +5,12 @@ never more than the line they refund took. Called by the command line.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from ocs.amounts import INT64_MAX, Measured, NamedUnit, Unit, format_quantity, measured
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging import account_life, recurring, refunds, top_ups
+from ocs.charging import account_life, exchange, recurring, refunds, top_ups
 from ocs.charging.messages import (
     ChargingRecord,
     ChargingReply,
@@ -19,6 +20,7 @@ from ocs.charging.messages import (
 )
 from ocs.charging.session import make_session_key
 from ocs.charging.working_set import AccountState, NewRecord, RequestKey, WorkingSet
+from ocs.currencies import NUMERIC_BY_CODE
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from ocs.ledger.account import Bucket, Contra
 from ocs.ledger.entries import MAIN_BUCKET, Posting, main_bucket
@@ -44,15 +46,29 @@ _REFUND_TRIES = 3
 
 def top_up(
     desk: Desk, found: Found, amount: str, *, bucket: str = MAIN_BUCKET, reference: str = "",
-    catalogue: CatalogIndex | None = None,
+    catalogue: CatalogIndex | None = None, currency: str = "",
 ) -> Posted:  # fmt: skip
     """Put money (or units, into a bucket that counts them) into an account.
 
-    Money in the main bucket brings what the account's plan in ``catalogue`` promises for it.
+    Money in the main bucket brings what the account's plan in ``catalogue`` promises for it; in
+    another ``currency`` it is exchanged, where the plan does that (K-323).
     """
-    return post_top_up(
-        desk, Order("account topup", found, Contra.TOP_UP, amount, bucket, reference), catalogue
-    )
+    if currency and bucket != MAIN_BUCKET:
+        raise UsageError("money in a currency comes into the main bucket; leave the bucket out")
+    if currency and currency not in NUMERIC_BY_CODE:
+        raise UsageError(f"'{currency[:40]}' is no currency of ISO 4217, such as EUR")
+    if bucket in NUMERIC_BY_CODE:
+        raise UsageError(f"'{bucket}' is a currency: give it as that, not as a bucket")
+    order = Order("account topup", found, Contra.TOP_UP, amount, bucket, reference)
+    return post_top_up(desk, in_currency(desk, order, currency), catalogue)
+
+
+def in_currency(desk: Desk, order: Order, currency: str) -> Order:
+    """Return an order of money in a currency; into a purse if it is not the account's."""
+    account = desk.reports.account(order.found.account_id) if currency else None
+    if account is None or currency == account.currency:
+        return order
+    return replace(order, bucket=currency, currency=currency)
 
 
 def post_top_up(
@@ -70,16 +86,41 @@ def post_top_up(
             catch_up(desk, working_set, order.found.account_id, catalogue, desk.clock.now_ns())
         refuse_credit(state)
         check_room(bucket, units)
+        if order.currency:
+            _check_exchange(state, catalogue, order.currency, units)
 
     def effect(
         working_set: WorkingSet, state: AccountState, bucket: Bucket, units: int, posting: Posting
     ) -> None:
-        if bucket.unit == Unit.MONEY and bucket.name == MAIN_BUCKET:
-            top_ups.bring(working_set, state, catalogue, units, posting)
+        own_micro = units
+        if order.currency:
+            rate = exchange.rate_for(state.account, catalogue, order.currency)
+            assert rate is not None
+            own_micro = exchange.exchange(working_set, state, bucket, rate, units, posting)
+        if order.currency or (bucket.unit == Unit.MONEY and bucket.name == MAIN_BUCKET):
+            top_ups.bring(working_set, state, catalogue, own_micro, posting)
         if also is not None:
             also(working_set)
 
-    return post(desk, order, check, effect=effect)
+    posted = post(desk, order, check, effect=effect)
+    if not order.currency:
+        return posted
+    request_id = int(posted.entry.partition(".")[0])
+    came_in = desk.ledger.entries(request_id, exchange.LINE_IN)
+    own = [one.movement.amount for one in came_in if one.movement.contra == Contra.EXCHANGE]
+    return replace(posted, exchanged_micro=sum(own))
+
+
+def _check_exchange(
+    state: AccountState, catalogue: CatalogIndex | None, currency: str, amount_micro: int
+) -> None:
+    rate = exchange.rate_for(state.account, catalogue, currency)
+    if rate is None:
+        raise RefusedError(exchange.refusal(state.account, catalogue, currency))
+    own_micro = rate.exchanged(amount_micro)
+    if not own_micro:
+        raise UsageError(f"so little {currency} is worth less than the smallest amount kept")
+    check_room(main_bucket(state), own_micro)
 
 
 def refuse_credit(state: AccountState) -> None:
@@ -99,6 +140,11 @@ def adjust(
     def check(_set: WorkingSet, state: AccountState, bucket: Bucket, units: int) -> None:
         if not units:
             raise UsageError("an adjustment of zero changes nothing")
+        if exchange.is_purse(bucket):
+            raise RefusedError(
+                f"bucket '{bucket.name}' is a purse: what comes in is exchanged; adjust "
+                f"'{MAIN_BUCKET}'"
+            )
         check_room(bucket, units)
         lowest = 0
         if bucket.unit == Unit.MONEY and bucket.name == MAIN_BUCKET:

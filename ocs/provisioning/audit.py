@@ -20,13 +20,15 @@ from typing import Any
 from msgspec.structs import replace
 
 from ocs.amounts import Unit, format_amount
+from ocs.catalog.exchange import purse_currency
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging import counters
+from ocs.charging import counters, exchange
 from ocs.charging.agenda import due_ns_of
 from ocs.charging.messages import RequestKind
 from ocs.charging.session import Session, SessionState
+from ocs.currencies import NUMERIC_BY_CODE
 from ocs.errors import RefusedError
-from ocs.ledger.account import Contra, Movement
+from ocs.ledger.account import Account, Contra, Movement
 from ocs.ledger.invariants import check_account
 from ocs.provisioning.catalogs import Catalogues
 from ocs.provisioning.desk import Desk
@@ -117,7 +119,7 @@ def view(result: AuditResult) -> dict[str, Any]:
 
 
 def _totals_view(name: str, totals: Totals) -> dict[str, Any]:
-    is_money = name.isupper()
+    is_money = name in NUMERIC_BY_CODE
 
     def text(amount: int) -> str:
         return format_amount(amount) if is_money else str(amount)
@@ -137,21 +139,31 @@ def _totals_view(name: str, totals: Totals) -> dict[str, Any]:
     }
 
 
+def _counted_in(account: Account, unit: int, measure: str) -> str:
+    """Return what a total is of: a currency, be it a purse's, a named unit, or a plain one."""
+    if unit == Unit.MONEY:
+        return account.currency
+    return purse_currency(measure) or measure or Unit(unit).label
+
+
 def _audit_account(one: AuditedAccount, result: AuditResult) -> None:
     account = one.account
     result.accounts += 1
     result.buckets += len(one.buckets)
     result.requests += one.requests
     moved: Counter[int] = Counter()
+    counted_in = {
+        bucket.bucket_id: _counted_in(account, bucket.unit, bucket.measure)
+        for bucket in one.buckets
+    }
     for side in one.sides:
         moved[side.bucket_id] += side.amount
         result.movements += side.movements
-        name = account.currency if side.unit == Unit.MONEY else Unit(side.unit).label
+        name = counted_in.get(side.bucket_id) or _counted_in(account, side.unit, "")
         totals = result.totals.setdefault(name, Totals())
         totals.sides[side.carried or label(side.contra, Contra)] += side.amount
     for bucket in one.buckets:
-        name = account.currency if bucket.unit == Unit.MONEY else Unit(bucket.unit).label
-        result.totals.setdefault(name, Totals()).buckets += bucket.balance
+        result.totals.setdefault(counted_in[bucket.bucket_id], Totals()).buckets += bucket.balance
     still_open = [session for session in one.sessions if session.state == SessionState.OPEN]
     result.sessions_open += len(still_open)
     result.sessions_closed += len(one.sessions) - len(still_open)
@@ -222,6 +234,9 @@ class _Charges:
         if any(line.movement.contra == Contra.FEE for line in lines):
             self._check_fee(lines)
             return
+        if any(line.movement.contra == Contra.EXCHANGE for line in lines):
+            self._check_exchange([line.movement for line in lines])
+            return
         groups: dict[tuple[object, ...], list[UsageLine]] = {}
         lines, sponsored = _sponsored(lines)
         for moved, key, kind in sponsored:
@@ -271,6 +286,11 @@ class _Charges:
             self._problems.append(
                 f"entry {moved.request_id}.{moved.line} has {found} of tax, its price has {part}"
             )
+
+    def _check_exchange(self, moved: list[Movement]) -> None:
+        problem = exchange.problem_of(moved)
+        if problem:
+            self._problems.append(f"request {moved[0].request_id}: {problem}")
 
     def _check_fee(self, lines: list[UsageLine]) -> None:
         moved = lines[0].movement

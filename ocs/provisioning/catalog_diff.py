@@ -9,10 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import date, timedelta
 from enum import IntEnum
+from fractions import Fraction
 from math import gcd
 from typing import Any
 
 from ocs.amounts import Measured, NamedUnit, Unit, format_amount, format_quantity, measured
+from ocs.catalog.exchange import Rate
 from ocs.catalog.limits import Limit
 from ocs.catalog.model import (
     Allowance,
@@ -183,6 +185,8 @@ class _Trees:
             return _Fact(value, f"{value.name} in steps of {format_quantity(1, value)}")
         if isinstance(value, Tax):
             return _Fact(value, f"{value.text()}, {'' if value.included else 'not '}included")
+        if isinstance(value, Rate):
+            return _Fact(Fraction(value.numerator, value.denominator), value.text())
         if isinstance(value, Cycle):
             return _Fact(value, cycle_text(value))
         if is_dataclass(value):
@@ -282,7 +286,7 @@ def _text(name: str, value: object, unit: Measured) -> str:
     if isinstance(value, Unit):
         return value.label
     if isinstance(value, IntEnum):
-        return value.name.lower()
+        return value.name.lower().replace("_", "-")
     if isinstance(value, int):
         if name.endswith("_micro"):
             return format_amount(value)

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Any
 
 from ocs.amounts import Measured, Unit, format_quantity, measured, parse_amount, parse_quantity
-from ocs.charging import recurring
+from ocs.charging import exchange, recurring
 from ocs.charging.messages import (
     ChargingRecord,
     ChargingReply,
@@ -57,6 +57,8 @@ class Order:
     service: str = ""
     everything: bool = False
     """The amount was left open: all that is left, whatever that came to the first time."""
+    currency: str = ""
+    """Of an amount of money that is not in the account's currency: it goes into a purse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ class Posted:
     at_ns: int
     repeated: bool
     """The reference was known: nothing moved now, this is what was stored."""
+    exchanged_micro: int = 0
+    """What an amount in another currency came to in the account's."""
 
     def view(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -91,6 +95,7 @@ class Posted:
             "currency": self.currency,
             **money("balance", self.balance_micro),
             **money("held", self.held_micro),
+            **money("exchanged", self.exchanged_micro),
             "at": format_instant(self.at_ns),
             "repeated": self.repeated,
         }
@@ -123,7 +128,10 @@ def post(
 
     def decide(working_set: WorkingSet) -> Posted:
         state = account_of(working_set, account_id)
-        bucket = _bucket(state, order.bucket)
+        if order.currency:
+            bucket = exchange.purse_of(working_set, state, order.currency)
+        else:
+            bucket = _bucket(state, order.bucket)
         amount = parse_units(order.amount, measured(bucket.unit, bucket.measure))
         stored = working_set.answers.get(key)
         if stored is not None:

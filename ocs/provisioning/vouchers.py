@@ -15,7 +15,7 @@ import msgspec
 
 from ocs.amounts import AMOUNT_MAX_MICRO, format_amount
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging import account_life
+from ocs.charging import account_life, exchange
 from ocs.charging.working_set import WorkingSet
 from ocs.clock import NS_PER_SECOND
 from ocs.errors import NotFoundError, RefusedError, UnknownCommitError, UsageError
@@ -104,7 +104,7 @@ def redeem(
     _count_try(desk, subjects)
     salt = desk.store.voucher_salt(voucher_codes.new_salt())
     known = desk.store.find_voucher(voucher_codes.code_hash(code, salt))
-    reason = _refusal(desk, account, known)
+    reason = _refusal(desk, account, known, catalogue)
     if known is None or reason:
         action = desk.action(
             "voucher refused", found.name, found.account_id, source=source, why=reason
@@ -225,8 +225,9 @@ def _account(desk: Desk, found: Found) -> Account:
 
 
 def _refusal(
-    desk: Desk, account: Account, known: tuple[Voucher, VoucherBatch] | None
-) -> str:
+    desk: Desk, account: Account, known: tuple[Voucher, VoucherBatch] | None,
+    catalogue: CatalogIndex | None,
+) -> str:  # fmt: skip
     """Return why a code buys nothing, for operators alone; empty when it does."""
     if known is None:
         return "no such code"
@@ -237,7 +238,8 @@ def _refusal(
         return f"{voucher.name} is void"
     if batch.expires_ns and batch.expires_ns <= desk.clock.now_ns():
         return f"{voucher.name} has expired"
-    if batch.currency != account.currency:
+    taken = exchange.rate_for(account, catalogue, batch.currency) is not None
+    if batch.currency != account.currency and not taken:
         kept = account.currency
         return f"{voucher.name} is worth {batch.currency}, the account is kept in {kept}"
     return ""
@@ -260,6 +262,7 @@ def _post(
         "voucher redeem", found, Contra.TOP_UP, format_amount(batch.amount_micro),
         reference=f"voucher {voucher.name}",
     )  # fmt: skip
+    order = accounts.in_currency(desk, order, batch.currency)
     return accounts.post_top_up(desk, order, catalogue, write)
 
 

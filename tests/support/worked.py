@@ -11,7 +11,7 @@ A table under a catalogue with the columns ``at`` and ``happens`` is one account
 [QUANTITY of] SERVICE``, ``used QUANTITY of SERVICE and asks`` or ``ends`` (the requests of one
 session, with ``answer`` what the gateway is told, ``as PROFILE`` behind the first), ``QUANTITY of
 SERVICE`` (one session, or recorded usage where the service has no contexts), with ``to NUMBER``,
-``in MCCMNC``, ``with ATTRIBUTE=VALUE`` or ``used TIME`` behind it, ``topped up by AMOUNT``,
+``in MCCMNC``, ``with ATTRIBUTE=VALUE`` or ``used TIME`` behind it, ``topped up by AMOUNT USD``,
 ``gave AMOUNT`` to another account, ``could not give AMOUNT``,
 ``named NUMBER a friend``, ``could not name NUMBER a friend``, ``spends at most AMOUNT a PERIOD`` (a
 cap of the customer's own), ``redeemed a voucher of AMOUNT``, ``changed to PLAN``, ``nothing``.
@@ -172,8 +172,9 @@ class Life:
             self._speak(**asked.groupdict())
         elif head == "topped":
             found = find_subscriber(desk, f"+{NUMBER}")
+            amount, _, currency = rest.removeprefix("up by ").partition(" ")
             accounts.top_up(
-                desk, found, rest.removeprefix("up by "), catalogue=self._catalogues.current()
+                desk, found, amount, catalogue=self._catalogues.current(), currency=currency
             )
         elif head == "gave":
             self._give(rest)
