@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ocs.amounts import Unit
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.offers import Bonus
-from ocs.charging import account_life
+from ocs.charging import account_life, notices
 from ocs.charging.decision import NS_PER_SECOND
 from ocs.charging.working_set import AccountState, WorkingSet
 from ocs.ledger import entries
@@ -52,6 +52,8 @@ def bring(
         amount = bonus.given_for(amount_micro)
         if amount and _may_have(working_set, state, index, bonus, now_ns):
             given.append(_give(working_set, state, bonus, amount, posting))
+    if any(one.expires_ns for one in given):
+        notices.schedule(working_set, state, plan)
     until_ns = account_life.top_up(working_set, account, plan, amount_micro, now_ns)
     return Brought(tuple(given), until_ns)
 

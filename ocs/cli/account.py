@@ -79,7 +79,10 @@ def adjust(run: Run, name: str, amount: str, bucket: str, reference: str) -> Non
     from ocs.provisioning.desk import find_subscriber
 
     found = find_subscriber(run.desk, name)
-    posted = accounts.adjust(run.desk, found, amount, bucket=bucket, reference=reference)
+    posted = accounts.adjust(
+        run.desk, found, amount, bucket=bucket, reference=reference,
+        catalogue=run.catalogues.in_force(),
+    )
     run.out.show(_document(run, posted), _show_posted)
 
 

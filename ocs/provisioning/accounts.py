@@ -10,7 +10,7 @@ from typing import Any
 
 from ocs.amounts import INT64_MAX, Measured, NamedUnit, Unit, format_quantity, measured
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging import account_life, exchange, recurring, refunds, top_ups
+from ocs.charging import account_life, notices, recurring, refunds, top_ups
 from ocs.charging.messages import (
     ChargingRecord,
     ChargingReply,
@@ -133,9 +133,13 @@ def refuse_credit(state: AccountState) -> None:
 
 
 def adjust(
-    desk: Desk, found: Found, amount: str, *, bucket: str = MAIN_BUCKET, reference: str = ""
-) -> Posted:
-    """Correct a bucket by a signed amount; it never takes what is held or beyond the limit."""
+    desk: Desk, found: Found, amount: str, *, bucket: str = MAIN_BUCKET, reference: str = "",
+    catalogue: CatalogIndex | None = None,
+) -> Posted:  # fmt: skip
+    """Correct a bucket by a signed amount; it never takes what is held or beyond the limit.
+
+    The customer is told of a low balance as the plan in ``catalogue`` says.
+    """
 
     def check(_set: WorkingSet, state: AccountState, bucket: Bucket, units: int) -> None:
         if not units:
@@ -156,10 +160,17 @@ def adjust(
                 f"and may not go below {format_quantity(lowest, unit)}; nothing was changed"
             )
 
+    def tell(
+        working_set: WorkingSet, state: AccountState, _: Bucket, _units: int, posting: Posting
+    ) -> None:
+        plan = catalogue.catalog.plans.get(state.account.plan) if catalogue is not None else None
+        notices.moved(working_set, state, plan, posting.request_id, posting.now_ns)
+
     return post(
         desk,
         Order("account adjust", found, Contra.ADJUSTMENT, amount, bucket, reference),
         check,
+        effect=tell,
     )
 
 

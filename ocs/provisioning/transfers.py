@@ -13,7 +13,7 @@ from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Period
 from ocs.catalog.offers import Transfers
 from ocs.catalog.periods import Periods
-from ocs.charging import account_life, counters, recurring
+from ocs.charging import account_life, counters, notices, recurring
 from ocs.charging.messages import ChargingRecord, RequestKind, ServiceRequest, Units
 from ocs.charging.server_requests import Trigger
 from ocs.charging.session import make_session_key
@@ -202,6 +202,8 @@ class _Transfer:
         if fee_micro:
             posting.contra, posting.rule = Contra.REVENUE, TRANSFER_FEE
             entries.credit(working_set, main_bucket(state), -fee_micro, posting)
+        plan = self._catalogue.catalog.plans.get(state.account.plan)
+        notices.moved(working_set, state, plan, posting.request_id, self._now_ns)
         record = self._store(
             working_set, self.giver_key, state, self._giver.name, posting, -self._amount_micro
         )
