@@ -35,6 +35,7 @@ SIZES: dict[str, list[str]] = {
     "lab": ["--duration", "3", "--speed-up", "30"],
     "load": ["--duration", "1"],
     "messages": ["--duration", "3", "--speed-up", "30"],
+    "misbehaving": ["--duration", "4"],
     "population": ["--sessions", "150", "--duration", "4", "--speed-up", "300"],
     "refunds": ["--duration", "4", "--speed-up", "20"],
     "roaming": ["--duration", "4", "--speed-up", "600"],
@@ -54,6 +55,7 @@ SEEN: dict[str, set[str]] = {
     "faults": {"data sessions", "sms sessions", "ended", "forgotten"},
     "knee": {"events charged"},
     "lab": {"data sessions", "voice sessions", "grant"},
+    "misbehaving": {"data sessions", "voice sessions", "ended", "never ended"},
     "messages": {"events charged", "reserved", "sms sessions", "mms sessions", "not delivered"},
     "population": {"data sessions", "voice sessions", "sms sessions", "ended"},
     "refunds": {"events charged", "reserved", "refunded"},
@@ -67,6 +69,7 @@ SEEN: dict[str, set[str]] = {
 REFUSALS = {
     "data": {"2001", "4012"},  # the poor run out of money
     "enquiries": {"2001", "4012"},
+    "misbehaving": {"2001", "5004", "5005", "5014"},
 }
 FORGETFUL = {"faults"}
 """Gateways that restart wait no more for what they had asked."""
