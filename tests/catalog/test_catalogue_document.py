@@ -76,7 +76,7 @@ def test_cost_in_the_document_is_what_is_charged(catalogue, row):
 
 NOT_PLAYED = {
     "attributes", "before", "charging_characteristics", "costs", "counted_for", "daily_count",
-    "envelopes", "examples", "file", "filter_ids", "filter_rules", "for", "furnish",
+    "envelopes", "examples", "file", "filter_ids", "filter_rules", "furnish",
     "interval", "ipv4", "ipv6", "number_plans", "origin", "plan", "plays_to", "qos",
     "rule_base", "service", "sip", "time_mechanism", "type", "uses_quota", "zero_grant",
 }

@@ -14,7 +14,8 @@ SERVICE`` (one session, or recorded usage where the service has no contexts), wi
 ``in MCCMNC``, ``with ATTRIBUTE=VALUE`` or ``used TIME`` behind it, ``topped up by AMOUNT USD``,
 ``gave AMOUNT`` to another account, ``could not give AMOUNT``,
 ``named NUMBER a friend``, ``could not name NUMBER a friend``, ``spends at most AMOUNT a PERIOD`` (a
-cap of the customer's own), ``redeemed a voucher of AMOUNT``, ``changed to PLAN``, ``nothing``.
+cap of the customer's own), ``redeemed a voucher of AMOUNT``, ``joined by
+the other`` (a member, who uses what ends in ``by the other``), ``changed to PLAN``, ``nothing``.
 Who is refused uses nothing. Everything the server would have done meanwhile is done first. A
 column that is there must hold: ``balance``, ``left`` (all other buckets with something in them),
 ``told`` (notifications since the line before), ``status``, ``until`` (when that ends, on the
@@ -64,6 +65,7 @@ from ocs.provisioning import (
     catalogs,
     events,
     friends,
+    members,
     subscribers,
     transfers,
     usage,
@@ -97,7 +99,7 @@ EXAMPLES = [(catalogue, tables(after)) for catalogue, after in _BLOCK.findall(TE
 """The catalogues of the document, each with the tables that follow it."""
 _USAGE = re.compile(r"(?P<quantity>[0-9.]+ ?[A-Za-z]*) of (?P<service>\S+)(?: to (?P<to>\S+))?"
                     r"(?: in (?P<network>[0-9]+))?(?: with (?P<said>\S+))?"
-                    r"(?: used (?P<when>\S+))?")  # fmt: skip
+                    r"(?: used (?P<when>\S+))?(?P<other> by the other)?")  # fmt: skip
 _ASKED = re.compile(r"(?:used (?P<quantity>\S+ ?[A-Za-z]*) of )?(?:(?P<first>asks) for )?"
                     r"(?:(?P<wanted>[0-9.]+ ?[A-Za-z]*) of )?(?P<service>\S+)"
                     r"(?: and (?P<then>asks|ends))?(?: as (?P<profile>\S+))?")  # fmt: skip
@@ -118,6 +120,8 @@ class Life:
         self._sessions = count(1)
         self._account_id = 0
         self._answer = ""
+        self._member = (NUMBER, 0)
+        """Who uses a service: its number, and its id where it is not that of the account."""
         self._open: dict[str, tuple[str, int, ClientProfile]] = {}
         """By service, the session that a gateway has open: its name, and its next number."""
         self._outbox = events.Tail(office.desk, events.Selection(), events.Position())
@@ -167,7 +171,11 @@ class Life:
             shown = subscribers.add(desk, new, self._catalogues.current())
             self._account_id = int(shown["account_id"])
         elif used := _USAGE.fullmatch(what):
-            self._use(**used.groupdict())
+            words = used.groupdict()
+            if words.pop("other"):
+                self._member = (OTHER, find_subscriber(desk, f"+{OTHER}").subscriber_id)
+            self._use(**words)
+            self._member = (NUMBER, 0)
         elif head in ("asks", "used") and (asked := _ASKED.fullmatch(what)):
             self._speak(**asked.groupdict())
         elif head == "topped":
@@ -196,6 +204,8 @@ class Life:
                 desk, find_subscriber(desk, f"+{NUMBER}"), "own", capped["amount"],
                 capped["every"], (), self._catalogues.current(),
             )  # fmt: skip
+        elif what == "joined by the other":
+            members.join(desk, find_subscriber(desk, f"+{NUMBER}"), (Identity("msisdn", OTHER),))
         elif head == "redeemed":
             self._redeem(rest.removeprefix("a voucher of "))
         elif head == "changed":
@@ -298,9 +308,9 @@ class Life:
         request = ChargingRequest(
             session, make_session_key(session, None),
             kind if number else RequestKind.INITIAL, number, now_ns, 1 << 62,
-            next(self._office.hashes), service.contexts[0], (Identity("msisdn", NUMBER),),
+            next(self._office.hashes), service.contexts[0], (Identity("msisdn", self._member[0]),),
             (asked,), event_ns=now_ns, attributes=said, profile=profile,
-            account_id=self._account_id, subscriber_id=self._account_id,
+            account_id=self._account_id, subscriber_id=self._member[1] or self._account_id,
         )  # fmt: skip
         return self._office.desk.store.transact(
             engine.keys_of(request),
