@@ -10,7 +10,7 @@ from typing import Any
 
 from ocs.amounts import INT64_MAX, Measured, NamedUnit, Unit, format_quantity, measured
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging import account_life, notices, recurring, refunds, top_ups
+from ocs.charging import account_life, exchange, notices, recurring, refunds, top_ups
 from ocs.charging.messages import (
     ChargingRecord,
     ChargingReply,
