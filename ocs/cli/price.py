@@ -65,7 +65,7 @@ def _show(target: Console, document: Document) -> None:
             ("At", document["at"]),
             ("Price", document["price"]),
             ("Quantity", document["units_text"]),
-            ("Before", document["units_before"] and document["units_before_text"]),
+            ("Before", document["units_before_text"] if document["units_before"] else None),
             ("Costs", f"{document['cost']} {document['currency']}"),
         ],
     )

@@ -116,7 +116,7 @@ def _show_recorded(target: Console, document: Document) -> None:
             ("Quantity", document["quantity_text"]),
             ("At", document["at"]),
             ("Charged", f"{document['charged']} {currency}"),
-            ("Free units", document["from_buckets"] and document["from_buckets_text"]),
+            ("Free units", document["from_buckets_text"] if document["from_buckets"] else None),
             ("Entry", document["entry"]),
             ("Balance", f"{document['balance']} {currency}"),
         ],

@@ -27,11 +27,15 @@ def test_recorded_usage_is_shown_with_its_charge(shop):
     shown = shop("usage", "record", NUMBER, "steam", "1", "--key", "m2")
     assert shown.code == 0
     assert "1 kWh" in shown.out
+    assert "Free units" not in shown.out
     again = shop("usage", "record", NUMBER, "steam", "1", "--key", "m2")
     assert "m2, charged before" in again.out
     other = shop("usage", "record", NUMBER, "steam", "2", "--key", "m2", "--json")
     assert (other.code, other.error["code"]) == (1, "ocs.conflict")
     assert shop("why", first["entry"]).code == 0
+    priced = shop("price", "steam", "1.5 kWh", "--plan", first["plan"]).out
+    assert "1.5 kWh" in priced
+    assert "Before" not in priced
 
 
 @pytest.mark.rule("K-313")
