@@ -4,7 +4,7 @@ Each posting is one transaction (postings.post), exactly once per reference. Ref
 never more than the line they refund took. Called by the command line.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from ocs.charging.session import make_session_key
 from ocs.charging.working_set import AccountState, NewRecord, RequestKey, WorkingSet
 from ocs.currencies import NUMERIC_BY_CODE
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
-from ocs.ledger.account import Bucket, Contra
+from ocs.ledger.account import Bucket, Contra, Movement
 from ocs.ledger.entries import MAIN_BUCKET, Posting, main_bucket
 from ocs.provisioning import refund_counts
 from ocs.provisioning.desk import Desk, Found
@@ -266,17 +266,9 @@ def _refund_once(
 ) -> Posted:
     moved = line.movement
     entry = f"{moved.request_id}.{moved.line}"
-    if moved.contra not in (Contra.REVENUE, Contra.FEE, Contra.TAX) or moved.amount >= 0:
-        raise RefusedError(f"entry {entry} is no charge; only charges can be refunded")
     account_id = moved.account_id
     siblings = desk.ledger.lines_of(account_id, moved.request_id)
-    for other in siblings:
-        if other.contra == Contra.SPONSOR and (other.service, other.units_after, other.zone) == (
-            moved.service, moved.units_after, moved.zone
-        ):
-            raise RefusedError(
-                f"entry {entry} was paid by sponsor '{other.rule}' and not by the account"
-            )
+    _refuse_no_charge(moved, siblings)
     given = desk.ledger.refunds_of(account_id, entry)
     left = -moved.amount - sum(one.amount for one in given)
     buckets = {bucket.bucket_id: bucket for bucket in desk.reports.buckets(account_id)}
@@ -286,22 +278,13 @@ def _refund_once(
         account_id, make_session_key(f"refund of\x00{entry}", None), RequestKind.OPERATOR,
         len(given),
     )  # fmt: skip
-    marker = _event_marker(line)
-    ended = _end_of_fee(line)
+    marker, ended = _event_marker(line), _end_of_fee(line)
     member = refund_counts.subscriber_of(desk, line)
 
     def check(working_set: WorkingSet, state: AccountState, bucket: Bucket, units: int) -> None:
         if slot in working_set.answers:
             raise _RefundedMeanwhileError
-        if marker is not None:
-            taken = working_set.answers.get(marker)
-            if taken is not None and not taken.record.operator:
-                raise RefusedError(f"entry {entry} was refunded by its gateway before")
-        if ended is not None and ended in working_set.answers:
-            raise RefusedError(
-                f"of entry {entry} what was not used was given back when the plan was left; "
-                "correct the rest with `ocs account adjust`"
-            )
+        _refuse_given_back(working_set, entry, marker, ended)
         if units <= 0:
             raise UsageError("a refund must be more than zero")
         if units > left:
@@ -338,6 +321,34 @@ def _refund_once(
             recurring.refunded(working_set, state.account, moved.rule, moved.slot_ns, units)
 
     return post(desk, order, check, more_keys=keys, effect=effect)
+
+
+def _refuse_no_charge(moved: Movement, siblings: Sequence[Movement]) -> None:
+    """Raise RefusedError where a line, one of ``siblings``, took nothing of the account's."""
+    entry = f"{moved.request_id}.{moved.line}"
+    if moved.contra not in (Contra.REVENUE, Contra.FEE, Contra.TAX) or moved.amount >= 0:
+        raise RefusedError(f"entry {entry} is no charge; only charges can be refunded")
+    for other in siblings:
+        if other.contra == Contra.SPONSOR and (other.service, other.units_after, other.zone) == (
+            moved.service, moved.units_after, moved.zone
+        ):
+            raise RefusedError(
+                f"entry {entry} was paid by sponsor '{other.rule}' and not by the account"
+            )
+
+
+def _refuse_given_back(
+    working_set: WorkingSet, entry: str, marker: RequestKey | None, ended: RequestKey | None
+) -> None:
+    """Raise RefusedError where a line was given back in another way than by operators."""
+    taken = working_set.answers.get(marker) if marker is not None else None
+    if taken is not None and not taken.record.operator:
+        raise RefusedError(f"entry {entry} was refunded by its gateway before")
+    if ended is not None and ended in working_set.answers:
+        raise RefusedError(
+            f"of entry {entry} what was not used was given back when the plan was left; "
+            "correct the rest with `ocs account adjust`"
+        )
 
 
 def _end_of_fee(line: LedgerLine) -> RequestKey | None:
