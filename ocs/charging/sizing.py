@@ -70,7 +70,6 @@ def size_priced(
     if slot.rule is None:
         return size
     if slot.rule.sponsor:
-        # Nothing of the account's is held: it pays nothing.
         size.units = size.wanted = size.paid = wanted
     elif part.units:
         hold_units(decision, part, wanted, size)
@@ -78,16 +77,15 @@ def size_priced(
     if slot.end_ns and not part.clocked:
         until_ns = event_ns + policy.validity_seconds * NS_PER_SECOND
         size.switch_ns = slot.end_ns if slot.end_ns < until_ns else 0
-    if slot.rule.sponsor:
+    if part.terms.counted:
+        # What is used behind the switch belongs to another count, so the quota ends there.
         part.one_tariff = True
+    if slot.rule.sponsor:
         return size
     budget = entries.available_micro(decision.state, money)
     most = budget if cap_micro is None or budget < cap_micro else cap_micro
     price, payable = slot.rule.price, wanted - size.units
     paid = reserved = before = before_micro = 0
-    if part.terms.counted:
-        # What is used behind the switch belongs to another count, so the quota ends there.
-        part.one_tariff = True
     if price.counted:
         paid, reserved = _promise(decision, part, index, slot, size, most, payable)
     elif part.clocked or size.switch_ns or part.one_tariff:

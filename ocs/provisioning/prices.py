@@ -94,11 +94,7 @@ def quote(index: CatalogIndex, question: Question) -> dict[str, Any]:
             + f" at {format_instant(question.at_ns)}"
         )
     cost, steps = _cost(index, terms, service, key, slot, before, units, question.at_ns)
-    if slot.rule.sponsor:
-        steps.append(
-            f"sponsor '{slot.rule.sponsor}' pays the {format_amount(cost)}, the account nothing"
-        )
-        cost = 0
+    cost = _of_account(slot.rule.sponsor, cost, steps)
     return {
         **view,
         "rule": slot.rule.code,
@@ -107,6 +103,14 @@ def quote(index: CatalogIndex, question: Question) -> dict[str, Any]:
         "steps": steps,
         **choices.of_question(index, terms, slot.rule, zone, labels, question.at_ns),
     }
+
+
+def _of_account(sponsor: str, cost_micro: int, steps: list[str]) -> int:
+    """Return what the account itself pays: nothing where there is a sponsor (K-216)."""
+    if not sponsor:
+        return cost_micro
+    steps.append(f"sponsor '{sponsor}' pays the {format_amount(cost_micro)}, the account nothing")
+    return 0
 
 
 def _cost(
