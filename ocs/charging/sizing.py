@@ -53,9 +53,8 @@ class Size(msgspec.Struct):
 def size_priced(
     decision: Decision, part: Part, policy: QuotaPolicy, wanted: int, cap_micro: int | None = None
 ) -> Size:
-    """Take units from buckets first, then from money; hold both (M-004, M-005, M-012).
-
-    Spends at most ``cap_micro``. Whether it is the last that can be paid, ``judge`` tells.
+    """Take units from buckets first, then at most ``cap_micro`` of money; hold both (M-004, M-005,
+    M-012). Whether it is the last that can be paid, ``judge`` tells.
     """
     index = decision.index
     assert index is not None
@@ -74,9 +73,9 @@ def size_priced(
     elif part.units:
         hold_units(decision, part, wanted, size)
     open_quota(part, slot.rule.code, zone, slot.start_ns, size.units)
-    if slot.end_ns and not part.clocked:
-        until_ns = event_ns + policy.validity_seconds * NS_PER_SECOND
-        size.switch_ns = slot.end_ns if slot.end_ns < until_ns else 0
+    until_ns = event_ns + policy.validity_seconds * NS_PER_SECOND
+    if 0 < slot.end_ns < until_ns and not part.clocked:
+        size.switch_ns = slot.end_ns
     if part.terms.counted:
         # What is used behind the switch belongs to another count, so the quota ends there.
         part.one_tariff = True

@@ -13,7 +13,9 @@ from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import (
     RELATION,
     TERMINATING,
+    Catalog,
     ChargeMode,
+    Plan,
     Service,
     ServiceTerms,
     TariffSlot,
@@ -63,12 +65,7 @@ def quote(index: CatalogIndex, question: Question) -> dict[str, Any]:
     _add_relation(index, labels, question.destination)
     key = index.price_list(terms).key_of(zone, labels, labels.get(CLOCK, ""))
     view = {
-        "catalogue": catalog.name,
-        "catalogue_version": catalog.version,
-        "plan": plan.code,
-        "service": service.code,
-        "mode": terms.mode.name.lower(),
-        "unit": service.counted_in.label,
+        **_asked(catalog, plan, terms, service),
         "units": units,
         "units_text": format_quantity(units, service.counted_in),
         "units_before": before,
@@ -102,6 +99,19 @@ def quote(index: CatalogIndex, question: Question) -> dict[str, Any]:
         **money("cost", cost),
         "steps": steps,
         **choices.of_question(index, terms, slot.rule, zone, labels, question.at_ns),
+    }
+
+
+def _asked(
+    catalog: Catalog, plan: Plan, terms: ServiceTerms, service: Service
+) -> dict[str, Any]:
+    return {
+        "catalogue": catalog.name,
+        "catalogue_version": catalog.version,
+        "plan": plan.code,
+        "service": service.code,
+        "mode": terms.mode.name.lower(),
+        "unit": service.counted_in.label,
     }
 
 
