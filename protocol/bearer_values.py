@@ -9,6 +9,8 @@ from protocol.members import INVALID_AVP_VALUE, Reading, Step, read_text
 
 HEX_DIGITS = b"0123456789ABCDEFabcdef"
 PLMN_OCTETS = 3
+RAT_TYPES_LIKE_DIGITS = frozenset(b"%d" % digit for digit in range(3, 10))
+"""3GPP-RAT-Types 51 to 57, each of which is also the octet of a digit."""
 
 
 def read_number_in_octets(reading: Reading, position: int, start: int, stop: int) -> int | None:
@@ -22,11 +24,12 @@ def read_number_in_octets(reading: Reading, position: int, start: int, stop: int
 def read_rat_type(reading: Reading, position: int, start: int, stop: int) -> int | None:
     """3GPP-RAT-Type, one octet; by some gateways the digits of the number.
 
-    The numbers 48 to 57 are also the digits 0 to 9 and are read as these: what they mean does not
-    occur on Gy.
+    The numbers 48 to 50, which are spare, are read as the digits 0 to 2; 51 (NR) and more are
+    never digits where they stand alone.
     """
     payload = reading.data[start:stop]
-    if payload.isdigit() and len(payload) <= 3 and reading.leniency.raw_3gpp_octets:
+    digits = payload.isdigit() and len(payload) <= 3 and payload not in RAT_TYPES_LIKE_DIGITS
+    if digits and reading.leniency.raw_3gpp_octets:
         return int(payload)
     return read_number_in_octets(reading, position, start, stop)
 

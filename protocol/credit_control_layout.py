@@ -115,7 +115,7 @@ def _rat_type(outline: Outline, position: int, start: int, stop: int) -> str:
     if stop - start != 1:
         return outline.dynamic(bearer_values.read_rat_type, position, start, stop)
     number = outline.value(start, "B")
-    outline.miss_unless(f"not 48 <= {number} <= 57")  # the digits, which the walk reads
+    outline.miss_unless(f"not 48 <= {number} <= 50")  # the digits, which the walk reads
     return number
 
 

@@ -162,7 +162,9 @@ def test_T275_a_visited_network(world, p1, a1, member, held):
 
 
 @pytest.mark.rule("T277", "B-033", "G-009", "G-171")
-@pytest.mark.parametrize("member", [v(21, b"\x0a"), vm(21, b"\x0a"), v(21, b"10"), vm(21, b"10")])
+@pytest.mark.parametrize(
+    "member", [v(21, b"\x0a"), vm(21, b"\x0a"), v(21, b"10"), vm(21, b"10"), v(21, b"\x33")]
+)
 def test_T277_a_radio_access_with_and_without_the_flag(world, p1, a1, member):
     gy = Dialogue(p1, a1)
     gy.initial(mscc(100, {}), service_information=ps(member))

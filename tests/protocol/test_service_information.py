@@ -85,15 +85,18 @@ def test_sender_and_recipients_say_what_kind_of_address_they_have():
 @pytest.mark.rule("T277", "G-009")
 @pytest.mark.parametrize(
     "octets,number",
-    [(b"\x06", 6), (b"6", 6), (b"06", 6), (b"10", 10), (b"\x0a", 10), (b"\x00\x00\x00\x06", 6)],
-)
+    [
+        (b"\x06", 6), (b"2", 2), (b"06", 6), (b"10", 10), (b"\x0a", 10), (b"\x00\x00\x00\x06", 6),
+        (b"\x33", 51), (b"\x34", 52), (b"\x39", 57), (b"\x3b", 59), (b"51", 51),
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("flags", [0x40, 0])
 def test_a_radio_access_is_one_octet_or_its_digits(octets, number, flags):
     assert read_service_information(ps(encode_avp(21, octets, 10415, flags))).rat_type == number
 
 
 def test_a_radio_access_in_digits_is_not_what_a_strict_reader_reads():
-    assert read_service_information(ps(encode_avp(21, b"6", 10415)), STRICT).rat_type == 0x36
+    assert read_service_information(ps(encode_avp(21, b"2", 10415)), STRICT).rat_type == 0x32
 
 
 @pytest.mark.rule("G-009")
