@@ -44,8 +44,8 @@ def read_report(path: Path) -> Report:
         report = TypeAdapter(Report).validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{path} is no report of a run: {place}: {first['msg']}") from None
+        place = "".join(f"{part}: " for part in (".".join(map(str, first["loc"])),) if part)
+        raise ValueError(f"{path} is no report of a run: {place}{first['msg']}") from None
     if report.answers and not report.histograms:
         raise ValueError(f"{path} has no histograms: it cannot be joined")
     return report

@@ -174,7 +174,9 @@ class _Client:
         if self._replay.stopping:
             return
         self._replay.last_failure = closed.reason
-        if conn is self._conn:
+        if conn is not self._conn:
+            self._replay.last_failure = f"no capabilities exchanged: {closed.reason}"
+        else:
             self._replay.measured.connection_losses += 1
             self._conn = None
             self._lost_at = self._replay.elapsed()

@@ -334,7 +334,8 @@ def progress_line(measured: Measurements, seconds: float, before: dict[str, Any]
     before.update(seconds=seconds, answered=answered)
     latency = summarise(measured.all_latencies())
     failed = answered - measured.result_codes[2001]
+    waiting = max(measured.sent - answered - measured.timed_out, 0)
     return (
         f"{seconds:6.1f} s  {rate:8.0f} answers/s  p50 {latency.p50:.2f} ms  p99 {latency.p99:.2f}"
-        f" ms  waiting {measured.sent - answered - measured.timed_out}  not 2001: {failed}"
+        f" ms  waiting {waiting}  not 2001: {failed}"
     )

@@ -169,7 +169,7 @@ class Link:
             self._conn = None
             self._owner.link_down(self, closed.reason, cut is not None)
         else:
-            self._owner.link_failed(closed.reason)
+            self._owner.link_failed(f"no capabilities exchanged: {closed.reason}")
         self._reactor.callLater(RECONNECT_SECONDS if cut is None else cut, self.call)
 
     def peer_changed(self, conn: DiameterProtocol, event: Any) -> None:  # noqa: ARG002

@@ -84,7 +84,8 @@ def _answers(command: str, lines: list[str]) -> list[str]:
         raise CheckError(f"the check command cannot be run: {error}") from None
     if done.returncode:
         said = done.stderr.strip()[-_SHOWN:]
-        raise CheckError(f"the check command failed with exit code {done.returncode}: {said}")
+        words = f"the check command failed with exit code {done.returncode}"
+        raise CheckError(f"{words}: {said}" if said else words)
     answers = done.stdout.splitlines()
     if len(answers) != len(lines):
         raise CheckError(

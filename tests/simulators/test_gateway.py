@@ -1,8 +1,10 @@
 """Whole scenarios against a small responder, run as `ocs simulate` in a process of its own."""
 
 import json
+import socketserver
 import subprocess
 import sys
+import threading
 from collections import Counter, defaultdict
 
 import pytest
@@ -164,6 +166,32 @@ def test_without_a_server_the_report_says_so(tmp_path):
     [problem] = json.loads(done.stdout)["problems"]
     assert "not connected within" in problem
     assert "refused" in problem
+
+
+@pytest.mark.parametrize(
+    "answer, words", [(b"HTTP/1.1 400 Bad Request\r\n\r\n", "version 72"), (b"", "closed")]
+)
+def test_what_does_not_speak_diameter_is_told(answer, words, tmp_path):
+    class Stranger(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.recv(4096)
+            self.request.sendall(answer)
+
+    path = tmp_path / "scenario.yaml"
+    path.write_text(SCENARIO)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Stranger) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = subprocess.run(
+            [sys.executable, "-m", "ocs.cli.main", "simulate", path, "--json",
+             "--port", str(server.server_address[1]), "--report", tmp_path / "report.json"],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        server.shutdown()
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    [problem] = json.loads((tmp_path / "report.json").read_text())["problems"]
+    assert "no capabilities exchanged: " in problem
+    assert words in problem
 
 
 def test_a_bad_scenario_is_refused_with_its_lines(tmp_path):

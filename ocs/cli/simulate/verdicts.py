@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from os import environ
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -9,6 +10,7 @@ import click
 
 from ocs.cli.command import Run
 from ocs.errors import OcsError, RefusedError, UsageError
+from ocs.settings import DATABASE_URL_VARIABLE
 
 if TYPE_CHECKING:
     from simulators.reports.report import Report
@@ -88,8 +90,8 @@ class Judge:
     def _check_options(self) -> None:
         if self._scenario.mode == "prepared":
             raise UsageError(f"{self._scenario.name} is prepared load, of which no books are kept")
-        database = self._run.database_option is not None or self._run.config is not None
-        if self._command is None and not database:
+        named = (self._run.database_option, self._run.config, environ.get(DATABASE_URL_VARIABLE))
+        if self._command is None and not any(named):
             raise UsageError(
                 "the server's books are needed: give --database URL, or --check-with COMMAND"
             )

@@ -147,7 +147,7 @@ def test_the_command_joins_saved_reports(tmp_path):
 @pytest.mark.parametrize(
     "damage, words",
     [
-        (lambda _: "{", "is no report of a run"),
+        (lambda _: "{", "is no report of a run: Invalid JSON"),
         (lambda one: json.dumps({**one, "answers": "many"}), "answers"),
         (lambda one: json.dumps({**one, "histograms": {}}), "cannot be joined"),
         (lambda one: json.dumps({**one, "histograms": {"event": "HISTFAAAA"}}), "cannot be read"),

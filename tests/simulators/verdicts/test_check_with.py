@@ -116,6 +116,7 @@ print(json.dumps({"balance": "1.5", "held": "0.25", "topped_up": "-1",
         ("print('{\"balance\": 3}')", "balance: Input should be a valid string"),
         ("print('{\"balance\": \"3,5\"}')", "balance: String should match"),
         ("print('{\"colour\": 3}')", "colour: Extra inputs are not permitted"),
+        ("import sys; sys.exit(3)", "failed with exit code 3"),
         ("import sys; sys.exit('no such tariff')", "failed with exit code 1: no such tariff"),
     ],
 )

@@ -77,11 +77,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield running
 
 
-def ocs(*arguments: str, code: int = 0) -> str:
+def ocs(*arguments: str, code: int = 0, **variables: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "ocs.cli.main", *arguments],
         capture_output=True, text=True, timeout=120, check=False, cwd=ROOT,
-        env={key: value for key, value in os.environ.items() if not key.startswith("OCS_")},
+        env={key: value for key, value in os.environ.items() if not key.startswith("OCS_")}
+        | variables,
     )  # fmt: skip
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout or done.stderr
@@ -391,3 +392,6 @@ def test_the_books_are_needed_and_asked_for_before_the_run(tmp_path, world):
     assert "give --database URL" in ocs("simulate", str(path), "--reconcile", code=2)
     prepared = ocs("simulate", "load", "--reconcile", "--database", world.server.url, code=2)
     assert "is prepared load" in prepared
+    elsewhere = f"sqlite:///{tmp_path}/not-there.db"
+    said = ocs("simulate", str(path), "--reconcile", code=1, OCS_DATABASE_URL=elsewhere)
+    assert "not-there.db" in said
