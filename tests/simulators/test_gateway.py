@@ -194,6 +194,21 @@ def test_what_does_not_speak_diameter_is_told(answer, words, tmp_path):
     assert words in problem
 
 
+@pytest.mark.parametrize("option", ["--report", "--html", "--junit", "--record"])
+def test_a_file_that_cannot_be_written_is_told_before_the_run(option, tmp_path):
+    path = tmp_path / "scenario.yaml"
+    path.write_text(SCENARIO)
+    with Responder() as responder:
+        done = subprocess.run(
+            [sys.executable, "-m", "ocs.cli.main", "simulate", path,
+             "--port", str(responder.port), option, tmp_path / "not-there" / "file"],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert responder.requests == []
+    assert done.returncode == 2
+    assert "not-there' does not exist" in done.stderr
+
+
 def test_a_bad_scenario_is_refused_with_its_lines(tmp_path):
     path = tmp_path / "scenario.yaml"
     path.write_text(SCENARIO.replace("concurrency: 6", "concurrency: six"))

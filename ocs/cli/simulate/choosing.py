@@ -23,6 +23,19 @@ _PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
+class _OutputFile(click.Path):
+    """A file to write after the run: that this cannot be is said before it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if not path.parent.is_dir():
+            self.fail(f"Directory '{path.parent}' does not exist.", param, ctx)
+        return path
+
+
+OUTPUT_FILE = _OutputFile(dir_okay=False, writable=True, path_type=Path)
+
+
 def server_options(function: _Function) -> _Function:
     """Give a command the options that say where the server is and how it is spoken to."""
     options = (

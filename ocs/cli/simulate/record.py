@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ocs.cli.command import Run, ocs_command
+from ocs.cli.simulate.choosing import OUTPUT_FILE
 from ocs.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ ocs simulate replay demo.pcap --speed max"""
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )
 @click.argument("scenario", metavar="SCENARIO")
-@click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", metavar="FILE", type=OUTPUT_FILE)
 @click.pass_context
 def record(context: click.Context, /, run: Run, scenario: str, file: Path) -> Any:
     """Run SCENARIO as `ocs simulate run` does, with its options, and record it into FILE.

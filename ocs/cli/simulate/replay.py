@@ -8,7 +8,7 @@ import click
 
 from ocs.cli.command import Run, ocs_command
 from ocs.cli.output import console, print_json
-from ocs.cli.simulate.choosing import Server, server_options
+from ocs.cli.simulate.choosing import OUTPUT_FILE, Server, server_options
 from ocs.errors import DocumentError, Problem, RefusedError, UsageError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class _Speed(click.ParamType[float]):
 @click.option("--no-compare", is_flag=True, help="Only play.")
 @click.option("--no-examples", is_flag=True, help="Show no messages.")
 @click.option(
-    "--report", "report_file", type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    "--report", "report_file", type=OUTPUT_FILE,
     help="Also write the report there, as JSON.",
 )  # fmt: skip
 def replay(run: Run, file: Path, **given: Any) -> int:

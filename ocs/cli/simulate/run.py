@@ -10,6 +10,7 @@ import click
 from ocs.cli.command import Run, ocs_command
 from ocs.cli.output import console, print_json
 from ocs.cli.simulate.choosing import (
+    OUTPUT_FILE,
     SCENARIO_OPTIONS,
     Server,
     read_scenario,
@@ -44,13 +45,13 @@ ocs simulate run demo --tls-certificate pgws.pem --tls-key pgws.key --tls-truste
 @click.option(
     "--report",
     "report_file",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    type=OUTPUT_FILE,
     help="Also write the report there, as JSON.",
 )
 @click.option(
     "--record",
     "record_file",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    type=OUTPUT_FILE,
     help="Record the run there, as a capture for `ocs simulate replay`.",
 )
 @verdict_options

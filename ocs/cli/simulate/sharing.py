@@ -9,7 +9,7 @@ import click
 
 from ocs.cli.command import Run, ocs_command
 from ocs.cli.output import console, print_json
-from ocs.cli.simulate.choosing import Server
+from ocs.cli.simulate.choosing import OUTPUT_FILE, Server
 from ocs.cli.simulate.watching import html_option, write_page
 from ocs.errors import RefusedError, UsageError
 
@@ -70,7 +70,7 @@ def run_shared(
 @click.option(
     "--report",
     "report_file",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    type=OUTPUT_FILE,
     help="Also write the joined report there, as JSON.",
 )
 @html_option

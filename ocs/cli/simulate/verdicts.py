@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ocs.cli.command import Run
+from ocs.cli.simulate.choosing import OUTPUT_FILE
 from ocs.errors import OcsError, RefusedError, UsageError
 from ocs.settings import DATABASE_URL_VARIABLE
 
@@ -33,7 +34,7 @@ def verdict_options(function: _Function) -> _Function:
         click.option(
             "--junit",
             "junit_file",
-            type=click.Path(dir_okay=False, writable=True, path_type=Path),
+            type=OUTPUT_FILE,
             help="Also write the verdicts there, as JUnit XML.",
         ),
         click.option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ocs.cli.output import Output, console
-from ocs.cli.simulate.choosing import scenario_path
+from ocs.cli.simulate.choosing import OUTPUT_FILE, scenario_path
 
 if TYPE_CHECKING:
     from simulators.reports.report import Measurements, Report
@@ -26,7 +26,7 @@ def html_option(function: _Function) -> _Function:
     option = click.option(
         "--html",
         "html_file",
-        type=click.Path(dir_okay=False, writable=True, path_type=Path),
+        type=OUTPUT_FILE,
         help="Also write the report there, as a page with plots.",
     )
     return option(function)
