@@ -14,6 +14,8 @@ from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.schema import catalogue_schema
 from ocs.charging.decision import ROLE_TERMINATING
 from ocs.charging.messages import RatingAttributes
+from ocs.errors import DocumentError
+from ocs.provisioning import catalogs
 from ocs.rating.pricing import cost_micro
 from tests.support.worked import DOCUMENT, EXAMPLES, TEXT, worked_life
 
@@ -74,14 +76,24 @@ def test_cost_in_the_document_is_what_is_charged(catalogue, row):
         assert part == parse_amount(row["tax"])
 
 
+@pytest.mark.parametrize("catalogue", [catalogue for catalogue, _ in EXAMPLES])
+def test_every_catalogue_is_fit_to_be_published(catalogue):
+    catalogs.check(catalogue, DOCUMENT.name)
+
+
+def test_an_example_of_the_document_that_came_to_something_else_would_be_told():
+    told = next(catalogue for catalogue, _ in EXAMPLES if "\nexamples:" in catalogue)
+    with pytest.raises(DocumentError, match=r"0\.40"):
+        catalogs.check(told.replace("costs: 0.40", "costs: 0.39"), DOCUMENT.name)
+
+
 NOT_PLAYED = {
-    "attributes", "before", "charging_characteristics", "costs", "counted_for", "daily_count",
-    "envelopes", "examples", "file", "filter_ids", "filter_rules", "furnish",
-    "interval", "ipv4", "ipv6", "number_plans", "origin", "plan", "plays_to", "qos",
-    "rule_base", "service", "sip", "time_mechanism", "type", "uses_quota", "zero_grant",
+    "attributes", "charging_characteristics", "envelopes", "filter_ids", "filter_rules", "furnish",
+    "interval", "ipv4", "ipv6", "plays_to", "qos", "rule_base", "sip", "time_mechanism", "type",
+    "uses_quota", "zero_grant",
 }
-"""Keys of the schema without a worked example: words for gateways, files, kinds of addresses, and
-examples themselves, which have tests of their own."""
+"""Keys of the schema without a worked example: words for gateways and kinds of addresses, which
+have tests of their own."""
 
 
 def keys_of(schema):

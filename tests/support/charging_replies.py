@@ -9,7 +9,7 @@ granted (none stated: none may be granted), ``fui=...`` (none stated: none may b
 from __future__ import annotations
 
 from ocs.amounts import parse_amount
-from ocs.charging.messages import ChargingReply, Outcome, ServiceReply
+from ocs.charging.messages import ChargingReply, Outcome, ServiceReply, Units
 
 CODES = {
     Outcome.SUCCESS: "2001",
@@ -105,3 +105,28 @@ def _granted(service: ServiceReply) -> str | None:
     }
     named = [f"{kind}:{value}" for kind, value in kinds.items() if value is not None]
     return "+".join(named) if len(named) > 1 else named[0].partition(":")[2]
+
+
+def in_short(reply: ServiceReply) -> str:
+    """Return what a gateway is told of one service, in short."""
+    if reply.outcome != Outcome.SUCCESS:
+        return CODES[Outcome(reply.outcome)]
+    granted = reply.granted or Units()
+    words = [
+        f"{value / 10**6:g} MB" if name == "octets" else f"{value} {name}"
+        for name, value in (("octets", granted.octets), ("seconds", granted.seconds),
+                            ("events", granted.events))
+        if value is not None
+    ]  # fmt: skip
+    if reply.validity_seconds:
+        words.append(f"valid {reply.validity_seconds} s")
+    if reply.volume_threshold_octets:
+        words.append(f"more at {reply.volume_threshold_octets / 10**6:g} MB")
+    words += [
+        f"pool {one.number}, {one.digits * 10**one.exponent:g} units for one"
+        for one in reply.pools
+    ]
+    if reply.final_unit is not None:
+        address = f" to {reply.final_unit.redirect_address}".removesuffix(" to ")
+        words.append(f"then {FUI[reply.final_unit.action]}{address}")
+    return ", ".join(words)

@@ -14,12 +14,13 @@ SERVICE`` (one session, or recorded usage where the service has no contexts), wi
 ``in MCCMNC``, ``with ATTRIBUTE=VALUE`` or ``used TIME`` behind it, ``topped up by AMOUNT USD``,
 ``gave AMOUNT`` to another account, ``could not give AMOUNT``,
 ``named NUMBER a friend``, ``could not name NUMBER a friend``, ``spends at most AMOUNT a PERIOD`` (a
-cap of the customer's own), ``redeemed a voucher of AMOUNT``, ``joined by
-the other`` (a member, who uses what ends in ``by the other``), ``changed to PLAN``, ``nothing``.
-Who is refused uses nothing. Everything the server would have done meanwhile is done first. A
-column that is there must hold: ``balance``, ``left`` (all other buckets with something in them),
-``told`` (notifications since the line before), ``status``, ``until`` (when that ends, on the
-catalogue's clock), ``costs`` (what this step cost).
+cap of the customer's own), ``redeemed a voucher of AMOUNT``, ``joined by the other`` (a member, who
+uses what ends in ``by the other``), ``changed to PLAN``, ``erased`` (all money being forfeited),
+``nothing``. Who is refused uses nothing. Everything the server would have done meanwhile is done
+first. A column that is there must hold: ``balance``, ``left`` (all other buckets with something in
+them), ``told`` (notifications since the line before), ``status``, ``until`` (when that ends, on the
+catalogue's clock), ``costs`` (what this step cost), ``record`` (what is kept of the last request
+that was charged), ``why`` (its destination, and its price as `ocs why` computes it again).
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
+from ocs import yamldoc
 from ocs.amounts import Unit, format_amount, format_quantity, measured, parse_amount, parse_quantity
+from ocs.catalog import number_plans
 from ocs.catalog.model import Service
 from ocs.charging import duties, engine, lifecycle
 from ocs.charging.decision import DecisionContext
@@ -48,7 +51,6 @@ from ocs.charging.messages import (
     Outcome,
     RatingAttributes,
     RequestKind,
-    ServiceReply,
     ServiceRequest,
     Units,
     UsedUnits,
@@ -63,6 +65,7 @@ from ocs.provisioning import (
     accounts,
     caps,
     catalogs,
+    erasure,
     events,
     friends,
     members,
@@ -71,10 +74,12 @@ from ocs.provisioning import (
     usage,
     vouchers,
 )
+from ocs.provisioning import why as explanations
 from ocs.provisioning.desk import find_subscriber
 from ocs.provisioning.subscribers import NewSubscriber
+from ocs.store.ledger_reports import LedgerLine
 from tests.support.charging import CLIENTS
-from tests.support.charging_replies import CODES
+from tests.support.charging_replies import in_short
 from tests.support.desks import NUMBER, Office, open_office
 from tests.support.offers import OTHER
 
@@ -95,7 +100,17 @@ def tables(text: str) -> list[list[dict[str, str]]]:
     return found
 
 
-EXAMPLES = [(catalogue, tables(after)) for catalogue, after in _BLOCK.findall(TEXT)]
+FILES = dict(re.findall(r"^```csv (\S+)\n(.*?)^```\n", TEXT, re.MULTILINE | re.DOTALL))
+"""The number plans of the document, by the name of the file that each of them is."""
+
+
+def with_files(catalogue: str) -> str:
+    """Return a catalogue with the number plans it names, as `ocs catalog publish` sends it."""
+    named = number_plans.named_files(yamldoc.parse(catalogue, DOCUMENT.name))
+    return number_plans.attach(catalogue, {one.text: FILES[one.text] for one in named})
+
+
+EXAMPLES = [(with_files(catalogue), tables(after)) for catalogue, after in _BLOCK.findall(TEXT)]
 """The catalogues of the document, each with the tables that follow it."""
 _USAGE = re.compile(r"(?P<quantity>[0-9.]+ ?[A-Za-z]*) of (?P<service>\S+)(?: to (?P<to>\S+))?"
                     r"(?: in (?P<network>[0-9]+))?(?: with (?P<said>\S+))?"
@@ -103,7 +118,6 @@ _USAGE = re.compile(r"(?P<quantity>[0-9.]+ ?[A-Za-z]*) of (?P<service>\S+)(?: to
 _ASKED = re.compile(r"(?:used (?P<quantity>\S+ ?[A-Za-z]*) of )?(?:(?P<first>asks) for )?"
                     r"(?:(?P<wanted>[0-9.]+ ?[A-Za-z]*) of )?(?P<service>\S+)"
                     r"(?: and (?P<then>asks|ends))?(?: as (?P<profile>\S+))?")  # fmt: skip
-_ACTIONS = {0: "terminate", 1: "redirect", 2: "restrict"}
 _NAMED = re.compile(r"(?P<how>could not name|named) (?P<number>[0-9]+) a friend")
 _CAPPED = re.compile(r"spends at most (?P<amount>\S+) a (?P<every>day|week|month)")
 _OPENED = re.compile(r"opened as (?P<plan>\S+) with (?P<amount>\S+)")
@@ -141,7 +155,7 @@ class Life:
         self.do(row["happens"])
         found = {
             "answer": lambda: self._answer, "balance": self.balance, "told": self.told,
-            "status": self.status, "until": self.until,
+            "status": self.status, "until": self.until, "record": self.record, "why": self.why,
             "costs": lambda: format_amount(parse_amount(before) - parse_amount(self.balance())),
         }  # fmt: skip
         seen = {name: found[name]() for name in row if name in found}
@@ -206,6 +220,8 @@ class Life:
             )  # fmt: skip
         elif what == "joined by the other":
             members.join(desk, find_subscriber(desk, f"+{NUMBER}"), (Identity("msisdn", OTHER),))
+        elif what == "erased":
+            self._erase()
         elif head == "redeemed":
             self._redeem(rest.removeprefix("a voucher of "))
         elif head == "changed":
@@ -216,6 +232,10 @@ class Life:
             )
         else:
             raise AssertionError(f"nothing known can happen like '{what}'")
+
+    def _erase(self) -> None:
+        found = find_subscriber(self._office.desk, f"+{NUMBER}")
+        erasure.erase(self._office.desk, found, forfeit=True, progress=lambda _records: None)
 
     def _redeem(self, amount: str) -> None:
         desk, catalogue = self._office.desk, self._catalogues.current()
@@ -297,7 +317,7 @@ class Life:
         reply = self._ask(sold, session, number, RatingAttributes(), asked, client, ends=ends)
         if not ends:
             self._open[service] = (session, number + 1, client)
-        self._answer = "; ".join(map(_words, reply.services)) if not ends else ""
+        self._answer = "; ".join(map(in_short, reply.services)) if not ends else ""
 
     def _ask(
         self, service: Service, session: str, number: int, said: RatingAttributes,
@@ -410,6 +430,38 @@ class Life:
             "%Y-%m-%dT%H:%M"
         )
 
+    def _charge(self) -> LedgerLine | None:
+        """Return the last line of a price."""
+        lines = self._office.desk.ledger.ledger(self._account_id, 100)
+        return next((one for one in lines if one.movement.service), None)
+
+    def record(self) -> str:
+        """Return what is kept of the last request that was charged."""
+        charge = self._charge()
+        if charge is None:
+            return ""
+        said = charge.request.record
+        words = [
+            f"{one.used} {measured(one.unit, one.measure).label} of {one.service}, "
+            f"{format_amount(one.charged_micro)}"
+            for one in said.charged
+        ]
+        words.append(f"of {said.identity}")
+        if said.attributes.called_party:
+            words.append(f"to {said.attributes.called_party}")
+        return ", ".join(words)
+
+    def why(self) -> str:
+        """Return the destination of the last charge, and its price computed again."""
+        charge = self._charge()
+        if charge is None:
+            return ""
+        moved = charge.movement
+        entry = f"{moved.request_id}.{moved.line}"
+        shown = explanations.explain(self._office.desk, self._catalogues, entry)
+        assert shown["matches"], shown
+        return f"{moved.zone}, {shown['recomputed']}"
+
     def told(self) -> str:
         """Return the notifications since the last time, in short."""
         words = []
@@ -419,31 +471,6 @@ class Life:
             shown = format_amount(level) if isinstance(level, int) else ""
             words.append(" ".join(part for part in (one.kind, one.subject, percent, shown) if part))
         return ", ".join(words)
-
-
-def _words(reply: ServiceReply) -> str:
-    """Return what a gateway is told of one service, in short."""
-    if reply.outcome != Outcome.SUCCESS:
-        return CODES[Outcome(reply.outcome)]
-    granted = reply.granted or Units()
-    words = [
-        f"{value / 10**6:g} MB" if name == "octets" else f"{value} {name}"
-        for name, value in (("octets", granted.octets), ("seconds", granted.seconds),
-                            ("events", granted.events))
-        if value is not None
-    ]  # fmt: skip
-    if reply.validity_seconds:
-        words.append(f"valid {reply.validity_seconds} s")
-    if reply.volume_threshold_octets:
-        words.append(f"more at {reply.volume_threshold_octets / 10**6:g} MB")
-    words += [
-        f"pool {one.number}, {one.digits * 10**one.exponent:g} units for one"
-        for one in reply.pools
-    ]
-    if reply.final_unit is not None:
-        address = f" to {reply.final_unit.redirect_address}".removesuffix(" to ")
-        words.append(f"then {_ACTIONS[reply.final_unit.action]}{address}")
-    return ", ".join(words)
 
 
 @contextmanager
