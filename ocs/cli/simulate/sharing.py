@@ -85,6 +85,8 @@ def join(
     from simulators.load.joining import join as joined
     from simulators.load.joining import read_report
 
+    if len({path.resolve() for path in reports}) < len(reports):
+        raise UsageError("each report can be joined only once")
     try:
         report = joined([read_report(path) for path in reports])
     except ValueError as error:

@@ -169,3 +169,11 @@ def test_what_is_no_report_is_refused_with_words(damage, words, tmp_path):
     assert done.returncode == 1
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_same_report_is_not_joined_twice(tmp_path):
+    path = tmp_path / "one.json"
+    path.write_text(report_of(1).as_json())
+    done = call(path, tmp_path / "." / "one.json")
+    assert done.returncode == 2
+    assert "only once" in done.stderr
