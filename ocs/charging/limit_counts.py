@@ -63,6 +63,23 @@ def left(limit: Limit, counter: Counter | None) -> int:
     return limit.amount - counter.units - counter.granted
 
 
+def covers(limit: Limit, counter: Counter, price: Counter) -> bool:
+    """Tell whether all that is granted at a counted price is part of what a limit counts.
+
+    A limit of one member with a price that counts all of them together is not such a case: whose
+    the cost will be is not known before it is reported, so each grant claims what it has added.
+    Where a period of the price began before that of the limit, what was granted in the one before
+    counts too until it is reported, which it is when the limit's period ends.
+    """
+    if counter.subscriber_id not in (0, price.subscriber_id):
+        return False
+    if limit.services and price.code.split("/")[1] not in limit.services:
+        return False
+    return (not counter.ends_ns or price.period_ns < counter.ends_ns) and (
+        not price.ends_ns or counter.period_ns < price.ends_ns
+    )
+
+
 def reached(
     plan: Plan | None, account: Account, periods: Periods, service: Service, subscriber_id: int,
     at_ns: int,

@@ -12,14 +12,15 @@ from collections.abc import Iterator, Sequence
 
 from ocs.amounts import MONEY
 from ocs.catalog.limits import Limit
-from ocs.catalog.model import FREE, Period, Plan, Service
+from ocs.catalog.model import FREE, Period, Plan, Price, Service
 from ocs.catalog.periods import Periods
 from ocs.charging import counters, notices
 from ocs.charging.decision import Decision, Part, Room
-from ocs.charging.limit_counts import Counted, find, left, of_service
+from ocs.charging.limit_counts import Counted, covers, find, left, of_service
 from ocs.charging.session import Claim
 from ocs.charging.sizing import Size
 from ocs.charging.working_set import WorkingSet
+from ocs.errors import NotFoundError
 from ocs.ledger.account import Account, Counter
 
 _NEVER_NS = 1 << 63
@@ -77,9 +78,11 @@ def _room(decision: Decision, part: Part) -> Room | None:
         found.ends_ns = min(found.ends_ns, counter.ends_ns)
         rest = left(limit, counter)
         if limit.unit is MONEY:
+            promised_micro = _promised_micro(decision, limit, counter)
+            rest -= promised_micro
             if found.micro is None or rest < found.micro:
-                found.micro = max(0, rest)
-                found.limit, found.shared = limit.code, counter.reserved_micro > 0
+                found.micro, found.limit = max(0, rest), limit.code
+                found.shared = counter.reserved_micro > 0 or promised_micro > 0
         elif limit.changes_price and rest <= 0:
             continue
         elif found.units is None or rest < found.units:
@@ -88,17 +91,48 @@ def _room(decision: Decision, part: Part) -> Room | None:
     return found if found.ends_ns != _NEVER_NS else None
 
 
+def _promised_micro(decision: Decision, limit: Limit, counter: Counter) -> int:
+    """Return what all that is granted at counted prices can come to still, in any order (K-204).
+
+    It is asked for anew each time: when one of the sessions ends unused, the others come to less,
+    but seldom to as much less as its grant has added.
+    """
+    total = 0
+    for one in decision.state.account.counters:
+        if one.granted and counters.is_of_price(one) and covers(limit, counter, one):
+            price = _price_of(decision, one)
+            # A price that is not kept any more is what was held for it.
+            total += (
+                counters.promised_micro(price, one) if price is not None
+                else sum(entry.amount for entry in one.holds)
+            )  # fmt: skip
+    return total
+
+
+def _price_of(decision: Decision, counter: Counter) -> Price | None:
+    index = decision.index
+    assert index is not None
+    try:
+        return index.rule(*counter.code.split("/")).price
+    except NotFoundError:
+        return None
+
+
 def judge(part: Part, size: Size) -> None:
     """Note on a grant whether a limit is why it is the last (K-207)."""
     found = part.room
     assert found is not None
     ends = found.stops and found.units is not None and size.units >= found.units
     if not ends and found.micro is not None and not any(one.available > 0 for one in part.units):
-        spent = found.micro - size.reserved_micro
+        spent = found.micro - _more_micro(size)
         ends = size.payer is not None and not size.payer.affordable(size.paid, spent, 1)
     if ends and not size.final:
         size.short_of_others = found.shared
         size.final = not found.shared
+
+
+def _more_micro(size: Size) -> int:
+    return size.reserved_micro if size.counter is None else size.promised_micro
 
 
 def claim(decision: Decision, part: Part, size: Size) -> None:
@@ -112,7 +146,8 @@ def claim(decision: Decision, part: Part, size: Size) -> None:
             continue
         one = Claim(code, counter.subscriber_id, counter.period_ns)
         if limit.unit is MONEY:
-            one.micro = size.reserved_micro
+            if size.counter is None or not covers(limit, counter, size.counter):
+                one.micro = _more_micro(size)
             counter.reserved_micro += one.micro
         else:
             one.units = size.units
@@ -181,14 +216,19 @@ def _claimed_ns(claims: Sequence[Claim], code: str, subscriber_id: int) -> int:
     return 0
 
 
+def _rest(decision: Decision, limit: Limit, counter: Counter) -> int:
+    rest = left(limit, counter)
+    return rest - _promised_micro(decision, limit, counter) if limit.unit is MONEY else rest
+
+
 def allows(decision: Decision, service: Service, units: int, charged_micro: int) -> bool:
     """Tell whether an event is within all limits that stop usage."""
     for limit, code, subscriber_id in _of_service(decision, service):
         counter = _counter(decision, limit, code, subscriber_id, decision.request.event_ns)
         wanted = charged_micro if limit.unit is MONEY else units
-        if wanted > 0 and not limit.changes_price and (
-            counter is None or left(limit, counter) < wanted
-        ):
+        if wanted <= 0 or limit.changes_price:
+            continue
+        if counter is None or _rest(decision, limit, counter) < wanted:
             return False
     return True
 

@@ -28,6 +28,9 @@ class Size(msgspec.Struct):
     units: int = 0
     holds: list[Hold] = []
     reserved_micro: int = 0
+    promised_micro: int = 0
+    """How much more everything granted of ``counter`` can cost with this grant: not what is held
+    for it, where more is held because others ended. Known where the account has limits."""
     final: bool = False
     """Nothing more can be paid after it."""
     short_of_others: bool = False
@@ -86,7 +89,7 @@ def size_priced(
     price, payable = slot.rule.price, wanted - size.units
     paid = reserved = before = before_micro = 0
     if price.counted:
-        paid, reserved = _promise(decision, part, index, slot, size, most, payable)
+        paid, reserved = _promise(decision, part, index, slot, size, cap_micro, payable)
     elif part.clocked or size.switch_ns or part.one_tariff:
         payer = size.payer = _payer(decision, part, index, price, size)
         if budget >= 0:
@@ -113,7 +116,7 @@ def size_priced(
 
 def _promise(
     decision: Decision, part: Part, index: CatalogIndex, slot: TariffSlot, size: Size,
-    most_micro: int, payable: int,
+    cap_micro: int | None, payable: int,
 ) -> tuple[int, int]:
     """Return (units, money held for them) of a grant that the account counts over sessions.
 
@@ -125,9 +128,18 @@ def _promise(
     if counter is None:
         return 0, 0
     payer = size.payer = Payer(part, index, rule.price, counter=counter)
-    paid, reserved = payer.most(most_micro, payable) if most_micro >= 0 else (0, 0)
+    budget = most = entries.available_micro(decision.state, part.money)
+    promised = 0
+    if part.room is not None or cap_micro is not None:
+        promised = counters.promised_micro(rule.price, counter)
+    if cap_micro is not None:
+        # What is held may be more than what is promised, where a session ended unused, or less.
+        most = min(budget, cap_micro + promised - sum(entry.amount for entry in counter.holds))
+    paid, reserved = payer.most(most, payable) if budget >= 0 else (0, 0)
     if paid:
         counters.promise(decision, part, counter, paid, reserved)
+        if part.room is not None:
+            size.promised_micro = counters.promised_micro(rule.price, counter) - promised
         size.counter = counter
         note_expiry(part.money, counter.holds, size)
     return paid, reserved

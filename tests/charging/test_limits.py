@@ -21,6 +21,7 @@ from ocs.catalog.model import (
     QuotaPolicy,
     Service,
     ServiceTerms,
+    Tier,
 )
 from ocs.catalog.notify import NotifyPolicy
 from ocs.charging.working_set import WorkingSet
@@ -130,6 +131,42 @@ def test_a_cap_on_money_bounds_what_is_held_and_counts_what_is_charged() -> None
     )
     (counter,) = counters(scenario)
     assert (counter.charged_micro, counter.units) == (2_350_000, 0)
+
+
+@pytest.mark.rule("K-209", "K-204")
+def test_a_money_limit_holds_when_a_session_with_the_setup_fee_ends_unused() -> None:
+    passed = Price(10_000, setup_micro=1_000_000, counted=Period.MONTH)
+    scenario = play(
+        """
+        I 0 @a 100 rsu=50               => 100 ok 50            | B=10.00 R=1.50
+        I 0 @b 100 rsu=50               => 100 ok 50 | B=10.00 R=2.00
+        T 1 @a                          => 2001                 | B=10.00 R=2.00
+        # The setup fee is b's now: what is left is what a would have used, and no more.
+        I 0 @c 200 rsu=200              => 200 ok 50 | B=10.00 R=2.50
+        T 1 @c                          => 2001                 | B=10.00 R=2.00
+        I 0 @d 100 rsu=100              => 100 ok 50 | B=10.00 R=2.00
+        T 1 @b 100 used=50              => 100 ok               | B=8.50 R=0.50
+        T 1 @d 100 used=50              => 100 ok               | B=8.00 R=0
+        """,
+        make_catalog(SPEND, price=passed),
+    )
+    limit = next(one for one in counters(scenario) if one.code == "limit:spend")
+    assert (limit.charged_micro, limit.reserved_micro) == (2 * MICRO, 0)
+
+
+@pytest.mark.rule("K-209", "K-204")
+def test_a_money_limit_holds_when_the_first_of_falling_tiers_ends_unused() -> None:
+    falling = Price(20_000, tiers=(Tier(50, 20_000), Tier(0, 10_000)), counted=Period.MONTH)
+    scenario = play(
+        """
+        I 0 @a 100 rsu=50   => 100 ok 50                 | B=10.00 R=1.00
+        I 0 @b 100 rsu=50   => 100 ok 50                 | B=10.00 R=1.50
+        T 1 @a              => 2001                      | B=10.00 R=1.50
+        I 0 @c 200 rsu=200  => 200 ok 100 | B=10.00 R=2.50
+        """,
+        make_catalog(SPEND, price=falling),
+    )
+    scenario.check("all granted")
 
 
 @pytest.mark.rule("K-209", "M-012")
