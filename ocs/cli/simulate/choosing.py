@@ -107,7 +107,9 @@ def scenario_path(name: str) -> Path:
     try:
         return config_path(f"scenarios/{name}.yaml")
     except FileNotFoundError:
-        raise NotFoundError(f"there is no scenario or file '{name}'") from None
+        raise NotFoundError(
+            f"there is no scenario or file '{name}': ocs simulate list shows those that come along"
+        ) from None
 
 
 SCENARIO_OPTIONS = ("duration", "sessions", "seed", "speed_up", "servers")
