@@ -305,13 +305,39 @@ def step(
         status, until_ns = _next(before, terms, at_ns)
     _enter(working_set, account, status, at_ns, until_ns)
     posting = entries.Posting(working_set.new_request_id(), at_ns, context.now_ns)
-    if status == CLOSED and terms is not None and terms.forfeits:
-        for bucket in state.buckets:
-            entries.expire(working_set, bucket, posting)
+    if status == CLOSED:
+        forfeit(working_set, state, plan, posting)
     if status != before:
-        _record(working_set, state, before, posting, context)
+        key = f"life\x00{name_of(before)}", at_ns
+        note = f"{name_of(before)} is over: {name_of(account.status)}"
+        _record(working_set, state, key, note, posting, context)
         _tell(working_set, account, plan, context.now_ns)
         _ask_clients(working_set, account, context.now_ns)
+
+
+def forfeit(
+    working_set: WorkingSet, state: AccountState, plan: Plan | None, posting: entries.Posting
+) -> bool:
+    """Expire what is left of an account that is closed, if its plan says so; tell whether anything
+    was. What sessions hold follows when they end.
+    """
+    terms = plan.life_cycle if plan is not None else None
+    if terms is None or not terms.forfeits:
+        return False
+    return sum(entries.expire(working_set, bucket, posting) for bucket in state.buckets) > 0
+
+
+def session_ended(
+    working_set: WorkingSet, account_id: int, session_id: str, context: DecisionContext
+) -> None:
+    """Expire what a session held of an account that was closed meanwhile (K-244)."""
+    state = working_set.accounts[account_id]
+    if not any(bucket.available > 0 for bucket in state.buckets):
+        return
+    posting = entries.Posting(working_set.new_request_id(), context.now_ns, context.now_ns)
+    if forfeit(working_set, state, _plan_of(state.account, context), posting):
+        key = f"forfeited\x00{session_id}", posting.request_id
+        _record(working_set, state, key, "closed: what was held expired", posting, context)
 
 
 def _next(status: AccountStatus, terms: LifeCycle, at_ns: int) -> tuple[AccountStatus, int]:
@@ -395,22 +421,21 @@ def _plan_of(account: Account, context: DecisionContext) -> Plan | None:
 
 
 def _record(
-    working_set: WorkingSet, state: AccountState, before: AccountStatus,
+    working_set: WorkingSet, state: AccountState, name: tuple[str, int], note: str,
     posting: entries.Posting, context: DecisionContext,
 ) -> None:
     account = state.account
     balance_micro, held_micro = entries.money_balance(state)
     at_ns = posting.event_ns
     key = RequestKey(
-        account.account_id, make_session_key(f"life\x00{name_of(before)}", None),
-        RequestKind.TIMER, at_ns,
-    )  # fmt: skip
+        account.account_id, make_session_key(name[0], None), RequestKind.TIMER, name[1]
+    )
     record = ChargingRecord(
-        session_id="", sub_session_id=None, kind=RequestKind.TIMER, number=at_ns, identity="",
+        session_id="", sub_session_id=None, kind=RequestKind.TIMER, number=name[1], identity="",
         service_context="", origin_host="", peer="", end_to_end=0, event_ns=at_ns, action=-1,
         services=(), attributes=RatingAttributes(), reply=ChargingReply(Outcome.SUCCESS),
         charged=[], balance_micro=balance_micro, held_micro=held_micro,
         catalogue_version=context.current_version, plan=account.plan,
-        note=f"{name_of(before)} is over: {name_of(account.status)}",
+        note=note,
     )  # fmt: skip
     working_set.add_record(NewRecord(key, posting.request_id, context.now_ns, 0, record))

@@ -54,7 +54,7 @@ from ocs.charging.serving import serve
 from ocs.charging.session import OPEN, Session, SessionState, make_event_key
 from ocs.charging.working_set import NewRecord, RequestKey, WorkingSet
 from ocs.ledger import entries
-from ocs.ledger.account import REMOVED
+from ocs.ledger.account import CLOSED, REMOVED
 
 __all__ = ["DecisionContext", "DecisionPolicy", "decide", "key_of", "keys_of"]
 
@@ -305,6 +305,8 @@ def close(
         quota.granted = 0
         if quota.claims:
             counters.give_back(working_set, state, quota)
+    if state.account.status == CLOSED:
+        account_life.session_ended(working_set, session.account_id, session.session_id, context)
     session.state = new_state
     session.closed_ns = context.now_ns
     session.close_reason = reason

@@ -6,6 +6,7 @@ What happens by itself is charging.account_life. Called by `ocs subscriber state
 from typing import Any
 
 from ocs.catalog.matching import CatalogIndex
+from ocs.catalog.model import Plan
 from ocs.charging import account_life
 from ocs.charging.messages import RequestKind
 from ocs.charging.session import make_session_key
@@ -55,6 +56,8 @@ def set_state(
             _activate(desk, working_set, found, catalogue, now_ns)
         if before is not AccountStatus.PRE_ACTIVE or status is not AccountStatus.ACTIVE or until_ns:
             account_life.set_state(working_set, account, status, plan, now_ns, until_ns)
+        if status is AccountStatus.CLOSED != before:
+            _forfeit(desk, working_set, found, plan, now_ns)
         working_set.actions.append(
             desk.action(
                 "subscriber state", found.name, found.account_id,
@@ -76,10 +79,27 @@ def _activate(
         working_set.new_request_id(), now_ns, now_ns, catalogue_version=catalogue.catalog.version
     )
     account_life.activate(working_set, state, catalogue, posting, now_ns)
-    if not posting.lines:
-        return
-    plan = state.account.plan
-    record = operator_record(desk, "subscriber state", plan, found.name, state, now_ns)
-    session_key = make_session_key(f"activated\x00{posting.request_id}", None)
+    if posting.lines:
+        _record(desk, working_set, found, posting, "activated")
+
+
+def _forfeit(
+    desk: Desk, working_set: WorkingSet, found: Found, plan: Plan | None, now_ns: int
+) -> None:
+    """Expire what is left, as when the account had been closed by itself."""
+    posting = entries.Posting(working_set.new_request_id(), now_ns, now_ns)
+    state = working_set.accounts[found.account_id]
+    if account_life.forfeit(working_set, state, plan, posting):
+        _record(desk, working_set, found, posting, "closed")
+
+
+def _record(
+    desk: Desk, working_set: WorkingSet, found: Found, posting: entries.Posting, name: str
+) -> None:
+    state, now_ns = working_set.accounts[found.account_id], posting.now_ns
+    record = operator_record(
+        desk, "subscriber state", state.account.plan, found.name, state, now_ns
+    )
+    session_key = make_session_key(f"{name}\x00{posting.request_id}", None)
     key = RequestKey(found.account_id, session_key, RequestKind.OPERATOR, 0)
     working_set.add_record(NewRecord(key, posting.request_id, now_ns, 0, record))

@@ -299,6 +299,26 @@ def test_what_is_left_when_an_account_is_closed(forfeits: bool, left: int) -> No
     life.check()
 
 
+@pytest.mark.rule("K-244")
+@pytest.mark.parametrize("forfeits", [False, True])
+def test_what_sessions_held_of_a_closed_account_expires_when_they_end(forfeits: bool) -> None:
+    life = Life(catalog(replace(TERMS, forfeits=forfeits)))
+    life.send(life.request("I 0 @one 100 rsu"))
+    life.send(life.request("I 0 @two 100 rsu"))
+    held = life.money()[1]
+    assert held
+    life.later(60)
+    assert life.status == CLOSED
+    life.send(life.request("T 1 @one 100 used=1"))
+    life.send(life.request("U 1 @two 100 used=1 rsu"))
+    spent = -sum(
+        line.amount for line in life.store.movements(ACCOUNT) if line.contra == Contra.REVENUE
+    )
+    assert 0 < spent < held
+    assert life.money() == (0 if forfeits else 10_000_000 - spent, 0)
+    life.check()
+
+
 @pytest.mark.rule("K-240")
 @pytest.mark.parametrize(
     "terms,expected",

@@ -126,6 +126,20 @@ def test_states_by_hand(shop):
     shop.must_be_clean()
 
 
+@pytest.mark.rule("K-244", "K-245")
+def test_an_account_closed_by_hand_forfeits_what_its_plan_says(shop):
+    expiring = offers().replace("barred: 20 d\n", "barred: 20 d\n      at_close: expire\n")
+    catalogs.publish(shop.desk, expiring, "expiring.yaml")
+    top_up(shop, "9")
+    found = find_subscriber(shop.desk, f"+{NUMBER}")
+    catalogue = shop.catalogues.current()
+    states.set_state(shop.desk, found, "active", catalogue)
+    states.set_state(shop.desk, found, "closed", catalogue)
+    assert set(shown(shop)[1].values()) == {0}
+    assert states.set_state(shop.desk, found, "closed", catalogue)["status"] == "closed"
+    shop.must_be_clean()
+
+
 @pytest.mark.rule("K-245")
 def test_a_blocked_account_is_unblocked_first(shop):
     found = find_subscriber(shop.desk, f"+{NUMBER}")
