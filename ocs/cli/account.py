@@ -121,7 +121,9 @@ def limit(run: Run, name: str, amount: str) -> None:
     from ocs.provisioning.desk import find_subscriber
 
     found = find_subscriber(run.desk, name)
-    document = credit_limits.set_limit(run.desk, found, amount)
+    document = credit_limits.set_limit(
+        run.desk, found, amount, run.catalogues.in_force()
+    )
     run.out.show(with_sessions(run, document, Trigger.TOP_UP), show_account)
 
 
@@ -229,7 +231,9 @@ def cap(
     if remove == bool(amount):
         raise UsageError("give an amount, or --remove")
     if remove:
-        shown = caps.remove_cap(run.desk, found, code, member=member)
+        shown = caps.remove_cap(
+            run.desk, found, code, run.catalogues.in_force(), member=member
+        )
     else:
         shown = caps.set_cap(
             run.desk, found, code, amount, every, service, run.catalogues.current(),

@@ -286,7 +286,9 @@ def _set_blocked(run: Run, name: str, *, blocked: bool) -> None:
     from ocs.provisioning.desk import find_subscriber
 
     found = find_subscriber(run.desk, name)
-    document = subscribers.set_blocked(run.desk, found, blocked=blocked)
+    document = subscribers.set_blocked(
+        run.desk, found, blocked=blocked, catalogue=run.catalogues.in_force()
+    )
     if blocked:
         document = with_sessions(run, document, Trigger.BLOCK)
     run.out.show(document, show_account)

@@ -27,7 +27,6 @@ from ocs.ledger.entries import MAIN_BUCKET, Posting, main_bucket
 from ocs.provisioning import refund_counts
 from ocs.provisioning.desk import Desk, Found
 from ocs.provisioning.instants import parse_instant
-from ocs.provisioning.overdue import catch_up
 from ocs.provisioning.postings import Order, Posted, parse_units, post
 from ocs.provisioning.views import (
     account_view,
@@ -77,13 +76,9 @@ def post_top_up(
 ) -> Posted:  # fmt: skip
     """Post a top-up with what it brings; ``also`` is done in the same transaction."""
 
-    def check(
-        working_set: WorkingSet, state: AccountState, bucket: Bucket, units: int
-    ) -> None:
+    def check(_set: WorkingSet, state: AccountState, bucket: Bucket, units: int) -> None:
         if units <= 0:
             raise UsageError("a top-up must be more than zero; `ocs account adjust` takes away")
-        if catalogue is not None:
-            catch_up(desk, working_set, order.found.account_id, catalogue, desk.clock.now_ns())
         refuse_credit(state)
         check_room(bucket, units)
         if order.currency:
@@ -102,7 +97,7 @@ def post_top_up(
         if also is not None:
             also(working_set)
 
-    posted = post(desk, order, check, effect=effect)
+    posted = post(desk, order, check, effect=effect, catalogue=catalogue)
     if not order.currency:
         return posted
     request_id = int(posted.entry.partition(".")[0])
@@ -171,6 +166,7 @@ def adjust(
         Order("account adjust", found, Contra.ADJUSTMENT, amount, bucket, reference),
         check,
         effect=tell,
+        catalogue=catalogue,
     )
 
 
@@ -284,9 +280,9 @@ def _refund_once(
     def check(working_set: WorkingSet, state: AccountState, bucket: Bucket, units: int) -> None:
         if slot in working_set.answers:
             raise _RefundedMeanwhileError
-        _refuse_given_back(working_set, entry, marker, ended)
         if units <= 0:
             raise UsageError("a refund must be more than zero")
+        _refuse_given_back(working_set, entry, marker, ended)
         if units > left:
             raise RefusedError(
                 f"entry {entry} took {format_quantity(-moved.amount, unit)}, of which "
@@ -320,7 +316,7 @@ def _refund_once(
         if ended is not None:
             recurring.refunded(working_set, state.account, moved.rule, moved.slot_ns, units)
 
-    return post(desk, order, check, more_keys=keys, effect=effect)
+    return post(desk, order, check, more_keys=keys, effect=effect, catalogue=catalogue)
 
 
 def _refuse_no_charge(moved: Movement, siblings: Sequence[Movement]) -> None:

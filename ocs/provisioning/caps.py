@@ -19,6 +19,7 @@ from ocs.ledger.account import Account, Counter
 from ocs.ledger.details import Cap
 from ocs.provisioning.desk import Desk, Found
 from ocs.provisioning.instants import format_instant
+from ocs.provisioning.overdue import catch_up
 from ocs.provisioning.postings import account_of
 from ocs.provisioning.views import money
 
@@ -60,14 +61,15 @@ def set_cap(
         account.details.caps = [*caps, cap]
 
     return _change(
-        desk, found, change, code=code, amount=format_amount(amount_micro), every=every,
+        desk, found, change, catalogue, code=code, amount=format_amount(amount_micro), every=every,
         services=services, member=member,
     )  # fmt: skip
 
 
 def remove_cap(
-    desk: Desk, found: Found, code: str, *, member: bool = False
-) -> list[dict[str, Any]]:
+    desk: Desk, found: Found, code: str, catalogue: CatalogIndex | None = None, *,
+    member: bool = False,
+) -> list[dict[str, Any]]:  # fmt: skip
     """Take a cap away; return those that are left. Raises NotFoundError."""
     wanted = Cap(code, 0, 0, (), found.subscriber_id if member else 0)
 
@@ -77,18 +79,21 @@ def remove_cap(
             raise NotFoundError(f"there is no cap '{code}' to remove")
         account.details.caps = caps
 
-    return _change(desk, found, change, code=code, removed=True, member=member)
+    return _change(desk, found, change, catalogue, code=code, removed=True, member=member)
 
 
 def _same(one: Cap, other: Cap) -> bool:
     return (one.code, one.subscriber_id) == (other.code, other.subscriber_id)
 
 
-def _change(desk: Desk, found: Found, change: Any, **details: Any) -> list[dict[str, Any]]:
+def _change(
+    desk: Desk, found: Found, change: Any, catalogue: CatalogIndex | None, **details: Any
+) -> list[dict[str, Any]]:
     account_id = found.account_id
 
     def decide(working_set: WorkingSet) -> list[dict[str, Any]]:
         account = account_of(working_set, account_id).account
+        catch_up(desk, working_set, account_id, catalogue, desk.clock.now_ns())
         change(account)
         working_set.mark_account(account)
         working_set.actions.append(

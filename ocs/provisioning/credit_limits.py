@@ -8,6 +8,7 @@ ledger lines; what is owed is the negative balance, and a top-up is a payment. C
 from typing import Any
 
 from ocs.amounts import AMOUNT_MAX_MICRO, format_amount
+from ocs.catalog.matching import CatalogIndex
 from ocs.charging.messages import RequestKind
 from ocs.charging.server_requests import Trigger
 from ocs.charging.working_set import RequestKey, WorkingSet
@@ -15,11 +16,15 @@ from ocs.errors import RefusedError, UsageError
 from ocs.ledger.entries import main_bucket
 from ocs.provisioning import accounts
 from ocs.provisioning.desk import Desk, Found
+from ocs.provisioning.overdue import catch_up
 from ocs.provisioning.postings import account_of, clear_over_usage, parse_micro
 
 
-def set_limit(desk: Desk, found: Found, amount: str) -> dict[str, Any]:
-    """Set how far below zero an account may go. Returns ``show``.
+def set_limit(
+    desk: Desk, found: Found, amount: str, catalogue: CatalogIndex | None = None
+) -> dict[str, Any]:
+    """Set how far below zero an account may go, after what ``catalogue`` has due for it. Returns
+    ``show``.
 
     Raises UsageError, and RefusedError where it has gone further, or promised more, already.
     """
@@ -29,6 +34,7 @@ def set_limit(desk: Desk, found: Found, amount: str) -> dict[str, Any]:
 
     def decide(working_set: WorkingSet) -> None:
         state = account_of(working_set, found.account_id)
+        catch_up(desk, working_set, found.account_id, catalogue, desk.clock.now_ns())
         account, before_micro = state.account, state.account.credit_limit_micro
         if before_micro == limit_micro:
             return

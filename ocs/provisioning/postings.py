@@ -11,6 +11,7 @@ from hashlib import blake2b
 from typing import Any
 
 from ocs.amounts import Measured, Unit, format_quantity, measured, parse_amount, parse_quantity
+from ocs.catalog.matching import CatalogIndex
 from ocs.charging import exchange, recurring
 from ocs.charging.messages import (
     ChargingRecord,
@@ -35,6 +36,7 @@ from ocs.ledger import entries
 from ocs.ledger.account import AccountFlag, AccountStatus, Bucket, Contra
 from ocs.provisioning.desk import Desk, Found
 from ocs.provisioning.instants import format_instant
+from ocs.provisioning.overdue import catch_up
 from ocs.provisioning.views import money
 
 REFERENCE_MAX = 200
@@ -111,9 +113,9 @@ Effect = Callable[[WorkingSet, AccountState, Bucket, int, entries.Posting], None
 
 def post(
     desk: Desk, order: Order, check: Check, *, more_keys: tuple[RequestKey, ...] = (),
-    effect: Effect | None = None,
+    effect: Effect | None = None, catalogue: CatalogIndex | None = None,
 ) -> Posted:  # fmt: skip
-    """Post ``order`` in one transaction, once per reference.
+    """Post ``order`` in one transaction, once per reference, after what ``catalogue`` has due.
 
     ``more_keys`` are loaded beside the posting's own for ``check``; ``effect`` follows it. Raises
     UsageError, RefusedError, NotFoundError, ConflictError; then nothing was changed.
@@ -128,12 +130,15 @@ def post(
 
     def decide(working_set: WorkingSet) -> Posted:
         state = account_of(working_set, account_id)
+        stored = working_set.answers.get(key)
+        if stored is None:
+            # Before the bucket is chosen: a renewal may put another in its place.
+            catch_up(desk, working_set, account_id, catalogue, now_ns)
         if order.currency:
             bucket = exchange.purse_of(working_set, state, order.currency)
         else:
             bucket = _bucket(state, order.bucket)
         amount = parse_units(order.amount, measured(bucket.unit, bucket.measure))
-        stored = working_set.answers.get(key)
         if stored is not None:
             return _repeated(order, state, bucket, amount, stored)
         check(working_set, state, bucket, amount)

@@ -149,8 +149,12 @@ def listing(
         left = left - len(page) if left > 0 else left
 
 
-def set_blocked(desk: Desk, found: Found, *, blocked: bool) -> dict[str, Any]:
-    """Block or unblock an account; what it is already changes nothing. Returns ``show``."""
+def set_blocked(
+    desk: Desk, found: Found, *, blocked: bool, catalogue: CatalogIndex | None = None
+) -> dict[str, Any]:
+    """Block or unblock an account, after what ``catalogue`` has due for it; what it is already
+    changes nothing. Returns ``show``.
+    """
     command = "subscriber block" if blocked else "subscriber unblock"
 
     def decide(working_set: WorkingSet) -> None:
@@ -158,9 +162,10 @@ def set_blocked(desk: Desk, found: Found, *, blocked: bool) -> dict[str, Any]:
         account = state.account
         if (account.status == AccountStatus.BLOCKED) is blocked:
             return
+        now_ns = desk.clock.now_ns()
+        catch_up(desk, working_set, found.account_id, catalogue, now_ns)
         if account.status == AccountStatus.CLOSED:
             raise RefusedError(f"account {account.account_id} is closed; there is nothing to block")
-        now_ns = desk.clock.now_ns()
         account_life.block(working_set, account, now_ns, blocked=blocked)
         if blocked:
             working_set.ask_sessions(found.account_id, Trigger.BLOCK, now_ns, desk.operator)

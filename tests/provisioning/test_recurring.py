@@ -13,7 +13,15 @@ from ocs.charging.working_set import RequestKey, WorkingSet
 from ocs.clock import NS_PER_SECOND
 from ocs.errors import RefusedError
 from ocs.ledger.account import Contra
-from ocs.provisioning import accounts, audit, catalogs, schedules, subscribers
+from ocs.provisioning import (
+    accounts,
+    audit,
+    caps,
+    catalogs,
+    credit_limits,
+    schedules,
+    subscribers,
+)
 from ocs.provisioning.desk import find_subscriber
 from ocs.provisioning.subscribers import NewSubscriber
 from ocs.provisioning.why import explain
@@ -161,6 +169,40 @@ def test_a_top_up_comes_after_what_was_missed(office: Office) -> None:
 def test_what_was_refunded_of_a_fee_is_not_given_back_again(
     office: Office, amount: str, back: int
 ) -> None:
+
+
+@pytest.mark.rule("K-267")
+@pytest.mark.parametrize("change", ["block", "limit", "cap", "uncap", "adjust", "refund"])
+def test_whatever_an_operator_changes_comes_after_what_was_missed(
+    office: Office, change: str
+) -> None:
+    account_id = open_family(office, 50_000_000)
+    found, index = find_subscriber(office.desk, NUMBER), office.catalogues.current()
+    caps.set_cap(office.desk, found, "old", "9", "day", (), index)
+    (fee,) = fees(office, account_id)
+    go_to(office, "2026-03-02T12:00")
+    {
+        "block": lambda: subscribers.set_blocked(
+            office.desk, found, blocked=True, catalogue=index
+        ),
+        "limit": lambda: credit_limits.set_limit(office.desk, found, "5", index),
+        "cap": lambda: caps.set_cap(office.desk, found, "mine", "5", "day", (), index),
+        "uncap": lambda: caps.remove_cap(office.desk, found, "old", index),
+        "adjust": lambda: accounts.adjust(
+            office.desk, found, "1 GB", bucket="data", catalogue=index
+        ),
+        "refund": lambda: accounts.refund(office.desk, fee["entry"], "1", catalogue=index),
+    }[change]()
+    assert [line["amount"] for line in fees(office, account_id)] == [
+        -8_100_000, -9_300_000, -9_300_000
+    ]  # fmt: skip
+    if change == "adjust":
+        # It is this month's allowance that is corrected, which was not there before.
+        assert sum(
+            bucket["available"] for bucket in accounts.show(office.desk, account_id)["buckets"]
+            if bucket["name"] == "data"
+        ) == 32_000_000_000
+    office.must_be_clean()
     account_id = open_family(office)
     (fee,) = fees(office, account_id)
     accounts.refund(office.desk, fee["entry"], amount)
