@@ -444,7 +444,7 @@ def _note(decision: Decision, event: _Event, taken: list[Hold]) -> int:
     line = ChargedLine(
         service.code, event.asked.rating_group, service.unit, event.units, from_buckets,
         charged, event.units, 0, taken, service.measure, event.counted, event.tax_micro,
-        event.sponsored,
+        event.sponsored, limits.member_of(decision) if event.limited is not None else 0,
     )
     last = decision.charged[-1] if event.follows else None
     if last is not None and last.service == line.service:

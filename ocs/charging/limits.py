@@ -33,8 +33,12 @@ def has_any(decision: Decision) -> bool:
 
 
 def _of_service(decision: Decision, service: Service) -> Iterator[Counted]:
-    said = decision.session or decision.request
-    return of_service(decision.plan, decision.state.account, service, said.subscriber_id)
+    return of_service(decision.plan, decision.state.account, service, member_of(decision))
+
+
+def member_of(decision: Decision) -> int:
+    """Return the member whose limits count what is used."""
+    return (decision.session or decision.request).subscriber_id
 
 
 def _counter(
@@ -244,14 +248,18 @@ def count_event(
 
 
 def take_back(
-    decision: Decision, service: Service, units: int, charged_micro: int, at_ns: int
-) -> None:
-    """Count what a refund gives back as not used, in the period of its debit."""
+    decision: Decision, service: Service, subscriber_id: int, units: int, charged_micro: int,
+    at_ns: int,
+) -> None:  # fmt: skip
+    """Count what a refund gives back as not used, in the period of its debit.
+
+    ``subscriber_id`` is whose limits counted it, whoever asks; 0: where that is not known.
+    """
     index = decision.index
     assert index is not None
     give_back(
         decision.working_set, decision.state.account, decision.plan, index.periods, service,
-        (decision.session or decision.request).subscriber_id, units, charged_micro, at_ns,
+        subscriber_id or member_of(decision), units, charged_micro, at_ns,
     )
 
 

@@ -405,6 +405,8 @@ class ChargedLine(msgspec.Struct, array_like=True):
     """What of the charge is tax (K-280)."""
     sponsored: list[Sponsored] = []
     """What sponsors pay, which is no part of the charge."""
+    subscriber_id: int = 0
+    """Whose limits have counted it, where there are any; 0 = nobody's."""
 
 
 class ChargingRecord(msgspec.Struct, array_like=True):

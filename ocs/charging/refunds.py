@@ -179,8 +179,9 @@ class _Share:
         service = index.catalog.services.get(line.service) if index is not None else None
         if service is not None and limits.has_any(decision):
             limits.take_back(
-                decision, service, self.units, self.micro - left[True], record.event_ns
-            )
+                decision, service, line.subscriber_id, self.units, self.micro - left[True],
+                record.event_ns,
+            )  # fmt: skip
         return ChargedLine(
             line.service, line.rating_group, line.unit, self.units, self.free - left[False],
             self.micro - left[True], 0, 0, given, sponsored=returned,

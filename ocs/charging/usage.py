@@ -55,6 +55,7 @@ def settle(decision: Decision, part: Part, already: int = 0) -> ChargedLine:
         counters.hold_again(decision, part, promised)
     if limits.has_any(decision):
         limits.count(decision, part, 0, line.charged_micro)
+        line.subscriber_id = limits.member_of(decision)
     quota.used_units += line.used
     quota.bucket_units += line.from_buckets
     if decision.session is not None:

@@ -24,6 +24,7 @@ from ocs.catalog.model import (
     Tier,
 )
 from ocs.catalog.notify import NotifyPolicy
+from ocs.charging.messages import Outcome
 from ocs.charging.working_set import WorkingSet
 from ocs.ledger.account import Bucket, Counter
 from ocs.ledger.details import Cap
@@ -201,6 +202,24 @@ def test_events_and_refunds_count_too() -> None:
     """)
     told = [one.percent for one in scenario.store.notifications()]
     assert told == [50, 100, 100]
+
+
+@pytest.mark.rule("K-211", "M-014")
+def test_a_refund_asked_for_by_another_member_is_that_of_who_was_charged() -> None:
+    each = Limit("each", Unit.MONEY, 2 * MICRO, Period.WEEK, by_member=True)
+    scenario = Scenario(make_catalog(each, unit=Unit.EVENTS), unit=Unit.EVENTS)
+
+    def send(line: str, member: int) -> None:
+        request = scenario.request(line)
+        request.subscriber_id = member
+        assert scenario.send(request).outcome == Outcome.SUCCESS
+
+    send("E 0 @a action=0 100 rsu=150", 1)
+    debit = scenario.reply.refund_reference
+    send("E 0 @b action=0 100 rsu=50", 2)
+    send(f"E 0 @c action=1 refund={debit} 100 rsu=100", 2)
+    counted = {one.subscriber_id: one.charged_micro for one in counters(scenario)}
+    assert counted == {1: 500_000, 2: 500_000}
 
 
 @pytest.mark.rule("K-208")
