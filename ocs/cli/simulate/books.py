@@ -94,7 +94,7 @@ def _charged(
     from simulators.verdicts.statements import ChargedSession
 
     asked = [request for request, _ in stored if _FIRST <= request.kind <= _LAST]
-    cost = -sum(line.amount for _, lines in stored for line in lines if _is_charge(line))
+    cost = -sum(line.amount for _, lines in stored for line in lines if _is_money_for_use(line))
     return ChargedSession(
         charged_micro=cost,
         price_micro=prices.price_micro(session, asked),
@@ -102,9 +102,10 @@ def _charged(
     )
 
 
-def _is_charge(line: Movement) -> bool:
-    """Whether it is money for use, or given back for it."""
-    usage = line.contra in (Contra.REVENUE, Contra.TAX) and line.service != ""
+def _is_money_for_use(line: Movement) -> bool:
+    """Whether it is money for use, or given back for it; what a sponsor pays comes in first."""
+    counts = line.contra in (Contra.REVENUE, Contra.TAX, Contra.SPONSOR)
+    usage = counts and line.service != ""
     return line.unit == Unit.MONEY and (usage or line.contra == Contra.REFUND)
 
 

@@ -185,6 +185,20 @@ def test_what_free_units_have_paid_costs_nothing(world, tmp_path):
     assert discrepancies(own, books.statements(world.desk, world.catalogues, own)) == []
 
 
+@pytest.mark.rule("X-075", "K-216")
+def test_what_sponsors_pay_is_no_money_of_the_account(world, tmp_path):
+    catalogue = config_path("catalogues/library.yaml").read_text(encoding="utf-8")
+    before, examples, after = catalogue.partition("\nexamples:")
+    plan = ALLOWANCES.replace("included:", "sponsored:").replace(
+        "sms: {price: 0.07}", "sms: {price: 0.07, sponsor: mall}"
+    )
+    catalogs.publish(world.desk, before + plan + examples + after, "with-sponsor.yaml")
+    path = provide(world, tmp_path, "1099", plan="sponsored")
+    verdict = run(world, path, "--reconcile")["reconciled with the server's books"]
+    assert verdict["ok"], verdict["found"]
+    assert any(one.amount_micro for one in world.desk.ledger.sponsored(0, 1 << 62))
+
+
 @pytest.mark.rule("X-079")
 def test_balances_and_what_was_spent_are_judged(world, tmp_path):
     expect = """\
