@@ -69,6 +69,10 @@ Measured = Unit | NamedUnit
 """What a quantity is counted in, for people."""
 
 
+_OCTET_MEASURES = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
+_MINUTE = 60
+
+
 def unit_name_problem(name: str) -> str:
     """Return why a text cannot name a unit, or nothing."""
     if not _UNIT_NAME.fullmatch(name):
@@ -188,6 +192,26 @@ def format_quantity(value: int, unit: Measured) -> str:
     whole, parts = divmod(abs(value), unit.one)
     fraction = f"{parts:0{unit.decimals}d}".rstrip("0")
     return f"{sign}{whole}.{fraction} {unit.name}" if fraction else f"{sign}{whole} {unit.name}"
+
+
+def format_measure(value: int, unit: Measured) -> str:
+    """Return a quantity in the measure people think in: ``20 GB``, ``1 h 5 min``.
+
+    Octets are cut to three decimals, never rounded up; seconds are exact, other units as
+    ``format_quantity`` says them.
+    """
+    sign, count = "-" if value < 0 else "", abs(value)
+    if unit is Unit.OCTETS:
+        one, name = next((each for each in _OCTET_MEASURES if count >= each[0]), (0, ""))
+        if one:
+            whole, parts = divmod(count * 1000 // one, 1000)
+            return f"{sign}{whole}.{parts:03d}".rstrip("0").rstrip(".") + f" {name}"
+    elif unit is Unit.SECONDS and count >= _MINUTE:
+        minutes, seconds = divmod(count, _MINUTE)
+        hours, minutes = divmod(minutes, _MINUTE)
+        parts_of = ((hours, "h"), (minutes, "min"), (seconds, "s"))
+        return sign + " ".join(f"{number} {name}" for number, name in parts_of if number)
+    return format_quantity(value, unit)
 
 
 def unit_value(amount_micro: int) -> tuple[int, int]:

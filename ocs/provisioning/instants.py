@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from ocs.clock import NS_PER_SECOND
 from ocs.errors import UsageError
@@ -40,3 +41,11 @@ def format_instant(instant_ns: int) -> str:
         return ""
     moment = _EPOCH + timedelta(microseconds=instant_ns // 1000)
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def format_local(instant_ns: int, time_zone: str) -> str:
+    """Return an instant on the clock of a time zone with its offset; empty for 0 (none)."""
+    if instant_ns == 0:
+        return ""
+    moment = _EPOCH + timedelta(microseconds=instant_ns // 1000)
+    return moment.astimezone(ZoneInfo(time_zone)).isoformat(timespec="seconds")

@@ -9,7 +9,7 @@ from ocs.catalog.matching import CatalogIndex
 from ocs.charging import agenda, recurring
 from ocs.errors import NotFoundError
 from ocs.provisioning.desk import Desk
-from ocs.provisioning.instants import format_instant
+from ocs.provisioning.instants import format_instant, format_local
 from ocs.provisioning.views import money
 
 
@@ -17,11 +17,12 @@ def schedule(
     desk: Desk, account_id: int, catalogue: CatalogIndex, count: int
 ) -> list[dict[str, Any]]:
     """Return the next ``count`` things, earliest first, if the account and its plan stay as they
-    are. Raises NotFoundError.
+    are; with instants on the catalogue's clock beside those in UTC. Raises NotFoundError.
     """
     account = desk.reports.account(account_id)
     if account is None:
         raise NotFoundError(f"there is no account {account_id}")
+    zone = catalogue.catalog.time_zone
     rows = [
         (
             one.at_ns,
@@ -32,6 +33,8 @@ def schedule(
                 **money("fee", one.fee_micro),
                 "allowances": list(one.allowances),
                 "until": format_instant(one.until_ns),
+                "at_local": format_local(one.at_ns, zone),
+                "until_local": format_local(one.until_ns, zone),
             },
         )
         for one in recurring.coming(account, catalogue, count)
@@ -46,6 +49,8 @@ def schedule(
                 **money("fee", 0),
                 "allowances": [],
                 "until": "",
+                "at_local": format_local(duty.at_ns, zone),
+                "until_local": "",
             },
         )
         for duty in agenda.duties_of(account)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ocs.amounts import Measured, Unit, format_amount, format_quantity, measured
+from ocs.amounts import Measured, Unit, format_amount, format_measure, format_quantity, measured
 from ocs.catalog.model import FinalUnitAction
 from ocs.catalog.versions import WITHDRAWN_NS
 from ocs.charging.messages import Outcome, RequestKind, ServiceReply, Units
@@ -110,7 +110,7 @@ def members_view(names: tuple[Identifier, ...]) -> list[View]:
 
 
 def bucket_view(bucket: Bucket) -> View:
-    """Return one bucket; amounts in its unit, and for people in ``balance_text``."""
+    """Return one bucket; exact amounts in its unit, and for people in ``balance_text``."""
     unit = measured(bucket.unit, bucket.measure)
     return {
         "bucket_id": str(bucket.bucket_id),
@@ -119,9 +119,9 @@ def bucket_view(bucket: Bucket) -> View:
         "balance": bucket.balance,
         "available": bucket.available,
         "held": bucket.held,
-        "balance_text": format_quantity(bucket.balance, unit),
-        "available_text": format_quantity(bucket.available, unit),
-        "held_text": format_quantity(bucket.held, unit),
+        "balance_text": format_measure(bucket.balance, unit),
+        "available_text": format_measure(bucket.available, unit),
+        "held_text": format_measure(bucket.held, unit),
         "priority": bucket.priority,
         "expires": format_instant(bucket.expires_ns),
         "services": list(bucket.services),

@@ -3,7 +3,14 @@
 import pytest
 
 from ocs import yamldoc
-from ocs.amounts import NamedUnit, Unit, format_quantity, measured, parse_quantity
+from ocs.amounts import (
+    NamedUnit,
+    Unit,
+    format_measure,
+    format_quantity,
+    measured,
+    parse_quantity,
+)
 from ocs.catalog.loader import load_catalog
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Condition, Period, Price
@@ -167,3 +174,25 @@ def test_conditions_on_attributes_are_conditions():
 def test_a_mistake_is_shown_at_its_place(old, new, line, column, message):
     found = problems(old, new)
     assert any(one[:2] == (line, column) and one[2].startswith(message) for one in found), found
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [
+        (0, Unit.OCTETS, "0 octets"),
+        (999, Unit.OCTETS, "999 octets"),
+        (1_000, Unit.OCTETS, "1 kB"),
+        (20 * 10**9, Unit.OCTETS, "20 GB"),
+        (7_300_000, Unit.OCTETS, "7.3 MB"),
+        (999_999_999, Unit.OCTETS, "999.999 MB"),
+        (-1_500_000_000_000, Unit.OCTETS, "-1.5 TB"),
+        (59, Unit.SECONDS, "59 seconds"),
+        (3_900, Unit.SECONDS, "1 h 5 min"),
+        (360_061, Unit.SECONDS, "100 h 1 min 1 s"),
+        (200, Unit.EVENTS, "200 events"),
+        (1_500_000, Unit.MONEY, "1.50"),
+        (1_500, NamedUnit("kWh", 3), "1.5 kWh"),
+    ],
+)
+def test_people_read_quantities_in_the_measure_they_think_in(value, unit, shown):
+    assert format_measure(value, unit) == shown

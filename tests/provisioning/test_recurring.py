@@ -164,13 +164,6 @@ def test_a_top_up_comes_after_what_was_missed(office: Office) -> None:
     office.must_be_clean()
 
 
-@pytest.mark.rule("K-269", "M-014")
-@pytest.mark.parametrize("amount,back", [("", 0), ("5.40", 900_000)])
-def test_what_was_refunded_of_a_fee_is_not_given_back_again(
-    office: Office, amount: str, back: int
-) -> None:
-
-
 @pytest.mark.rule("K-267")
 @pytest.mark.parametrize("change", ["block", "limit", "cap", "uncap", "adjust", "refund"])
 def test_whatever_an_operator_changes_comes_after_what_was_missed(
@@ -203,6 +196,13 @@ def test_whatever_an_operator_changes_comes_after_what_was_missed(
             if bucket["name"] == "data"
         ) == 32_000_000_000
     office.must_be_clean()
+
+
+@pytest.mark.rule("K-269", "M-014")
+@pytest.mark.parametrize("amount,back", [("", 0), ("5.40", 900_000)])
+def test_what_was_refunded_of_a_fee_is_not_given_back_again(
+    office: Office, amount: str, back: int
+) -> None:
     account_id = open_family(office)
     (fee,) = fees(office, account_id)
     accounts.refund(office.desk, fee["entry"], amount)
