@@ -63,16 +63,16 @@ def load_catalog(document: Document, source_name: str = "") -> Catalog:
         read_attributes(root), read_own_numbers(root),
     )  # fmt: skip
     pools, units = read_pools(root), read_units(root)
-    taxes = Taxes(root)
     services = _read_services(root, pools, units)
     week = bands_that_hold(bands)
     offer = Offer(
-        taxes=taxes,
+        taxes=Taxes(root),
         services=services,
         names=names,
         pools=pools,
         bands={band.name: band.name in week or not band.spans for band in bands},
         gap_band="" in week,
+        bands_sound=all(band.spans for band in bands),
         units=units,
         notify=read_notify(root, names.networks),
         promotions=read_promotions(root, time_zone),

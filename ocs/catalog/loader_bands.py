@@ -60,7 +60,9 @@ def _day(text: str) -> int | None:
 
 
 def read_bands(root: Mapping) -> tuple[TimeBand, ...]:
-    """Return the time bands in their order, their days resolved."""
+    """Return the time bands in their order, their days resolved; without spans after a problem,
+    so that nothing follows from times that nobody meant.
+    """
     calendars = read_holidays(root)
     named: set[str] = set()
     bands: list[TimeBand] = []
@@ -70,15 +72,14 @@ def read_bands(root: Mapping) -> tuple[TimeBand, ...]:
         if len(bands) >= MAX_BANDS:
             key.problem(f"there are more than {MAX_BANDS} time bands")
             break
-        spans = tuple(
-            _read_span(span, calendars, named) for span in group.mappings(key.text)
-        )
+        read = [_read_span(span, calendars, named) for span in group.mappings(key.text)]
+        spans = tuple(span for span in read if span is not None)
         if not group.sequence(key.text):
             key.problem(f"time band '{name}' has no times")
-        bands.append(TimeBand(name, spans))
+        bands.append(TimeBand(name, spans if len(spans) == len(read) else ()))
     _warn_of_overlaps(group, bands)
     for name, key in root.mapping("holidays").keys.items():
-        if not named & {name, EVERY_CALENDAR}:
+        if all(band.spans for band in bands) and not named & {name, EVERY_CALENDAR}:
             key.problem(f"calendar '{name}' is used by no time band")
     return tuple(bands)
 
@@ -117,9 +118,11 @@ def _when(minutes: frozenset[int]) -> str:
     return f"{_WEEKDAYS[day]} {start // 60:02d}:{start % 60:02d}-{end // 60:02d}:{end % 60:02d}"
 
 
-def _read_span(group: Mapping, calendars: Calendars, named: set[str]) -> BandSpan:
+def _read_span(group: Mapping, calendars: Calendars, named: set[str]) -> BandSpan | None:
+    """Return a span; None where its days or times are none."""
     weekdays: set[int] = set()
     dates: set[int] = set()
+    sound = True
     for scalar in group.scalars("days"):
         named.add(scalar.text)
         if scalar.text in calendars:
@@ -127,16 +130,22 @@ def _read_span(group: Mapping, calendars: Calendars, named: set[str]) -> BandSpa
         elif scalar.text == EVERY_CALENDAR and calendars:
             dates.update(*calendars.values())
         else:
-            weekdays.update(_weekdays(scalar, calendars))
-    start = group.parsed("from", _minute, 0)
-    end = group.parsed("to", _minute, DAY_MINUTES)
+            found = _weekdays(scalar, calendars)
+            sound = sound and bool(found)
+            weekdays.update(found)
+    start = group.parsed("from", _minute, 0 if group.get("from") is None else None)
+    end = group.parsed("to", _minute, DAY_MINUTES if group.get("to") is None else None)
     if start == DAY_MINUTES:
         group.problem("'from' is the end of the day; write 00:00 and the next day")
-    elif start == end:
+    elif start == end and start is not None:
         group.problem("'from' and 'to' are the same; write 00:00 and 24:00 for whole days")
     group.finish()
-    everyday = not (weekdays or dates)
-    return BandSpan(frozenset(range(7) if everyday else weekdays), start, end, frozenset(dates))
+    given = group.get("days") is not None
+    if given and not (sound and (weekdays or dates)):
+        return None
+    if start is None or end is None or start in (end, DAY_MINUTES):
+        return None
+    return BandSpan(frozenset(weekdays if given else range(7)), start, end, frozenset(dates))
 
 
 def _weekdays(scalar: Scalar, calendars: Calendars) -> list[int]:

@@ -38,6 +38,8 @@ class Offer:
     gap_band: bool
     """Whether there are times in which no band holds."""
     taxes: Taxes
+    bands_sound: bool = True
+    """Whether it is known when the bands hold: none had a mistake in its times."""
     pools: dict[str, Pool] = field(default_factory=dict)
     units: dict[str, NamedUnit] = field(default_factory=dict)
     notify: NotifyPolicy | None = None
@@ -66,8 +68,8 @@ class PriceListReader:
         self._codes = codes
         """Rule codes of the plan so far."""
         self._conditions = ConditionReader(offer.names, offer.used, offer.limits)
-        self._sound = True
-        """Whether every zone and band named exists."""
+        self._sound = offer.bands_sound
+        """Whether every zone and band named exists, and when."""
         self.places: list[Node] = []
 
     def read(self, group: Mapping, way: str) -> tuple[PriceRule, ...]:

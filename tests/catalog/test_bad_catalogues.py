@@ -104,6 +104,24 @@ def test_a_mistake_is_told_with_its_place(old, new, said):
 
 @pytest.mark.rule("K-361")
 @pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("days: mon-fri", "days: mon-fir"),
+        ("days: mon-fri", "days: [sat, fir]"),
+        ("days: national", "days: nationl"),
+        ("[2026-12-25]", "[2026-02-30]"),
+        ("from: 08:00", "from: 8:00"),
+        ("to: 20:00", "to: 25:00"),
+        ("{days: mon-fri, from: 08:00, to: 20:00}", "{days: dya}"),
+        ("from: 08:00, to: 20:00", "from: 08:00, to: 08:00"),
+    ],
+)
+def test_nothing_follows_from_a_wrong_time_of_a_band(old, new):
+    assert len(mistakes(old, new)) == 1, mistakes(old, new)
+
+
+@pytest.mark.rule("K-361")
+@pytest.mark.parametrize(
     ("band", "when"),
     [
         ("{days: mon-fri, from: 19:00, to: 22:00}", "mon 19:00-20:00"),
