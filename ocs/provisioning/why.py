@@ -20,6 +20,7 @@ from ocs.provisioning.catalogs import Catalogues
 from ocs.provisioning.desk import Desk
 from ocs.provisioning.instants import format_instant
 from ocs.provisioning.recompute import cumulative_micro, fee_micro, is_timed
+from ocs.provisioning.usage import CONTEXT as USAGE_CONTEXT
 from ocs.provisioning.views import bucket_name, ledger_view, request_view, unit_of
 from ocs.rating.explain import explain_seconds, explain_units
 from ocs.store.ledger_reports import LedgerLine
@@ -219,6 +220,9 @@ def _request_words(line: LedgerLine) -> str:
     kind = {1: "initial", 2: "update", 3: "termination", 4: "event"}.get(
         line.request.kind, "operator's"
     )
+    if record.service_context == USAGE_CONTEXT:
+        received = format_instant(line.request.received_ns)
+        return f"usage with key {record.session_id}, received {received}"
     session = f" of session {record.session_id}" if record.session_id else ""
     sender = f" from {record.origin_host}" if record.origin_host else ""
     return (

@@ -74,6 +74,8 @@ def test_the_ledger_explains_recorded_usage_in_its_unit(office):
     assert (paid["service"], paid["rule"], paid["amount_text"]) == ("energy", "energy", "-0.0625")
     steps = explain(office.desk, Catalogues(office.desk.store), paid["entry"])
     assert steps["matches"]
+    assert steps["steps"][0].startswith("usage with key m1, received 20")
+    assert not any("request number" in step for step in steps["steps"])
     assert any("0.25 EUR per 1 kWh" in step for step in steps["steps"])
     assert any("after: 0.25 kWh used" in step for step in steps["steps"])
     moved = explain(office.desk, Catalogues(office.desk.store), free["entry"])
