@@ -217,7 +217,8 @@ def _find_price(
         if counters.is_closed(bounds_ns, decision.context.now_ns):
             event.refuse(
                 Outcome.RATING_FAILED,
-                f"it comes too late: what '{service.code}' cost in its period is counted no more",
+                f"it comes too late: what '{service.code}' cost in its period is counted no more; "
+                "an operator books it with `ocs account adjust`",
             )
             return
         event.cost_micro = counters.next_cost_micro(
