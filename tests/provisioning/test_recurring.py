@@ -1,10 +1,12 @@
 """What recurs, seen from the desk: plans opened and left, the ledger explained and audited."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from ocs.catalog.matching import CatalogIndex
 from ocs.charging import duties
 from ocs.charging.decision import DecisionContext
 from ocs.charging.messages import Identity, RequestKind
@@ -117,6 +119,11 @@ def test_the_schedule_says_what_will_come(office: Office) -> None:
         ("2026-02-01", "recurring", "9.30", "2026-03-01"),
         ("2026-03-01", "recurring", "9.30", "2026-04-01"),
     ]
+    madrid = replace(office.catalogues.current().catalog, time_zone="Europe/Madrid")
+    rows = schedules.schedule(office.desk, account_id, CatalogIndex(madrid), 2)
+    assert rows[0]["at"] == "2026-02-01T00:00:00.000000Z"
+    assert rows[0]["at_local"] == "2026-02-01T01:00:00+01:00"
+    assert rows[1]["until_local"].endswith("+02:00")
     go_to(office, "2026-02-01T00:00")
     assert work(office, account_id) == 1
     assert [line["amount"] for line in fees(office, account_id)] == [-8_100_000, -9_300_000]
