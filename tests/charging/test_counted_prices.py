@@ -23,10 +23,13 @@ from ocs.catalog.model import (
     ServiceTerms,
     Tier,
 )
+from ocs.charging import counters
+from ocs.charging.session import Claim
 from ocs.clock import NS_PER_SECOND
-from ocs.ledger.account import COUNTERS_MAX, AccountFlag, Counter
+from ocs.ledger.account import COUNTERS_MAX, Account, AccountFlag, Counter
 from tests.support import slow_rating
 from tests.support.charging import ACCOUNT, NOON_NS, Scenario
+from tests.support.ledger_rows import make_session
 from tests.support.tariffs import PS
 
 DAY = 86_400
@@ -361,3 +364,13 @@ def _granted(scenario: Scenario) -> int:
     services = scenario.reply.services
     units = services[0].granted if services else None
     return (units.octets or 0) if units else 0
+
+
+@pytest.mark.rule("K-202")
+def test_a_claim_of_nothing_may_outlive_its_counter() -> None:
+    session = make_session(ACCOUNT)
+    account = Account(ACCOUNT, "EUR", "basic")
+    session.quotas[0].claims = [Claim("limit/all", 0, 1)]
+    assert counters.check(account, [session]) == []
+    session.quotas[0].claims = [Claim("limit/all", 0, 1, micro=1)]
+    assert len(counters.check(account, [session])) == 1
