@@ -62,11 +62,11 @@ def load_catalog(document: Document, source_name: str = "") -> Catalog:
         DestinationReader(root).read(), read_networks(root), read_locations(root),
         read_attributes(root), read_own_numbers(root),
     )  # fmt: skip
-    pools, units = read_pools(root), read_units(root)
+    pools, units, taxes = read_pools(root), read_units(root), Taxes(root)
     services = _read_services(root, pools, units)
     week = bands_that_hold(bands)
     offer = Offer(
-        taxes=Taxes(root),
+        taxes=taxes,
         services=services,
         names=names,
         pools=pools,

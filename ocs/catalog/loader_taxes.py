@@ -21,7 +21,7 @@ class Taxes:
     """The taxes of a file, and what is taxed by them."""
 
     def __init__(self, root: Mapping) -> None:
-        """Read the taxes, and what the services say of them."""
+        """Read the taxes, and what the services say of them; before the services are finished."""
         self._by_code = _read_taxes(root)
         self._used: set[str] = set()
         self._plan = ""

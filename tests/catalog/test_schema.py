@@ -16,6 +16,7 @@ from ocs.catalog.loader import load_catalog
 from ocs.catalog.schema import catalogue_schema
 from ocs.errors import DocumentError
 from ocs.marked import Document, Mapping, Node, Scalar, Sequence
+from tests.support.worked import with_files
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "config" / "catalogues"
@@ -128,7 +129,7 @@ def texts() -> dict[str, str]:
     document = (ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8")
     blocks = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
     for number, block in enumerate(blocks.findall(document)):
-        found[f"catalogue.md:{number}"] = block
+        found[f"catalogue.md:{number}"] = with_files(block)
     return {**found, "rich": RICH}
 
 
