@@ -12,8 +12,8 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PIP_USER PIP_PREFIX PIP_TARGET PIP_RE
 
 VENV := .venv
 BIN := $(VENV)/bin
-# The tests run in this many processes at once.
-JOBS ?= 2
+# The tests run in this many processes at once: many wait for clocks and other programs.
+JOBS ?= 4
 SOAK_KILLS ?= 1000
 # How long make fuzz looks.
 FUZZ_SECONDS ?= 600

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import structlog
 
 from ocs.service.peers.dialing import JITTER, Dialing, DialingParts, Pauses
 from ocs.service.peers.directory import PeerDirectory, PeerRules
@@ -129,6 +130,7 @@ class Stage:
 
 @pytest.fixture
 def stage():
+    structlog.reset_defaults()  # another test may have led the log elsewhere
     with reactor_thread() as thread:
         running = Stage(thread)
         yield running
@@ -172,7 +174,7 @@ def test_a_lost_connection_is_called_again_after_tc_and_not_before(stage):
 
 def test_who_does_not_answer_is_called_again_and_said_once_in_the_log(stage, capsys):
     server, peer = stage.pair()
-    peer.listener.close()
+    peer.stop_listening()
     server.start()
     for _ in range(3):
         server.settle()
@@ -210,7 +212,7 @@ def test_an_answer_that_does_not_fit_is_no_connection_and_is_tried_again(
 
 def test_a_peer_that_called_us_is_not_called(stage):
     server, peer = stage.pair()
-    peer.listener.close()
+    peer.stop_listening()
     with DiameterClient(server.address, GREATER) as caller:
         assert caller.open().result_code == 2001
         server.told("up")

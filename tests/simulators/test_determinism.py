@@ -10,6 +10,7 @@ import pytest
 
 from protocol.codec import FLAG_RETRANSMIT, Header
 from protocol.credit_control import CreditControlRequest, MultipleServices, ServiceUnits
+from protocol.credit_control_reader import partial_ccr_fields
 from tests.support.responder import Responder, answer_to
 
 SCENARIO = """\
@@ -60,11 +61,11 @@ class RecordedAnswers(Responder):
         self._held: set[tuple[str, int, int]] = set()
 
     def _answer(self, header: Header, message: bytes) -> bytes | None:
-        answer = super()._answer(header, message)
-        _, request = self.requests[-1]
+        session_id = partial_ccr_fields(message)[0]
+        assert session_id is not None
         if not header.flags & FLAG_RETRANSMIT:
-            self.messages[request.session_id].append(message[:12] + bytes(8) + message[20:])
-        return answer
+            self.messages[session_id.decode()].append(message[:12] + bytes(8) + message[20:])
+        return super()._answer(header, message)
 
     def _recorded(self, _: Any, __: Header, request: CreditControlRequest) -> Any:
         key = (request.session_id, request.request_type, request.request_number)

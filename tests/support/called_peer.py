@@ -25,9 +25,19 @@ class CalledPeer:
         self.listen()
         self.address = f"127.0.0.1:{self.port}"
 
+    def stop_listening(self) -> None:
+        """Refuse calls, and keep the port from everybody else's tests."""
+        self.listener.close()
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind(("127.0.0.1", self.port))
+
     def listen(self) -> None:
-        """Listen, again on the same port."""
-        self.listener = socket.create_server(("127.0.0.1", self.port))
+        """Listen, after `stop_listening` on the same port."""
+        if self.port:
+            self.listener.listen()
+        else:
+            self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.settimeout(10)
         self.port = self.listener.getsockname()[1]
 

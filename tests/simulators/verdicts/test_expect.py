@@ -248,7 +248,7 @@ def test_prepared_load_is_judged_by_what_all_processes_measured(tmp_path, proces
         " result_codes: [{code: 2001, share: {exactly: 1}}], no_other_result_codes: true}\n"
         "  - {result_codes: [{code: 2001, count: {exactly: 0}}]}\n"
     )
-    options = ("--processes", processes, "--duration", "1")
+    options = ("--processes", processes, "--duration", "3")
     report, _ = run(tmp_path, text, grant_all, 1, *options)
     assert [one["ok"] for one in report["verdicts"]] == [True, True, True, True, False]
     assert report["verdicts"][-1]["found"] == str(report["result_codes"]["2001"])
