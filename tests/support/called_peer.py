@@ -22,6 +22,7 @@ class CalledPeer:
         """Speak TLS, with this."""
         self.open: list[Called] = []
         self.port = 0
+        self.listener: socket.socket
         self.listen()
         self.address = f"127.0.0.1:{self.port}"
 
