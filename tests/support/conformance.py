@@ -29,6 +29,7 @@ TITLES = {
     "catalogue": "What a catalogue may say",
     "decisions": "Decisions where the standards leave a choice",
     "tests": "Black-box tests over a real socket",
+    "simulator": "The simulator",
 }
 HEAD = """# Conformance
 
