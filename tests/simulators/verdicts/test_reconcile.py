@@ -60,6 +60,24 @@ OVER = DataService(
     duration_seconds=fixed(1),
     rating_groups=(RatingGroupUse(rating_group=100, octets_per_second=fixed(1)),),
 )
+INCLUDED = """
+  included:
+    name: Some of everything is free
+    allowances:
+      some-data: {unit: octets, amount: 15 MB, services: [web], priority: 10}
+      some-seconds: {unit: seconds, amount: 40 s, services: [call], priority: 10}
+      two-messages: {unit: events, amount: 2, services: [sms], priority: 10}
+    services:
+      web:
+        prices:
+          - {time_band: first-half, price: 0.02, per: 1 MB, increment: 100 kB}
+          - {price: 0.01, per: 1 MB, increment: 100 kB}
+      call: {price: 0.07, per: 1 min, increment: 7 s, setup: 0.10}
+      sms: {price: 0.07}
+"""
+SPONSORED = INCLUDED.replace("included:", "sponsored:").replace(
+    "sms: {price: 0.07}", "sms: {price: 0.07, sponsor: mall}"
+)
 LIBRARY = {
     "data": ["--sessions", "30", "--duration", "4", "--speed-up", "600"],
     "refunds": ["--duration", "3", "--speed-up", "20"],
@@ -70,10 +88,12 @@ LIBRARY = {
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A server that sells what the library uses."""
+    """A server that sells what the library uses, besides with free units and with a sponsor."""
+    catalogue = config_path("catalogues/library.yaml").read_text(encoding="utf-8")
+    before, examples, after = catalogue.partition("\nexamples:")
     with World(tmp_path_factory.mktemp("books"), diameter={"peers": []}) as running:
-        catalogue = config_path("catalogues/library.yaml").read_text(encoding="utf-8")
-        catalogs.publish(running.desk, catalogue, "library.yaml")
+        text = before + INCLUDED + SPONSORED + examples + after
+        catalogs.publish(running.desk, text, "library.yaml")
         yield running
 
 
@@ -150,28 +170,8 @@ def test_whatever_happens_to_answers_everything_is_charged_once(world, tmp_path)
     assert not verdict["found"].endswith(" 0 sent again")
 
 
-ALLOWANCES = """
-  included:
-    name: Some of everything is free
-    allowances:
-      some-data: {unit: octets, amount: 15 MB, services: [web], priority: 10}
-      some-seconds: {unit: seconds, amount: 40 s, services: [call], priority: 10}
-      two-messages: {unit: events, amount: 2, services: [sms], priority: 10}
-    services:
-      web:
-        prices:
-          - {time_band: first-half, price: 0.02, per: 1 MB, increment: 100 kB}
-          - {price: 0.01, per: 1 MB, increment: 100 kB}
-      call: {price: 0.07, per: 1 min, increment: 7 s, setup: 0.10}
-      sms: {price: 0.07}
-"""
-
-
 @pytest.mark.rule("X-075")
 def test_what_free_units_have_paid_costs_nothing(world, tmp_path):
-    catalogue = config_path("catalogues/library.yaml").read_text(encoding="utf-8")
-    before, examples, after = catalogue.partition("\nexamples:")
-    catalogs.publish(world.desk, before + ALLOWANCES + examples + after, "with-included.yaml")
     path = provide(world, tmp_path, "1006", plan="included")
     more = path.read_text(encoding="utf-8").replace("sessions: 16", "sessions: 40")
     path.write_text(more, encoding="utf-8")
@@ -187,12 +187,6 @@ def test_what_free_units_have_paid_costs_nothing(world, tmp_path):
 
 @pytest.mark.rule("X-075", "K-216")
 def test_what_sponsors_pay_is_no_money_of_the_account(world, tmp_path):
-    catalogue = config_path("catalogues/library.yaml").read_text(encoding="utf-8")
-    before, examples, after = catalogue.partition("\nexamples:")
-    plan = ALLOWANCES.replace("included:", "sponsored:").replace(
-        "sms: {price: 0.07}", "sms: {price: 0.07, sponsor: mall}"
-    )
-    catalogs.publish(world.desk, before + plan + examples + after, "with-sponsor.yaml")
     path = provide(world, tmp_path, "1099", plan="sponsored")
     verdict = run(world, path, "--reconcile")["reconciled with the server's books"]
     assert verdict["ok"], verdict["found"]
