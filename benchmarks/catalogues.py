@@ -4,7 +4,7 @@ import random
 import re
 
 from config import sample_catalogue_path
-from ocs.catalog.number_plans import attach
+from ocs.catalog.loading.number_plans import attach
 
 PLANS, PREFIXES = 500, 50_000
 _FILE = "prefixes.csv"

@@ -10,8 +10,8 @@ from typing import Any, cast
 from benchmarks import catalogues
 from config import sample_catalogue_path
 from ocs.amounts import MICRO
-from ocs.charging.messages import Identity
-from ocs.charging.working_set import WorkingSet
+from ocs.charging.model.messages import Identity
+from ocs.charging.model.working_set import WorkingSet
 from ocs.clock import IdSource, SystemClock
 from ocs.provisioning import catalogs
 from ocs.provisioning.desk import Desk

@@ -15,9 +15,9 @@ from benchmarks import catalogues
 from benchmarks.databases import BALANCE_MICRO
 from config import sample_catalogue_path
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging.decision import DecisionContext, DecisionPolicy
 from ocs.charging.engine import decide, keys_of
-from ocs.charging.messages import (
+from ocs.charging.model.decision import DecisionContext, DecisionPolicy
+from ocs.charging.model.messages import (
     ChargingReply,
     ChargingRequest,
     EventAction,
@@ -28,8 +28,8 @@ from ocs.charging.messages import (
     Units,
     UsedUnits,
 )
-from ocs.charging.session import make_session_key
-from ocs.charging.working_set import WorkingSet
+from ocs.charging.model.session import make_session_key
+from ocs.charging.model.working_set import WorkingSet
 from ocs.clock import NS_PER_SECOND, IdSource, ManualClock
 from ocs.provisioning import catalogs
 from ocs.provisioning.desk import Desk

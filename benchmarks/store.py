@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from ocs.charging.messages import (
+from ocs.charging.model.messages import (
     ChargedLine,
     ChargingRecord,
     ChargingReply,
@@ -21,14 +21,14 @@ from ocs.charging.messages import (
     Units,
     UsedUnits,
 )
-from ocs.charging.session import (
+from ocs.charging.model.session import (
     ChargeContext,
     QuotaState,
     Session,
     SessionState,
     make_session_key,
 )
-from ocs.charging.working_set import NewRecord, RequestKey, WorkingSet
+from ocs.charging.model.working_set import NewRecord, RequestKey, WorkingSet
 from ocs.clock import NS_PER_SECOND, IdSource, SystemClock
 from ocs.ledger.account import Account, Bucket, Contra, Hold, Movement
 from ocs.store import migrations

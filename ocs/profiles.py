@@ -1,8 +1,9 @@
 """Client profiles as a whole: what a family of clients needs of a decision, which oddities of its
 messages are accepted, and the signs by which it is recognised (TS 32.299 leaves all three open).
 
-One table, ``BUILT_IN``. To add a family, add its decision half to ``charging.profile.PROFILES`` and
-its ``Profile`` here. The settings add an operator's own; service.profiles turns them into choices.
+One table, ``BUILT_IN``. To add a family, add its decision half to
+``charging.model.profile.PROFILES`` and its ``Profile`` here. The settings add an operator's own;
+service.profiles turns them into choices.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
-from ocs.charging.profile import GENERIC, PROFILES, ClientProfile
+from ocs.charging.model.profile import GENERIC, PROFILES, ClientProfile
 
 AUTO = "auto"
 """What a peer entry says when the server shall find the profile by itself."""

@@ -48,7 +48,7 @@ def asked(kind, number, *services: MultipleServices, **changes: Any):
 def money(process, account_id=1001):
     """Balance and reserved money as the database has them."""
     from ocs.amounts import Unit
-    from ocs.charging.working_set import RequestKey
+    from ocs.charging.model.working_set import RequestKey
 
     store = process.open_store()
     try:

@@ -20,7 +20,7 @@ SECTIONS = ("diameter", "charging", "server_requests", "overload", "logging")
 LIMITING = re.compile(r"^max_|_seconds$|_ms$|_per_second$")
 CONSTANT = re.compile(r"(?:MAX_[A-Z_]+|[A-Z][A-Z_]*_MAX)")
 BOUNDED = (
-    *("protocol", "ocs.service", "ocs.charging.session", "ocs.charging.server_requests"),
+    *("protocol", "ocs.service", "ocs.charging.model"),
     *("simulators.replay", "simulators.reports"),
 )
 """Where a constant named like a limit bounds what somebody outside can cause."""

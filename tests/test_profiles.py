@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from ocs.charging.profile import PROFILES, ClientProfile
+from ocs.charging.model.profile import PROFILES, ClientProfile
 from ocs.errors import DocumentError
 from ocs.profiles import BUILT_IN, ODDITIES, PROFILES_BY_NAME, Profile, Signs, WireRules, with_own
 from ocs.service.peers.profiles import ProfileBook, book_with

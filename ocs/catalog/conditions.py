@@ -33,7 +33,7 @@ MEDIA = ("video", "audio", "text", "image", "message", "application")
 
 
 class Circumstances(Protocol):
-    """What is known about a request; charging.messages.RatingAttributes is one."""
+    """What is known about a request; charging.model.messages.RatingAttributes is one."""
 
     role_of_node: int
     visited_network: str

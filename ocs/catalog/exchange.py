@@ -2,7 +2,7 @@
 
 A catalogue names exact rates. Money in another currency is kept in a purse, a bucket that counts
 the millionths of that currency as a unit of its own, so that nothing sums it with other money.
-Read by catalog.loader_exchange, used by charging.exchange.
+Read by loading.exchange, used by charging.accounts.exchange.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How much an account may use or spend in a day, a week or a month, as values of a plan (K-207).
 
-Immutable; read by loader_limits, used by charging.limits. A customer's own caps (ledger.details)
-are the same thing with a name of its own.
+Immutable; read by loading.limits, used by charging.counts. A customer's own caps
+(ledger.details) are the same thing with a name of its own.
 """
 
 from __future__ import annotations

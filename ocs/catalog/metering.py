@@ -1,6 +1,6 @@
 """What a client is told about metering beside a grant: announcements, triggers, kinds of time.
 
-Immutable values of a catalogue (TS 32.299 6.5). Read by loader_quota, part of a QuotaPolicy.
+Immutable values of a catalogue (TS 32.299 6.5). Read by loading.quota, part of a QuotaPolicy.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The catalogue as immutable values: services, plans, price rules, allowances, quota policies.
 
-Made by catalog.loader, read by rating and charging. A catalogue has a version number given when
+Made by loading.document, read by rating and charging. A catalogue has a version number given when
 it is published; sessions and movements name the version they were priced with.
 """
 

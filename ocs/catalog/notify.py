@@ -1,6 +1,6 @@
 """What a plan's customers are told of (section ``notify`` of a catalogue), as immutable values.
 
-Read by charging.notices; a plan without the section has None and pays nothing for it.
+Read by charging.accounts.notices; a plan without the section has None and pays nothing for it.
 """
 
 from __future__ import annotations

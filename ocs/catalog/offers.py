@@ -1,7 +1,7 @@
 """What a plan promises besides prices: how its accounts live, what top-ups bring, transfers.
 
-Immutable values of a catalogue (K-240 to K-246, K-220 to K-223). Read by loader_offers, used by
-charging.account_life and charging.top_ups and by provisioning.
+Immutable values of a catalogue (K-240 to K-246, K-220 to K-223). Read by loading.offers, used by
+charging.accounts.account_life and charging.accounts.top_ups and by provisioning.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Days, weeks and months on the wall clock of a catalogue: where a count begins and ends (K-201).
 
 A period begins at local midnight; where a clock change skips it, with the first instant of the
-day. Weeks begin on Monday. Called by catalog.tariffs for counted prices and by charging.counters.
+day. Weeks begin on Monday. Called by catalog.tariffs for counted prices and by charging.counts.
 """
 
 from datetime import UTC, date, datetime, timedelta

@@ -2,8 +2,8 @@
 
 A period begins and ends at a time of the wall clock in the catalogue's time zone. A time that a
 spring change skips is as much later as was skipped, of one that an autumn change repeats the first
-is meant; a day that a month does not have is its last. Called by the loader, charging.recurring and
-what shows schedules.
+is meant; a day that a month does not have is its last. Called by the loader,
+charging.accounts.recurring and what shows schedules.
 """
 
 from __future__ import annotations

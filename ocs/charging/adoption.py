@@ -13,10 +13,10 @@ from collections.abc import Callable
 from ocs.amounts import SECONDS
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import PRICED, Service, ServiceTerms
-from ocs.charging import circumstances
-from ocs.charging.decision import Decision, Part
-from ocs.charging.messages import Outcome, ServiceRequest
-from ocs.charging.session import QuotaState, Session
+from ocs.charging.model import circumstances
+from ocs.charging.model.decision import Decision, Part
+from ocs.charging.model.messages import Outcome, ServiceRequest
+from ocs.charging.model.session import QuotaState, Session
 
 FindQuota = Callable[[Decision, Session, ServiceRequest, Service, ServiceTerms], QuotaState | None]
 Join = Callable[[Decision, Session, Part], None]

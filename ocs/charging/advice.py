@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from ocs.amounts import Unit
 from ocs.catalog.model import PRICED, UNCONTROLLED
-from ocs.charging.decision import Decision
-from ocs.charging.messages import TERMINATION, UPDATE, Advice, ChargingReply, RatePart
+from ocs.charging.model.decision import Decision
+from ocs.charging.model.messages import TERMINATION, UPDATE, Advice, ChargingReply, RatePart
 
 FULL, COST_ONLY, TARIFF_ONLY = 1, 2, 3
 """AoC-Request-Type (TS 32.299 7.2.18)."""

@@ -19,25 +19,19 @@ for each request of a batch, in order of arrival, inside one transaction.
 
 from __future__ import annotations
 
-from ocs.charging import (
-    account_life,
-    circumstances,
-    counters,
-    duties,
-    events,
-    notices,
-    parking,
-    refunds,
-)
+from ocs.charging.accounts import account_life, duties, notices
 from ocs.charging.advice import advise
-from ocs.charging.decision import (
+from ocs.charging.counts import counters
+from ocs.charging.debits import events, parking, refunds
+from ocs.charging.model import circumstances
+from ocs.charging.model.decision import (
     NS_PER_SECOND,
     WITH_RESERVATIONS,
     Decision,
     DecisionContext,
     DecisionPolicy,
 )
-from ocs.charging.messages import (
+from ocs.charging.model.messages import (
     EVENT,
     INITIAL,
     SUCCESS,
@@ -50,9 +44,9 @@ from ocs.charging.messages import (
     Outcome,
     ServiceReply,
 )
+from ocs.charging.model.session import OPEN, Session, SessionState, make_event_key
+from ocs.charging.model.working_set import NewRecord, RequestKey, WorkingSet
 from ocs.charging.serving import serve
-from ocs.charging.session import OPEN, Session, SessionState, make_event_key
-from ocs.charging.working_set import NewRecord, RequestKey, WorkingSet
 from ocs.ledger import entries
 from ocs.ledger.account import CLOSED, REMOVED
 

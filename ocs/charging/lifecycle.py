@@ -6,18 +6,18 @@ is decided again from the loaded state, so several servers and a late start do e
 
 from __future__ import annotations
 
-from ocs.charging.decision import NS_PER_SECOND, DecisionContext
 from ocs.charging.engine import close
-from ocs.charging.messages import (
+from ocs.charging.model.decision import NS_PER_SECOND, DecisionContext
+from ocs.charging.model.messages import (
     ChargingRecord,
     ChargingReply,
     Outcome,
     RatingAttributes,
     RequestKind,
 )
-from ocs.charging.server_requests import Trigger
-from ocs.charging.session import Session, SessionState, make_session_key
-from ocs.charging.working_set import NewRecord, RequestKey, WorkingSet
+from ocs.charging.model.server_requests import Trigger
+from ocs.charging.model.session import Session, SessionState, make_session_key
+from ocs.charging.model.working_set import NewRecord, RequestKey, WorkingSet
 from ocs.ledger import entries
 
 TCC_EXPIRED = "supervision timer Tcc ran out"

@@ -17,10 +17,10 @@ from ocs.amounts import OCTETS, SECONDS, Unit
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import PRICED, Service
 from ocs.charging.adoption import same_terms, start_afresh
-from ocs.charging.contexts import units_of
-from ocs.charging.decision import DecisionContext, DecisionPolicy
+from ocs.charging.debits.parking import UNRATED
 from ocs.charging.engine import decide
-from ocs.charging.messages import (
+from ocs.charging.model.decision import DecisionContext, DecisionPolicy
+from ocs.charging.model.messages import (
     EVENT,
     INITIAL,
     SUCCESS,
@@ -36,10 +36,10 @@ from ocs.charging.messages import (
     TariffSide,
     Units,
 )
-from ocs.charging.parking import UNRATED
-from ocs.charging.profile import ClientProfile
-from ocs.charging.session import QuotaState, Session
-from ocs.charging.working_set import AccountState, WorkingSet
+from ocs.charging.model.profile import ClientProfile
+from ocs.charging.model.session import QuotaState, Session
+from ocs.charging.model.working_set import AccountState, WorkingSet
+from ocs.charging.quotas.contexts import units_of
 from ocs.ledger.account import Account, Bucket, Hold
 from ocs.ledger.entries import MAIN_BUCKET
 

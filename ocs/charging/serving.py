@@ -6,17 +6,20 @@ C-005, C-021, C-022 and D01, D18, D24. Called by engine for every request of a s
 from __future__ import annotations
 
 from ocs.catalog.model import PRICED, UNCONTROLLED, Service, ServiceTerms
-from ocs.charging import account_life, adoption, granting, parking, pools, together, usage
-from ocs.charging.decision import Decision, Part
-from ocs.charging.messages import (
+from ocs.charging import adoption
+from ocs.charging.accounts import account_life
+from ocs.charging.debits import parking, usage
+from ocs.charging.model.decision import Decision, Part
+from ocs.charging.model.messages import (
     ChargedLine,
     Outcome,
     ReportingReason,
     ServiceReply,
     ServiceRequest,
 )
-from ocs.charging.session import QUOTAS_MAX, QuotaState, Session
-from ocs.charging.sizing import Size
+from ocs.charging.model.session import QUOTAS_MAX, QuotaState, Session
+from ocs.charging.model.size import Size
+from ocs.charging.quotas import granting, pools, together
 
 _NO_NEW_QUOTA = (
     ReportingReason.FINAL,

@@ -116,7 +116,7 @@ def limit(run: Run, name: str, amount: str) -> None:
 
     It cannot be less than what was used or promised of the credit it has.
     """
-    from ocs.charging.server_requests import Trigger
+    from ocs.charging.model.server_requests import Trigger
     from ocs.provisioning import credit_limits
     from ocs.provisioning.desk import find_subscriber
 
@@ -256,7 +256,7 @@ def counts(run: Run, name: str) -> None:
 
 def _document(run: Run, posted: "Posted") -> Document:
     """Return a posting with the sessions whose clients are asked because of it."""
-    from ocs.charging.server_requests import Trigger
+    from ocs.charging.model.server_requests import Trigger
 
     if posted.repeated or posted.amount <= 0:
         return {**posted.view(), "sessions": []}

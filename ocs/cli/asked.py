@@ -10,7 +10,7 @@ from ocs.cli.command import Run
 from ocs.cli.output import Document
 
 if TYPE_CHECKING:
-    from ocs.charging.server_requests import Trigger
+    from ocs.charging.model.server_requests import Trigger
 
 
 def with_sessions(run: Run, document: Document, trigger: "Trigger") -> Document:

@@ -200,7 +200,7 @@ def whatif(
 @catalog.ocs_command("schema", example="ocs catalog schema")
 def schema(run: Run) -> None:  # noqa: ARG001 - every command has a Run
     """Print the JSON Schema of catalogue files, with which editors complete and check them."""
-    from ocs.catalog.schema import catalogue_schema
+    from ocs.catalog.loading.schema import catalogue_schema
 
     print_json(catalogue_schema())
 

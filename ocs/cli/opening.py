@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from ocs.app import open_store
-from ocs.charging.decision import DecisionPolicy
+from ocs.charging.model.decision import DecisionPolicy
 from ocs.clock import NODE_MAX, IdSource, SystemClock
 from ocs.errors import StoreUnusableError
 from ocs.profiles import with_own

@@ -10,7 +10,7 @@ from ocs.cli.command import Group, Run
 from ocs.cli.output import Document, facts, table
 
 if TYPE_CHECKING:
-    from ocs.charging.server_requests import ServerRequest
+    from ocs.charging.model.server_requests import ServerRequest
 
 SHOWN_MAX = 20
 POLL_SECONDS = 0.2
@@ -44,7 +44,7 @@ def session() -> None:
               help="At most this many; 0 shows all.")  # fmt: skip
 def list_(run: Run, name: str, state: str, limit: int) -> None:
     """List sessions by account."""
-    from ocs.charging.session import SessionState
+    from ocs.charging.model.session import SessionState
     from ocs.provisioning import sessions
     from ocs.provisioning.desk import find_subscriber
 
@@ -156,7 +156,7 @@ def requests(
 
     A request without a session is still to be spread over the open sessions that it concerns.
     """
-    from ocs.charging.session import make_session_key
+    from ocs.charging.model.session import make_session_key
     from ocs.provisioning import session_requests
     from ocs.provisioning.desk import find_subscriber
 
@@ -170,7 +170,7 @@ def requests(
 
 def _follow(run: Run, row: "ServerRequest", wait: int) -> tuple["ServerRequest", bool]:
     """Wait until a request was delivered or given up, at most ``wait`` seconds."""
-    from ocs.charging.server_requests import RequestState
+    from ocs.charging.model.server_requests import RequestState
     from ocs.cli.progress import waiting
     from ocs.provisioning.session_requests import find_request
 

@@ -137,7 +137,7 @@ def plan(run: Run, name: str, plan: str, allowances: bool) -> None:
     What it has already, its credit limit and its free units, stays. Clients of open sessions are
     asked to report.
     """
-    from ocs.charging.server_requests import Trigger
+    from ocs.charging.model.server_requests import Trigger
     from ocs.provisioning import subscribers
     from ocs.provisioning.desk import find_subscriber
 
@@ -281,7 +281,7 @@ def show_account(target: Console, document: Document) -> None:
 
 
 def _set_blocked(run: Run, name: str, *, blocked: bool) -> None:
-    from ocs.charging.server_requests import Trigger
+    from ocs.charging.model.server_requests import Trigger
     from ocs.provisioning import subscribers
     from ocs.provisioning.desk import find_subscriber
 

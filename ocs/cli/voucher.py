@@ -78,7 +78,7 @@ def redeem(run: Run, name: str, code: str, source: str) -> None:
     The same code for the same subscriber again tells what it got. After 5 wrong codes for a
     subscriber, or 100 of a source, within an hour no code is looked up until the hour is over.
     """
-    from ocs.charging.server_requests import Trigger
+    from ocs.charging.model.server_requests import Trigger
     from ocs.provisioning import vouchers
     from ocs.provisioning.desk import find_subscriber
 

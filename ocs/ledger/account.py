@@ -80,7 +80,7 @@ class Counter(msgspec.Struct, array_like=True):
     """What was used or spent of one thing in one period; fields are only appended."""
 
     code: str
-    """What is counted: see charging.counters."""
+    """What is counted: see charging.counts.counters."""
     subscriber_id: int
     """The member it is about; 0 is the account as a whole."""
     period_ns: int

@@ -94,10 +94,10 @@ class AccountDetails(msgspec.Struct, omit_defaults=True):
     """Life cycle, recurring charges and the customer's own limits."""
 
     agenda: dict[str, int] = msgspec.field(default_factory=dict)
-    """When (ns UTC) something of each kind has to be done: see charging.agenda."""
+    """When (ns UTC) something of each kind has to be done: see charging.accounts.agenda."""
 
     recurring: list[Recurrence] = msgspec.field(default_factory=list)
-    """What falls due again and again: see charging.recurring."""
+    """What falls due again and again: see charging.accounts.recurring."""
     recurring_plan: str = ""
     """The plan that these belong to."""
     carried: dict[int, int] = msgspec.field(default_factory=dict)
@@ -107,14 +107,14 @@ class AccountDetails(msgspec.Struct, omit_defaults=True):
     caps: list[Cap] = msgspec.field(default_factory=list)
     """The customer's own limits, at most provisioning.caps.CAPS_MAX."""
     told: list[Told] = msgspec.field(default_factory=list)
-    """At most charging.notices.REMEMBERED_MAX, like the visits."""
+    """At most charging.accounts.notices.REMEMBERED_MAX, like the visits."""
     visits: list[Visit] = msgspec.field(default_factory=list)
     warned_ns: int = 0
     """Up to when notices of coming expiries were told."""
     life: Life | None = None
     """None: it has no life cycle."""
     promotions: dict[str, int] = msgspec.field(default_factory=dict)
-    """How often it had each bonus of promotions that count, PROMOTION/BONUS: charging.top_ups."""
+    """How often it had each bonus of promotions that count, PROMOTION/BONUS: accounts.top_ups."""
 
 
 NOTHING = AccountDetails()

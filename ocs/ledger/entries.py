@@ -40,7 +40,7 @@ class AccountLike(Protocol):
 
 
 class Journal(Protocol):
-    """What of a working set the verbs need: charging.working_set.WorkingSet."""
+    """What of a working set the verbs need: charging.model.working_set.WorkingSet."""
 
     movements: list[Movement]
 

@@ -16,7 +16,7 @@ class Notification(msgspec.Struct):
     """Time-ordered."""
     at_ns: int
     kind: str
-    """One of the kinds of charging.notices."""
+    """One of the kinds of charging.accounts.notices."""
     subscriber_id: int = 0
     """The member it is about; 0 is the account as a whole."""
     subject: str = ""

@@ -10,16 +10,17 @@ from typing import Any
 
 from ocs.amounts import INT64_MAX, Measured, NamedUnit, Unit, format_quantity, measured
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging import account_life, exchange, notices, recurring, refunds, top_ups
-from ocs.charging.messages import (
+from ocs.charging.accounts import account_life, exchange, notices, recurring, top_ups
+from ocs.charging.debits import refunds
+from ocs.charging.model.messages import (
     ChargingRecord,
     ChargingReply,
     Outcome,
     RatingAttributes,
     RequestKind,
 )
-from ocs.charging.session import make_session_key
-from ocs.charging.working_set import AccountState, NewRecord, RequestKey, WorkingSet
+from ocs.charging.model.session import make_session_key
+from ocs.charging.model.working_set import AccountState, NewRecord, RequestKey, WorkingSet
 from ocs.currencies import NUMERIC_BY_CODE
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from ocs.ledger.account import Bucket, Contra, Movement

@@ -22,10 +22,11 @@ from msgspec.structs import replace
 from ocs.amounts import Unit, format_amount
 from ocs.catalog.exchange import purse_currency
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging import counters, exchange
-from ocs.charging.agenda import due_ns_of
-from ocs.charging.messages import RequestKind
-from ocs.charging.session import Session, SessionState
+from ocs.charging.accounts import exchange
+from ocs.charging.accounts.agenda import due_ns_of
+from ocs.charging.counts import counters
+from ocs.charging.model.messages import RequestKind
+from ocs.charging.model.session import Session, SessionState
 from ocs.currencies import NUMERIC_BY_CODE
 from ocs.errors import RefusedError
 from ocs.ledger.account import Account, Contra, Movement

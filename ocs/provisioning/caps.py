@@ -7,13 +7,13 @@ granted already is reported and charged as it was.
 from typing import Any
 
 from ocs.amounts import NamedUnit, Unit, format_amount, format_quantity, measured, parse_amount
-from ocs.catalog.loader_values import code_problem
+from ocs.catalog.loading.values import code_problem
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Period
-from ocs.charging import counters
-from ocs.charging.messages import RequestKind
-from ocs.charging.server_requests import Trigger
-from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.charging.counts import counters
+from ocs.charging.model.messages import RequestKind
+from ocs.charging.model.server_requests import Trigger
+from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.errors import NotFoundError, RefusedError, UsageError
 from ocs.ledger.account import Account, Counter
 from ocs.ledger.details import Cap

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ocs import yamldoc
-from ocs.catalog import number_plans
-from ocs.catalog.loader import load_catalog
+from ocs.catalog.loading import number_plans
+from ocs.catalog.loading.document import load_catalog
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Catalog
 from ocs.catalog.versions import Schedule
-from ocs.charging.server_requests import Trigger, for_account
+from ocs.charging.model.server_requests import Trigger, for_account
 from ocs.clock import Clock, SystemClock
 from ocs.errors import NotFoundError, Problem, RefusedError, UsageError
 from ocs.ledger.account import OperatorAction

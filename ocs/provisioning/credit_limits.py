@@ -9,9 +9,9 @@ from typing import Any
 
 from ocs.amounts import AMOUNT_MAX_MICRO, format_amount
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging.messages import RequestKind
-from ocs.charging.server_requests import Trigger
-from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.charging.model.messages import RequestKind
+from ocs.charging.model.server_requests import Trigger
+from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.errors import RefusedError, UsageError
 from ocs.ledger.entries import main_bucket
 from ocs.provisioning import accounts

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ocs.amounts import INT64_MAX
-from ocs.charging.decision import DecisionContext, DecisionPolicy
-from ocs.charging.messages import Identity
-from ocs.charging.profile import PROFILES, ClientProfile
+from ocs.charging.model.decision import DecisionContext, DecisionPolicy
+from ocs.charging.model.messages import Identity
+from ocs.charging.model.profile import PROFILES, ClientProfile
 from ocs.clock import Clock, IdSource
 from ocs.errors import NotFoundError, UsageError
 from ocs.ledger.account import Identifier, OperatorAction

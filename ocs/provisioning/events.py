@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ocs.amounts import INT64_MAX, Unit, format_amount, format_quantity, measured
-from ocs.charging.notices import KINDS
+from ocs.charging.accounts.notices import KINDS
 from ocs.clock import NS_PER_SECOND, first_id_at
 from ocs.errors import RefusedError, UsageError
 from ocs.ledger.account import Identifier

@@ -6,8 +6,8 @@ Called by `ocs subscriber friends`. They hold from the next grant or event on.
 from typing import Any
 
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging.messages import RequestKind
-from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.charging.model.messages import RequestKind
+from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from ocs.ledger.details import Friend
 from ocs.provisioning.desk import Desk, Found

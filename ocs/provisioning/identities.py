@@ -6,7 +6,7 @@ Subscription-Id-Type (RFC 8506 8.47).
 
 import re
 
-from ocs.charging.messages import Identity
+from ocs.charging.model.messages import Identity
 from ocs.errors import UsageError
 
 KINDS = ("msisdn", "imsi", "sip", "nai", "private")

@@ -6,9 +6,9 @@ member is who the account was opened for. Called by the command line and by subs
 
 from typing import Any
 
-from ocs.charging.messages import Identity, RequestKind
-from ocs.charging.session import Session, SessionState
-from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.charging.model.messages import Identity, RequestKind
+from ocs.charging.model.session import Session, SessionState
+from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.errors import ConflictError, RefusedError, UsageError
 from ocs.ledger.account import Identifier
 from ocs.provisioning import accounts

@@ -5,9 +5,9 @@ and caps, inside their transactions.
 """
 
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging import duties
-from ocs.charging.decision import DecisionContext
-from ocs.charging.working_set import WorkingSet
+from ocs.charging.accounts import duties
+from ocs.charging.model.decision import DecisionContext
+from ocs.charging.model.working_set import WorkingSet
 from ocs.provisioning.desk import Desk
 
 

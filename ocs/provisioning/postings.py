@@ -12,8 +12,8 @@ from typing import Any
 
 from ocs.amounts import Measured, Unit, format_quantity, measured, parse_amount, parse_quantity
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging import exchange, recurring
-from ocs.charging.messages import (
+from ocs.charging.accounts import exchange, recurring
+from ocs.charging.model.messages import (
     ChargingRecord,
     ChargingReply,
     Outcome,
@@ -22,9 +22,9 @@ from ocs.charging.messages import (
     ServiceRequest,
     Units,
 )
-from ocs.charging.server_requests import Trigger
-from ocs.charging.session import make_session_key
-from ocs.charging.working_set import (
+from ocs.charging.model.server_requests import Trigger
+from ocs.charging.model.session import make_session_key
+from ocs.charging.model.working_set import (
     AccountState,
     NewRecord,
     RequestKey,

@@ -20,7 +20,7 @@ from ocs.catalog.model import (
     ServiceTerms,
     TariffSlot,
 )
-from ocs.charging.contexts import cost_in_context
+from ocs.charging.quotas.contexts import cost_in_context
 from ocs.errors import NotFoundError, RefusedError, UsageError
 from ocs.marked import unknown_word
 from ocs.provisioning import choices

@@ -7,7 +7,7 @@ from ocs.amounts import Unit, round_half_up
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import TariffSlot
 from ocs.catalog.taxes import Tax
-from ocs.charging.messages import RequestKind
+from ocs.charging.model.messages import RequestKind
 from ocs.errors import NotFoundError
 from ocs.ledger.account import Movement
 from ocs.rating import pricing, timeline

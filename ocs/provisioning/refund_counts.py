@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from ocs.amounts import MONEY, Unit
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Period
-from ocs.charging import bucket_caps, limits
-from ocs.charging.working_set import AccountState, WorkingSet
+from ocs.charging.counts import bucket_caps, limits
+from ocs.charging.model.working_set import AccountState, WorkingSet
 from ocs.errors import NotFoundError, RefusedError, UsageError
 from ocs.ledger.account import Bucket, Contra, Movement
 from ocs.provisioning.desk import Desk, find_subscriber

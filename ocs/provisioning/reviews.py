@@ -14,11 +14,11 @@ from ocs.amounts import Unit, format_amount
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Period, Price, ServiceTerms
 from ocs.catalog.taxes import Tax
-from ocs.charging import counters
 from ocs.charging.adoption import same_terms
-from ocs.charging.contexts import cost_in_context, find_context
-from ocs.charging.limit_counts import of_service
-from ocs.charging.messages import (
+from ocs.charging.counts import counters
+from ocs.charging.debits.parking import PARKED, UNRATED
+from ocs.charging.model.limit_counts import of_service
+from ocs.charging.model.messages import (
     ChargedLine,
     ChargingRecord,
     ChargingReply,
@@ -26,15 +26,15 @@ from ocs.charging.messages import (
     RatingAttributes,
     RequestKind,
 )
-from ocs.charging.parking import PARKED, UNRATED
-from ocs.charging.session import ChargeContext, Session, make_session_key
-from ocs.charging.working_set import (
+from ocs.charging.model.session import ChargeContext, Session, make_session_key
+from ocs.charging.model.working_set import (
     AccountState,
     NewRecord,
     RequestKey,
     ReviewItem,
     WorkingSet,
 )
+from ocs.charging.quotas.contexts import cost_in_context, find_context
 from ocs.errors import NotFoundError, RefusedError
 from ocs.ledger import entries
 from ocs.ledger.account import Account, AccountFlag, Counter, Movement

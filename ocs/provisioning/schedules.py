@@ -6,7 +6,7 @@ Called by `ocs account schedule`.
 from typing import Any
 
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging import agenda, recurring
+from ocs.charging.accounts import agenda, recurring
 from ocs.errors import NotFoundError
 from ocs.provisioning.desk import Desk
 from ocs.provisioning.instants import format_instant, format_local

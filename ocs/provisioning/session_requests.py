@@ -7,9 +7,9 @@ another process than the server. Called by the command line.
 from collections.abc import Iterator
 from typing import Any
 
-from ocs.charging.messages import RequestKind
-from ocs.charging.profile import GENERIC, ClientProfile
-from ocs.charging.server_requests import (
+from ocs.charging.model.messages import RequestKind
+from ocs.charging.model.profile import GENERIC, ClientProfile
+from ocs.charging.model.server_requests import (
     Command,
     RequestState,
     ServerRequest,
@@ -18,8 +18,8 @@ from ocs.charging.server_requests import (
     concerned,
     for_session,
 )
-from ocs.charging.session import Session, SessionState, make_session_key
-from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.charging.model.session import Session, SessionState, make_session_key
+from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.errors import NotFoundError, RefusedError
 from ocs.provisioning.desk import Desk
 from ocs.provisioning.instants import format_instant

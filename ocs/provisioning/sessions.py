@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ocs.charging.lifecycle import release_session
-from ocs.charging.messages import RequestKind
-from ocs.charging.session import Session, SessionState, make_session_key
-from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.charging.model.messages import RequestKind
+from ocs.charging.model.session import Session, SessionState, make_session_key
+from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.errors import NotFoundError, RefusedError
 from ocs.provisioning.desk import Desk
 from ocs.provisioning.views import session_view

@@ -1,16 +1,16 @@
 """The state of an account's life, set by hand: activated, barred, closed, reopened (K-245).
 
-What happens by itself is charging.account_life. Called by `ocs subscriber state`.
+What happens by itself is charging.accounts.account_life. Called by `ocs subscriber state`.
 """
 
 from typing import Any
 
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Plan
-from ocs.charging import account_life
-from ocs.charging.messages import RequestKind
-from ocs.charging.session import make_session_key
-from ocs.charging.working_set import NewRecord, RequestKey, WorkingSet
+from ocs.charging.accounts import account_life
+from ocs.charging.model.messages import RequestKind
+from ocs.charging.model.session import make_session_key
+from ocs.charging.model.working_set import NewRecord, RequestKey, WorkingSet
 from ocs.errors import RefusedError, UsageError
 from ocs.ledger import entries
 from ocs.ledger.account import AccountStatus

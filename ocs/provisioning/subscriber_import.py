@@ -22,8 +22,8 @@ from typing import Any
 
 from ocs.amounts import parse_amount
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging.messages import Identity
-from ocs.charging.working_set import WorkingSet
+from ocs.charging.model.messages import Identity
+from ocs.charging.model.working_set import WorkingSet
 from ocs.clock import NS_PER_MILLISECOND, NS_PER_SECOND
 from ocs.errors import ConflictError, DocumentError, Problem, UsageError
 from ocs.provisioning.desk import Desk

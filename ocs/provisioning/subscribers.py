@@ -11,9 +11,9 @@ from typing import Any
 from ocs.amounts import AMOUNT_MAX_MICRO, Unit, format_amount
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Plan
-from ocs.charging import account_life, notices, recurring
-from ocs.charging.allowances import grant_allowances
-from ocs.charging.messages import (
+from ocs.charging.accounts import account_life, notices, recurring
+from ocs.charging.accounts.allowances import grant_allowances
+from ocs.charging.model.messages import (
     ChargingRecord,
     ChargingReply,
     Identity,
@@ -21,9 +21,9 @@ from ocs.charging.messages import (
     RatingAttributes,
     RequestKind,
 )
-from ocs.charging.server_requests import Trigger
-from ocs.charging.session import SessionState, make_session_key
-from ocs.charging.working_set import AccountState, NewRecord, RequestKey, WorkingSet
+from ocs.charging.model.server_requests import Trigger
+from ocs.charging.model.session import SessionState, make_session_key
+from ocs.charging.model.working_set import AccountState, NewRecord, RequestKey, WorkingSet
 from ocs.errors import NotFoundError, RefusedError, UsageError
 from ocs.ledger import entries
 from ocs.ledger.account import (

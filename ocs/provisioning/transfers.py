@@ -13,11 +13,12 @@ from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Period
 from ocs.catalog.offers import Transfers
 from ocs.catalog.periods import Periods
-from ocs.charging import account_life, counters, notices, recurring
-from ocs.charging.messages import ChargingRecord, RequestKind, ServiceRequest, Units
-from ocs.charging.server_requests import Trigger
-from ocs.charging.session import make_session_key
-from ocs.charging.working_set import (
+from ocs.charging.accounts import account_life, notices, recurring
+from ocs.charging.counts import counters
+from ocs.charging.model.messages import ChargingRecord, RequestKind, ServiceRequest, Units
+from ocs.charging.model.server_requests import Trigger
+from ocs.charging.model.session import make_session_key
+from ocs.charging.model.working_set import (
     AccountState,
     NewRecord,
     RequestKey,

@@ -10,9 +10,9 @@ import msgspec
 from ocs.amounts import AMOUNT_MAX_MICRO, Unit, format_quantity
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import PRICED, Service
-from ocs.charging.contexts import units_of
-from ocs.charging.messages import ChargingRecord, ServiceRequest
-from ocs.charging.working_set import ReviewItem
+from ocs.charging.model.messages import ChargingRecord, ServiceRequest
+from ocs.charging.model.working_set import ReviewItem
+from ocs.charging.quotas.contexts import units_of
 from ocs.errors import RefusedError
 from ocs.provisioning.catalogs import Catalogues
 from ocs.provisioning.desk import Desk

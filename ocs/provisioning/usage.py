@@ -11,11 +11,11 @@ from hashlib import blake2b
 from typing import Any
 
 from ocs.amounts import Measured, Unit, format_quantity, measured, parse_quantity
-from ocs.catalog.loader_units import ATTRIBUTE_VALUE
+from ocs.catalog.loading.units import ATTRIBUTE_VALUE
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Service
 from ocs.charging import engine
-from ocs.charging.messages import (
+from ocs.charging.model.messages import (
     ChargingRecord,
     ChargingRequest,
     EventAction,
@@ -26,8 +26,8 @@ from ocs.charging.messages import (
     ServiceRequest,
     Units,
 )
-from ocs.charging.session import make_session_key
-from ocs.charging.working_set import RequestKey, StoredAnswer, WorkingSet
+from ocs.charging.model.session import make_session_key
+from ocs.charging.model.working_set import RequestKey, StoredAnswer, WorkingSet
 from ocs.clock import NS_PER_SECOND
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from ocs.marked import unknown_word

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging.messages import Identity
-from ocs.charging.working_set import WorkingSet
+from ocs.charging.model.messages import Identity
+from ocs.charging.model.working_set import WorkingSet
 from ocs.clock import NS_PER_SECOND
 from ocs.errors import DocumentError, OcsError, Problem, RefusedError, UsageError
 from ocs.ledger.account import Identifier

@@ -13,10 +13,10 @@ import msgspec
 from ocs.amounts import Measured, Unit, format_amount, format_measure, format_quantity, measured
 from ocs.catalog.model import FinalUnitAction
 from ocs.catalog.versions import WITHDRAWN_NS
-from ocs.charging.messages import Outcome, RequestKind, ServiceReply, Units
-from ocs.charging.server_requests import Command, RequestState, ServerRequest, Trigger
-from ocs.charging.session import Session, SessionState
-from ocs.charging.working_set import ReviewItem
+from ocs.charging.model.messages import Outcome, RequestKind, ServiceReply, Units
+from ocs.charging.model.server_requests import Command, RequestState, ServerRequest, Trigger
+from ocs.charging.model.session import Session, SessionState
+from ocs.charging.model.working_set import ReviewItem
 from ocs.ledger.account import (
     Account,
     AccountFlag,

@@ -15,8 +15,8 @@ import msgspec
 
 from ocs.amounts import AMOUNT_MAX_MICRO, format_amount
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging import account_life, exchange
-from ocs.charging.working_set import WorkingSet
+from ocs.charging.accounts import account_life, exchange
+from ocs.charging.model.working_set import WorkingSet
 from ocs.clock import NS_PER_SECOND
 from ocs.errors import NotFoundError, RefusedError, UnknownCommitError, UsageError
 from ocs.ledger.account import Account, Contra

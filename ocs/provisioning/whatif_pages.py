@@ -13,8 +13,8 @@ from heapq import nlargest, nsmallest
 from itertools import count, groupby
 
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging.decision import DecisionPolicy
-from ocs.charging.messages import ChargingRecord
+from ocs.charging.model.decision import DecisionPolicy
+from ocs.charging.model.messages import ChargingRecord
 from ocs.charging.rerating import Rerating, is_usage
 from ocs.provisioning import catalogs
 from ocs.store import dialects

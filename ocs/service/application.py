@@ -15,7 +15,7 @@ import structlog
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.error import CannotListenError
 
-from ocs.charging.decision import DecisionPolicy
+from ocs.charging.model.decision import DecisionPolicy
 from ocs.clock import NS_PER_MILLISECOND, Clock, IdSource
 from ocs.provisioning import catalogs
 from ocs.service.asking.dispatcher import AskLimits

@@ -13,8 +13,8 @@ from typing import Protocol
 
 import structlog
 
-from ocs.charging.messages import TOO_BUSY, ChargingReply, ChargingRequest, Outcome
-from ocs.charging.profile import ClientProfile
+from ocs.charging.model.messages import TOO_BUSY, ChargingReply, ChargingRequest, Outcome
+from ocs.charging.model.profile import ClientProfile
 from ocs.clock import NS_PER_SECOND, Clock
 from ocs.service.asking.dispatcher import ServerRequests
 from ocs.service.batches.batcher import Batcher

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ocs.catalog.model import Catalog
-from ocs.charging.decision import DecisionPolicy
+from ocs.charging.model.decision import DecisionPolicy
 from ocs.clock import NS_PER_SECOND, Clock, IdSource
 from ocs.profiles import Profile
 from ocs.service.asking.dispatcher import AskLimits, ServerRequests

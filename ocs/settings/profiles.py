@@ -1,7 +1,7 @@
 """An operator's own client profiles, read from the settings: derived from known ones, key by key.
 
 Called by ``reading`` for ``diameter.profiles``. The keys are the fields of
-``charging.profile.ClientProfile`` by their names, with times and amounts in people's units.
+``charging.model.profile.ClientProfile`` by their names, with times and amounts in people's units.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from ocs.amounts import parse_amount
-from ocs.charging.profile import GENERIC, ClientProfile
+from ocs.charging.model.profile import GENERIC, ClientProfile
 from ocs.clock import NS_PER_MILLISECOND
 from ocs.marked import Mapping, Scalar, unknown_word
 from ocs.profiles import AUTO, ODDITIES, PROFILES_BY_NAME, Profile, Signs, WireRules

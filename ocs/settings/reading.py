@@ -10,7 +10,7 @@ from collections.abc import Mapping as AbstractMapping
 from pathlib import Path
 
 from ocs import yamldoc
-from ocs.charging.decision import WITH_RESERVATIONS, WITHOUT_RESERVATIONS
+from ocs.charging.model.decision import WITH_RESERVATIONS, WITHOUT_RESERVATIONS
 from ocs.clock import NODE_MAX
 from ocs.errors import DocumentError, Problem
 from ocs.marked import Mapping, unknown_word

@@ -143,7 +143,7 @@ class ChargingSettings:
     low_balance_indication: bool = False
     """Say Low-Balance-Indication when a balance is below the plan's mark (G-010)."""
     remaining_balance: int | None = None
-    """What is said as Remaining-Balance, as in charging.decision.DecisionPolicy (G-010)."""
+    """What is said as Remaining-Balance, as in charging.model.decision.DecisionPolicy (G-010)."""
     cc_session_failover: int | None = None
     credit_control_failure_handling: int | None = None
     direct_debiting_failure_handling: int | None = None

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, case, func, or_, select
 
-from ocs.charging.messages import ChargingRecord
-from ocs.charging.server_requests import FINISHED
-from ocs.charging.session import Session
+from ocs.charging.model.messages import ChargingRecord
+from ocs.charging.model.server_requests import FINISHED
+from ocs.charging.model.session import Session
 from ocs.ledger.account import Account, Bucket, Contra, Movement
 from ocs.store.reading import stream, values_of
 from ocs.store.records import decode_record, decode_session

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, func, insert, select, update
 
 from ocs.catalog.versions import WITHDRAWN_NS, Announcement, Schedule
-from ocs.charging.server_requests import ServerRequest
+from ocs.charging.model.server_requests import ServerRequest
 from ocs.ledger.account import OperatorAction
 from ocs.store import cold, schema, server_requests
 from ocs.store.interface import PublishedCatalogue

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, update
 
-from ocs.charging.working_set import ReviewItem, WorkingSet
+from ocs.charging.model.working_set import ReviewItem, WorkingSet
 from ocs.errors import ConflictError
 from ocs.ledger.account import Account, Bucket, Identifier, OperatorAction
 from ocs.ledger.notification import Notification

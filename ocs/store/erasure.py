@@ -16,9 +16,9 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, bindparam, delete, select, tuple_, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from ocs.charging.agenda import due_ns_of
-from ocs.charging.messages import ChargingRecord, RatingAttributes, ServiceRequest
-from ocs.charging.session import SessionState
+from ocs.charging.accounts.agenda import due_ns_of
+from ocs.charging.model.messages import ChargingRecord, RatingAttributes, ServiceRequest
+from ocs.charging.model.session import SessionState
 from ocs.ledger.details import AccountDetails
 from ocs.store.failures import Again, fault_of
 from ocs.store.reading import Reader

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Connection
 
-from ocs.charging.messages import RequestKind
-from ocs.charging.session import Session
-from ocs.charging.working_set import AccountState, RequestKey, StoredAnswer, WorkingSet
+from ocs.charging.model.messages import RequestKind
+from ocs.charging.model.session import Session
+from ocs.charging.model.working_set import AccountState, RequestKey, StoredAnswer, WorkingSet
 from ocs.errors import StoreConflictError
 from ocs.ledger.account import Bucket
 from ocs.store import records

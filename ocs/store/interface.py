@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
 from ocs.catalog.versions import Schedule
-from ocs.charging.messages import Identity
-from ocs.charging.server_requests import OpenSessions, ServerRequest
-from ocs.charging.session import Session
-from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.charging.model.messages import Identity
+from ocs.charging.model.server_requests import OpenSessions, ServerRequest
+from ocs.charging.model.session import Session
+from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.ledger.account import Account, Identifier, OperatorAction
 from ocs.ledger.voucher import Voucher, VoucherBatch
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row, Select, func, select
 
-from ocs.charging.messages import ChargingRecord
+from ocs.charging.model.messages import ChargingRecord
 from ocs.ledger.account import Contra, Movement
 from ocs.store.reading import Reader, stream, values_of
 from ocs.store.records import decode_record

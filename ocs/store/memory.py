@@ -13,10 +13,10 @@ from itertools import chain
 from typing import NamedTuple, TypeVar
 
 from ocs.amounts import Unit
-from ocs.charging.messages import Identity
-from ocs.charging.server_requests import OpenSessions
-from ocs.charging.session import FAMILY_OCTETS, Session, SessionState
-from ocs.charging.working_set import (
+from ocs.charging.model.messages import Identity
+from ocs.charging.model.server_requests import OpenSessions
+from ocs.charging.model.session import FAMILY_OCTETS, Session, SessionState
+from ocs.charging.model.working_set import (
     AccountState,
     NewRecord,
     RequestKey,

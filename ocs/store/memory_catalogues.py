@@ -8,7 +8,7 @@ from copy import copy
 from dataclasses import replace
 
 from ocs.catalog.versions import WITHDRAWN_NS, Announcement, Schedule
-from ocs.charging.server_requests import ServerRequest
+from ocs.charging.model.server_requests import ServerRequest
 from ocs.ledger.account import OperatorAction
 from ocs.store.interface import PublishedCatalogue
 from ocs.store.memory_requests import MemoryServerRequests

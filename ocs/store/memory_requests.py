@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from copy import copy
 
-from ocs.charging.server_requests import FINISHED, RequestState, ServerRequest, Trigger
+from ocs.charging.model.server_requests import FINISHED, RequestState, ServerRequest, Trigger
 
 
 class MemoryServerRequests:

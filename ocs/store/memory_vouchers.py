@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from copy import copy
 
-from ocs.charging.working_set import WorkingSet
+from ocs.charging.model.working_set import WorkingSet
 from ocs.errors import ConflictError, StoreConflictError
 from ocs.ledger.account import OperatorAction
 from ocs.ledger.voucher import Voucher, VoucherBatch, VoucherState

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from ocs.charging.working_set import RequestKey
+from ocs.charging.model.working_set import RequestKey
 from ocs.store.arrays import Packed, bytea_array, int8_array, text_array
 from ocs.store.hot import (
     ACCOUNT_COLUMNS,

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ocs.charging.messages import ChargingRecord, RequestKind
-from ocs.charging.session import Session
-from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.charging.model.messages import ChargingRecord, RequestKind
+from ocs.charging.model.session import Session
+from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.errors import IntegrityError
 from ocs.ledger.account import Account, Bucket, Counter
 from ocs.ledger.details import NOTHING, AccountDetails

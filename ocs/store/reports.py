@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import Row, Select, case, func, select
 
 from ocs.amounts import Unit
-from ocs.charging.server_requests import ServerRequest
-from ocs.charging.session import Session, SessionState, make_session_key
-from ocs.charging.working_set import ReviewItem
+from ocs.charging.model.server_requests import ServerRequest
+from ocs.charging.model.session import Session, SessionState, make_session_key
+from ocs.charging.model.working_set import ReviewItem
 from ocs.ledger.account import Account, AccountStatus, Bucket, Identifier, OperatorAction
 from ocs.store import records
 from ocs.store.reading import Reader, values_of

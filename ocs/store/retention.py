@@ -17,14 +17,14 @@ import msgspec
 from sqlalchemy import Connection, case, delete, func, insert, select, text, tuple_, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from ocs.charging.messages import (
+from ocs.charging.model.messages import (
     ChargingRecord,
     ChargingReply,
     Outcome,
     RatingAttributes,
     RequestKind,
 )
-from ocs.charging.session import SessionState, make_event_key
+from ocs.charging.model.session import SessionState, make_event_key
 from ocs.clock import first_id_at
 from ocs.ledger.account import Contra, Movement
 from ocs.store.failures import Again, fault_of

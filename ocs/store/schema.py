@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Dialect
 
-from ocs.charging.session import SessionState
+from ocs.charging.model.session import SessionState
 
 metadata = MetaData(
     naming_convention={
@@ -141,8 +141,9 @@ session = Table(
     Column("body", LargeBinary, nullable=False),
     **_UPDATED,
 )
-"""One charging.session.Session as ``body`` (records.decode_session). ``due_ns`` is a lower bound
-of its ``deadline_ns``, so that most updates need not touch an index; exact when it is closed."""
+"""One charging.model.session.Session as ``body`` (records.decode_session). ``due_ns`` is a
+lower bound of its ``deadline_ns``, so that most updates need not touch an index; exact when it
+is closed."""
 
 Index("ix_session_state_due_ns", session.c.state, session.c.due_ns)
 _open = session.c.state == text(str(int(SessionState.OPEN)))
@@ -172,8 +173,9 @@ request = Table(
     Column("outcome", SmallInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
 )
-"""One answered request, ``body`` its charging.messages.ChargingRecord (records.decode_record);
-``outcome`` is that of its reply. The primary key is what makes it happen once."""
+"""One answered request, ``body`` its charging.model.messages.ChargingRecord (by
+records.decode_record); ``outcome`` is that of its reply. The primary key is what makes it
+happen once."""
 
 Index("ix_request_request_id", request.c.request_id)
 
@@ -231,9 +233,9 @@ server_request = Table(
     _number("spread"),
     **_UPDATED,
 )
-"""What the server has to ask a client, charging.server_requests.ServerRequest. ``account_id`` 0
-stands for all accounts, an empty ``session_key`` for all sessions; ``due_ns`` is 0 when it is
-finished."""
+"""What the server has to ask a client, charging.model.server_requests.ServerRequest.
+``account_id`` 0 stands for all accounts, an empty ``session_key`` for all sessions; ``due_ns``
+is 0 when it is finished."""
 
 Index(
     "ix_server_request_due_ns_server_request_id",
@@ -290,7 +292,7 @@ review = Table(
     _number("event_ns"),
     Column("session_id", Text, nullable=False),
 )
-"""Usage parked for a person, charging.working_set.ReviewItem."""
+"""Usage parked for a person, charging.model.working_set.ReviewItem."""
 
 Index("ix_review_state", review.c.state)
 

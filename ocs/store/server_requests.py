@@ -24,14 +24,14 @@ from sqlalchemy import (
     update,
 )
 
-from ocs.charging.server_requests import (
+from ocs.charging.model.server_requests import (
     FINISHED,
     OpenSessions,
     RequestState,
     ServerRequest,
     Trigger,
 )
-from ocs.charging.session import Session, SessionState
+from ocs.charging.model.session import Session, SessionState
 from ocs.ledger.account import Account
 from ocs.store import records, schema
 

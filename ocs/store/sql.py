@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, Select, bindparam, delete, insert, select, text, update
 
 from ocs.catalog.versions import Schedule
-from ocs.charging.messages import Identity
-from ocs.charging.server_requests import OpenSessions, ServerRequest
-from ocs.charging.session import FAMILY_OCTETS, Session, SessionState
-from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.charging.model.messages import Identity
+from ocs.charging.model.server_requests import OpenSessions, ServerRequest
+from ocs.charging.model.session import FAMILY_OCTETS, Session, SessionState
+from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.clock import IdSource
 from ocs.errors import StoreUnusableError
 from ocs.ledger.account import Account, Identifier, OperatorAction

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from ocs.charging.working_set import RequestKey
+from ocs.charging.model.working_set import RequestKey
 from ocs.store.hot import (
     ACCOUNT_COLUMNS,
     ANSWER_COLUMNS,

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from ocs.amounts import format_amount, parse_amount
-from ocs.charging.messages import Identity as AccountIdentity
+from ocs.charging.model.messages import Identity as AccountIdentity
 from ocs.provisioning import catalogs, subscribers
 from tests.support import gateway_fixtures as fixtures
 from tests.support.blackbox import Subscriber, World, catalogue_text

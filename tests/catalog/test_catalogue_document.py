@@ -8,12 +8,12 @@ import pytest
 from ocs import yamldoc
 from ocs.amounts import parse_amount, parse_quantity
 from ocs.catalog.conditions import DIMENSIONS
-from ocs.catalog.loader import load_catalog
-from ocs.catalog.loader_quota import TRIGGERS
+from ocs.catalog.loading.document import load_catalog
+from ocs.catalog.loading.quota import TRIGGERS
+from ocs.catalog.loading.schema import catalogue_schema
 from ocs.catalog.matching import CatalogIndex
-from ocs.catalog.schema import catalogue_schema
-from ocs.charging.decision import ROLE_TERMINATING
-from ocs.charging.messages import RatingAttributes
+from ocs.charging.model.decision import ROLE_TERMINATING
+from ocs.charging.model.messages import RatingAttributes
 from ocs.errors import DocumentError
 from ocs.provisioning import catalogs
 from ocs.rating.pricing import cost_micro

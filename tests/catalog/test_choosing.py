@@ -4,7 +4,7 @@ import pytest
 
 from ocs import yamldoc
 from ocs.catalog.choosing import Situation, reasons, situation_of
-from ocs.catalog.loader import load_catalog
+from ocs.catalog.loading.document import load_catalog
 from ocs.catalog.matching import CatalogIndex
 
 TEXT = """

@@ -4,7 +4,7 @@ import pytest
 
 from ocs import yamldoc
 from ocs.amounts import Unit
-from ocs.catalog.loader import load_catalog
+from ocs.catalog.loading.document import load_catalog
 from ocs.catalog.model import Catalog, Period
 from ocs.errors import DocumentError
 from ocs.provisioning.catalog_diff import differences

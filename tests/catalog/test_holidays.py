@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ocs import yamldoc
 from ocs.catalog.calendar import NS_PER_SECOND, Calendar, bands_that_hold, day_of
-from ocs.catalog.loader import load_catalog
+from ocs.catalog.loading.document import load_catalog
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import BandSpan, TimeBand
 from ocs.errors import DocumentError

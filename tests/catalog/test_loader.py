@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from config import black_box_catalogue_path, sample_catalogue_path
 from ocs import yamldoc
 from ocs.amounts import Unit
-from ocs.catalog import loader, loader_prices, number_plans
-from ocs.catalog.loader import load_catalog
+from ocs.catalog.loading import document as loader
+from ocs.catalog.loading import number_plans
+from ocs.catalog.loading import prices as loader_prices
+from ocs.catalog.loading.document import load_catalog
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import (
     BandSpan,

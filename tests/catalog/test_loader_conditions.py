@@ -3,8 +3,8 @@
 import pytest
 
 from ocs import yamldoc
-from ocs.catalog import loader_conditions
-from ocs.catalog.loader import load_catalog
+from ocs.catalog.loading import conditions as loader_conditions
+from ocs.catalog.loading.document import load_catalog
 from ocs.catalog.metering import Announcement, Metering
 from ocs.catalog.model import Condition, QuotaPolicy
 from ocs.errors import DocumentError

@@ -6,8 +6,8 @@ import pytest
 
 from ocs import yamldoc
 from ocs.catalog.exchange import Exchange, Rate, purse_currency, purse_unit, rate_of
-from ocs.catalog.loader import load_catalog
-from ocs.catalog.loader_exchange import MAX_CURRENCIES
+from ocs.catalog.loading.document import load_catalog
+from ocs.catalog.loading.exchange import MAX_CURRENCIES
 from ocs.currencies import NUMERIC_BY_CODE
 from ocs.errors import DocumentError
 from ocs.provisioning.catalog_diff import differences

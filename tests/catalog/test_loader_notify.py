@@ -3,7 +3,7 @@
 import pytest
 
 from ocs import yamldoc
-from ocs.catalog.loader import load_catalog
+from ocs.catalog.loading.document import load_catalog
 from ocs.catalog.notify import NotifyPolicy
 from ocs.errors import DocumentError
 from ocs.provisioning.catalog_diff import differences

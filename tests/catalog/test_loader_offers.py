@@ -6,7 +6,7 @@ import pytest
 
 from ocs import yamldoc
 from ocs.amounts import Unit
-from ocs.catalog.loader import load_catalog
+from ocs.catalog.loading.document import load_catalog
 from ocs.catalog.offers import Bonus, Extension, LifeCycle, Promotion, Transfers
 from ocs.errors import DocumentError
 from ocs.provisioning.catalog_diff import differences

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import pytest
 
 from ocs import yamldoc
-from ocs.catalog import number_plans
-from ocs.catalog.loader import load_catalog
+from ocs.catalog.loading import number_plans
+from ocs.catalog.loading.document import load_catalog
 from ocs.catalog.matching import CatalogIndex
 from ocs.errors import DocumentError
 from ocs.provisioning import catalogs

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ocs import yamldoc
 from ocs.amounts import INT64_MAX, Unit
 from ocs.catalog.filter_rules import Endpoint, FilterRule, parse_filter_rule
-from ocs.catalog.loader import load_catalog
+from ocs.catalog.loading.document import load_catalog
 from ocs.catalog.model import FinalUnitAction, Pool, Price
 from ocs.catalog.pools import exact_decimal, multiplier
 from ocs.errors import DocumentError

@@ -3,7 +3,7 @@
 import pytest
 
 from ocs import yamldoc
-from ocs.catalog.loader import load_catalog
+from ocs.catalog.loading.document import load_catalog
 from ocs.catalog.model import Price, Tier
 from ocs.errors import DocumentError
 

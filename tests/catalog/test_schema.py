@@ -11,9 +11,9 @@ import jsonschema
 import pytest
 
 from ocs import yamldoc
-from ocs.catalog import number_plans
-from ocs.catalog.loader import load_catalog
-from ocs.catalog.schema import catalogue_schema
+from ocs.catalog.loading import number_plans
+from ocs.catalog.loading.document import load_catalog
+from ocs.catalog.loading.schema import catalogue_schema
 from ocs.errors import DocumentError
 from ocs.marked import Document, Mapping, Node, Scalar, Sequence
 from tests.support.worked import with_files

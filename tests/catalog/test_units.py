@@ -11,10 +11,10 @@ from ocs.amounts import (
     measured,
     parse_quantity,
 )
-from ocs.catalog.loader import load_catalog
+from ocs.catalog.loading.document import load_catalog
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Condition, Period, Price
-from ocs.charging.messages import RatingAttributes
+from ocs.charging.model.messages import RatingAttributes
 from ocs.errors import DocumentError
 
 TEXT = """\

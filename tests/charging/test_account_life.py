@@ -10,11 +10,11 @@ import pytest
 from ocs.amounts import Unit
 from ocs.catalog.model import Allowance, Catalog, ChargeMode, PriceRule, Service, ServiceTerms
 from ocs.catalog.offers import Extension, LifeCycle
-from ocs.charging import account_life, duties
-from ocs.charging.messages import Outcome, RequestKind
-from ocs.charging.server_requests import Trigger
-from ocs.charging.session import make_session_key
-from ocs.charging.working_set import AccountState, RequestKey, WorkingSet
+from ocs.charging.accounts import account_life, duties
+from ocs.charging.model.messages import Outcome, RequestKind
+from ocs.charging.model.server_requests import Trigger
+from ocs.charging.model.session import make_session_key
+from ocs.charging.model.working_set import AccountState, RequestKey, WorkingSet
 from ocs.clock import NS_PER_SECOND
 from ocs.ledger.account import (
     ACTIVE,

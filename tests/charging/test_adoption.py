@@ -16,7 +16,7 @@ from ocs.catalog.model import (
     PriceRule,
     TimeBand,
 )
-from ocs.charging.session import Session
+from ocs.charging.model.session import Session
 from tests.support.charging import Scenario
 from tests.support.tariffs import make_catalog
 

@@ -32,7 +32,7 @@ from ocs.catalog.model import (
     TimeBand,
 )
 from ocs.catalog.taxes import Tax
-from ocs.charging.messages import ServiceReply, Units
+from ocs.charging.model.messages import ServiceReply, Units
 from ocs.clock import NS_PER_SECOND
 from ocs.ledger.account import AccountFlag, Bucket, Contra
 from tests.support.charging import ACCOUNT, CLIENTS, NOON_NS, Scenario

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ocs import yamldoc
 from ocs.amounts import Unit
-from ocs.catalog.loader import load_catalog
+from ocs.catalog.loading.document import load_catalog
 from ocs.errors import DocumentError
 from ocs.ledger.account import Bucket
 from ocs.provisioning.catalog_diff import differences

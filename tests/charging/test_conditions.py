@@ -17,8 +17,8 @@ from ocs.catalog.model import (
     ServiceTerms,
     TimeBand,
 )
-from ocs.charging.circumstances import remembered
-from ocs.charging.messages import RatingAttributes, ServiceDetails
+from ocs.charging.model.circumstances import remembered
+from ocs.charging.model.messages import RatingAttributes, ServiceDetails
 from ocs.ledger.account import Bucket
 from tests.support.charging import Scenario
 from tests.support.tariffs import DATA_QUOTA, EVENT_QUOTA, IMS, PS, SMS, TIME_QUOTA

@@ -23,8 +23,8 @@ from ocs.catalog.model import (
     ServiceTerms,
     Tier,
 )
-from ocs.charging import counters
-from ocs.charging.session import Claim
+from ocs.charging.counts import counters
+from ocs.charging.model.session import Claim
 from ocs.clock import NS_PER_SECOND
 from ocs.ledger.account import COUNTERS_MAX, Account, AccountFlag, Counter
 from tests.support import slow_rating

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ocs.amounts import SECONDS, Unit
 from ocs.catalog.model import Catalog, Price
-from ocs.charging.messages import TariffSide
+from ocs.charging.model.messages import TariffSide
 from ocs.clock import NS_PER_SECOND
 from ocs.ledger.account import Bucket
 from tests.support.charging import ACCOUNT, NOON_NS, Scenario

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from ocs.charging import engine
-from ocs.charging.messages import ChargingRequest, Outcome
-from ocs.charging.working_set import WorkingSet
+from ocs.charging.model.messages import ChargingRequest, Outcome
+from ocs.charging.model.working_set import WorkingSet
 from ocs.errors import NotFoundError
 from ocs.ledger.account import AccountStatus
 from tests.support.charging import ACCOUNT, Scenario

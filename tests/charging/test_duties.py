@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from ocs.charging import agenda, duties
-from ocs.charging.decision import DecisionContext, DecisionPolicy
-from ocs.charging.working_set import AccountState, WorkingSet
+from ocs.charging.accounts import agenda, duties
+from ocs.charging.model.decision import DecisionContext, DecisionPolicy
+from ocs.charging.model.working_set import AccountState, WorkingSet
 from ocs.errors import IntegrityError
 from ocs.ledger.account import REMOVED, Account
 

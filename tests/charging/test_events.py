@@ -8,8 +8,8 @@ import pytest
 
 from ocs.amounts import Unit
 from ocs.catalog.model import Catalog
-from ocs.charging.messages import Outcome
-from ocs.charging.profile import ClientProfile
+from ocs.charging.model.messages import Outcome
+from ocs.charging.model.profile import ClientProfile
 from ocs.ledger.account import Bucket, Contra
 from tests.support.charging import ACCOUNT, Scenario
 from tests.support.tariffs import make_catalog

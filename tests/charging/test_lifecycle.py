@@ -7,10 +7,10 @@ import pytest
 from ocs.amounts import Unit
 from ocs.catalog.model import Allowance
 from ocs.charging import lifecycle
-from ocs.charging.allowances import grant_allowances
-from ocs.charging.messages import RequestKind
-from ocs.charging.session import SessionState, make_session_key
-from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.charging.accounts.allowances import grant_allowances
+from ocs.charging.model.messages import RequestKind
+from ocs.charging.model.session import SessionState, make_session_key
+from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.clock import NS_PER_SECOND
 from ocs.ledger import entries
 from ocs.ledger.account import Bucket, Contra

@@ -24,8 +24,8 @@ from ocs.catalog.model import (
     Tier,
 )
 from ocs.catalog.notify import NotifyPolicy
-from ocs.charging.messages import Outcome
-from ocs.charging.working_set import WorkingSet
+from ocs.charging.model.messages import Outcome
+from ocs.charging.model.working_set import WorkingSet
 from ocs.ledger.account import Bucket, Counter
 from ocs.ledger.details import Cap
 from tests.support.charging import ACCOUNT, Scenario

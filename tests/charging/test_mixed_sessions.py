@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocs.amounts import Unit
-from ocs.charging.messages import Outcome, RequestKind, TariffSide, Units, UsedUnits
-from ocs.charging.session import SessionState
+from ocs.charging.model.messages import Outcome, RequestKind, TariffSide, Units, UsedUnits
+from ocs.charging.model.session import SessionState
 from ocs.ledger import entries
 from ocs.ledger.account import AccountFlag, Bucket
 from tests.support import lives

@@ -8,8 +8,8 @@ import pytest
 
 from ocs.amounts import Unit
 from ocs.catalog.model import Catalog, QuotaPolicy
-from ocs.charging.messages import Units
-from ocs.charging.profile import PROFILES
+from ocs.charging.model.messages import Units
+from ocs.charging.model.profile import PROFILES
 from ocs.ledger.account import Bucket
 from tests.support.charging import ACCOUNT, Scenario
 from tests.support.tariffs import make_banded_catalog, make_catalog

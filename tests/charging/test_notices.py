@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from ocs.amounts import Unit
 from ocs.catalog.model import Allowance, Catalog
 from ocs.catalog.notify import NotifyPolicy
-from ocs.charging import duties, notices
-from ocs.charging.messages import RequestKind
-from ocs.charging.working_set import AccountState, RequestKey, WorkingSet
+from ocs.charging.accounts import duties, notices
+from ocs.charging.model.messages import RequestKind
+from ocs.charging.model.working_set import AccountState, RequestKey, WorkingSet
 from ocs.clock import NS_PER_SECOND, first_id_at
 from ocs.ledger.account import Account, Bucket, Counter
 from tests.support.charging import ACCOUNT, NOON_NS, Scenario

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ocs.amounts import Unit
-from ocs.charging.profile import ClientProfile
+from ocs.charging.model.profile import ClientProfile
 from ocs.ledger.account import AccountFlag
 from tests.support.charging import Scenario
 from tests.support.tariffs import make_banded_catalog, make_catalog

@@ -9,7 +9,7 @@ import pytest
 
 from ocs.amounts import Unit
 from ocs.catalog.model import Catalog, Price, QuotaPolicy
-from ocs.charging.messages import Outcome, ServiceRequest, Units, UsedUnits
+from ocs.charging.model.messages import Outcome, ServiceRequest, Units, UsedUnits
 from ocs.ledger.account import Bucket
 from tests.support.charging import ACCOUNT, Scenario
 from tests.support.tariffs import T_SEC, make_banded_catalog, make_catalog

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from ocs import yamldoc
 from ocs.amounts import parse_amount
-from ocs.catalog.loader import load_catalog
+from ocs.catalog.loading.document import load_catalog
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging import duties, recurring
-from ocs.charging.decision import DecisionContext, DecisionPolicy
-from ocs.charging.messages import RequestKind
-from ocs.charging.session import make_session_key
-from ocs.charging.working_set import AccountState, RequestKey, WorkingSet
+from ocs.charging.accounts import duties, recurring
+from ocs.charging.model.decision import DecisionContext, DecisionPolicy
+from ocs.charging.model.messages import RequestKind
+from ocs.charging.model.session import make_session_key
+from ocs.charging.model.working_set import AccountState, RequestKey, WorkingSet
 from ocs.clock import IdSource, ManualClock
 from ocs.ledger import entries
 from ocs.ledger.account import (

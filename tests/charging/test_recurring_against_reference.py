@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from ocs import yamldoc
 from ocs.amounts import format_amount
 from ocs.catalog.limits import Rollover
-from ocs.catalog.loader import load_catalog
-from ocs.charging import duties, recurring
-from ocs.charging.messages import RequestKind
-from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.catalog.loading.document import load_catalog
+from ocs.charging.accounts import duties, recurring
+from ocs.charging.model.messages import RequestKind
+from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.clock import NS_PER_SECOND
 from ocs.ledger import entries
 from ocs.ledger.account import Contra

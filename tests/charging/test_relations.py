@@ -6,8 +6,8 @@ import pytest
 
 from ocs import yamldoc
 from ocs.amounts import Unit
-from ocs.catalog.loader import load_catalog
-from ocs.charging.working_set import WorkingSet
+from ocs.catalog.loading.document import load_catalog
+from ocs.charging.model.working_set import WorkingSet
 from ocs.errors import DocumentError
 from ocs.ledger.details import Friend
 from tests.support.charging import ACCOUNT, Scenario

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocs.catalog.limits import Rollover
-from ocs.charging.rollover import Carried, Left, carry_over
+from ocs.charging.accounts.rollover import Carried, Left, carry_over
 
 
 @pytest.mark.rule("K-212")

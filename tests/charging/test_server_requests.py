@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from ocs.amounts import Unit
-from ocs.charging.profile import PROFILES, ClientProfile
-from ocs.charging.server_requests import (
+from ocs.charging.model.profile import PROFILES, ClientProfile
+from ocs.charging.model.server_requests import (
     Action,
     Command,
     OpenSessions,
@@ -26,7 +26,7 @@ from ocs.charging.server_requests import (
     mark_sent,
     spread,
 )
-from ocs.charging.session import QuotaState, Session, SessionState
+from ocs.charging.model.session import QuotaState, Session, SessionState
 from ocs.clock import NS_PER_SECOND
 from ocs.ledger.account import Account, AccountStatus, Bucket, Hold
 from tests.support.charging import Scenario

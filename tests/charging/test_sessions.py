@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ocs.catalog.model import Catalog
-from ocs.charging.session import SessionState
+from ocs.charging.model.session import SessionState
 from tests.support.charging import ACCOUNT, Scenario
 from tests.support.tariffs import make_catalog
 

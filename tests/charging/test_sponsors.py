@@ -4,7 +4,7 @@ import pytest
 
 from ocs import yamldoc
 from ocs.amounts import Unit
-from ocs.catalog.loader import load_catalog
+from ocs.catalog.loading.document import load_catalog
 from ocs.errors import DocumentError
 from ocs.ledger.account import Bucket, Contra
 from tests.support.charging import ACCOUNT, Scenario

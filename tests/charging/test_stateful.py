@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from ocs.amounts import Unit
 from ocs.catalog.model import Catalog
 from ocs.charging import lifecycle
-from ocs.charging.messages import (
+from ocs.charging.model.messages import (
     ChargingReply,
     ChargingRequest,
     Outcome,
@@ -36,9 +36,9 @@ from ocs.charging.messages import (
     Units,
     UsedUnits,
 )
+from ocs.charging.model.session import Session, SessionState
+from ocs.charging.model.working_set import RequestKey
 from ocs.charging.rerating import Recorded, Rerating, is_usage
-from ocs.charging.session import Session, SessionState
-from ocs.charging.working_set import RequestKey
 from ocs.clock import NS_PER_SECOND
 from ocs.ledger import entries
 from ocs.ledger.account import AccountFlag, Bucket

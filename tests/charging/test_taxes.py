@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ocs import yamldoc
 from ocs.amounts import Unit, round_half_up
-from ocs.catalog.loader import load_catalog
+from ocs.catalog.loading.document import load_catalog
 from ocs.catalog.taxes import Tax
 from ocs.errors import DocumentError
 from ocs.ledger.account import Bucket, Contra

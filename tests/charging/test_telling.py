@@ -8,8 +8,8 @@ import pytest
 from ocs.amounts import Unit
 from ocs.catalog import metering as catalogue_metering
 from ocs.catalog.model import Catalog
-from ocs.charging.decision import WITH_RESERVATIONS, WITHOUT_RESERVATIONS
-from ocs.charging.messages import Advice, Announcement, Metering, RatePart, RatingAttributes
+from ocs.charging.model.decision import WITH_RESERVATIONS, WITHOUT_RESERVATIONS
+from ocs.charging.model.messages import Advice, Announcement, Metering, RatePart, RatingAttributes
 from tests.support.charging import NOON_NS, Scenario
 from tests.support.tariffs import T_SETUP, make_banded_catalog, make_catalog
 

@@ -21,7 +21,7 @@ from ocs.catalog.model import (
     Service,
     ServiceTerms,
 )
-from ocs.charging.working_set import WorkingSet
+from ocs.charging.model.working_set import WorkingSet
 from ocs.ledger.account import Bucket
 from ocs.ledger.details import Cap
 from tests.support.charging import ACCOUNT, Scenario

@@ -8,7 +8,7 @@ import pytest
 
 from ocs.amounts import AMOUNT_MAX_MICRO, INT64_MAX, Unit
 from ocs.catalog.model import Catalog, Price, PriceRule
-from ocs.charging.messages import ServiceRequest, Units, UsedUnits
+from ocs.charging.model.messages import ServiceRequest, Units, UsedUnits
 from ocs.ledger.account import AccountFlag
 from tests.support.charging import ACCOUNT, Scenario
 from tests.support.tariffs import make_catalog

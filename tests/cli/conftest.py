@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 from click.testing import CliRunner
 
-from ocs.charging.messages import RequestKind, ServiceRequest, Units, UsedUnits
+from ocs.charging.model.messages import RequestKind, ServiceRequest, Units, UsedUnits
 from ocs.cli.main import main
 from ocs.ledger.notification import Notification
 from ocs.provisioning import peers

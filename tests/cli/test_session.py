@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from ocs.charging.server_requests import RequestState
+from ocs.charging.model.server_requests import RequestState
 from ocs.clock import IdSource, SystemClock
 from ocs.store.sql import SqlStore
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from ocs.charging.messages import Identity
-from ocs.charging.working_set import WorkingSet
+from ocs.charging.model.messages import Identity
+from ocs.charging.model.working_set import WorkingSet
 from ocs.ledger.account import Contra
 from ocs.provisioning import catalogs
 from ocs.provisioning.subscribers import NewSubscriber, open_account

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocs.amounts import Unit
-from ocs.charging.working_set import AccountState, WorkingSet
+from ocs.charging.model.working_set import AccountState, WorkingSet
 from ocs.errors import IntegrityError
 from ocs.ledger import entries
 from ocs.ledger.account import Account, AccountFlag, Bucket, Contra, Hold

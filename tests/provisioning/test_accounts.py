@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from ocs.amounts import Unit
-from ocs.charging.messages import (
+from ocs.charging.model.messages import (
     EventAction,
     Outcome,
     RequestKind,

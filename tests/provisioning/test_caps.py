@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ocs.charging.messages import ChargingReply, Identity, Outcome, RequestKind
+from ocs.charging.model.messages import ChargingReply, Identity, Outcome, RequestKind
 from ocs.errors import NotFoundError, RefusedError, UsageError
 from ocs.provisioning import caps, members
 from ocs.provisioning.desk import Found, find_subscriber

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from ocs.charging.messages import Identity
-from ocs.charging.server_requests import Trigger
+from ocs.charging.model.messages import Identity
+from ocs.charging.model.server_requests import Trigger
 from ocs.errors import DocumentError, NotFoundError, RefusedError, UsageError
 from ocs.provisioning import catalogs
 from ocs.provisioning.catalog_versions import roll_back, withdraw

@@ -4,10 +4,10 @@ import pytest
 
 from ocs import yamldoc
 from ocs.amounts import Unit
-from ocs.catalog.loader import load_catalog
+from ocs.catalog.loading.document import load_catalog
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging.messages import RequestKind
-from ocs.charging.working_set import RequestKey
+from ocs.charging.model.messages import RequestKind
+from ocs.charging.model.working_set import RequestKey
 from ocs.ledger.account import Bucket
 from ocs.provisioning import accounts, catalogs, why
 from ocs.provisioning.prices import Question, quote

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ocs.charging.messages import Outcome, RequestKind
-from ocs.charging.server_requests import Trigger
+from ocs.charging.model.messages import Outcome, RequestKind
+from ocs.charging.model.server_requests import Trigger
 from ocs.errors import RefusedError, UsageError
 from ocs.provisioning import accounts, credit_limits
 from ocs.provisioning.desk import find_subscriber

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
-from ocs.charging import agenda
-from ocs.charging.messages import Identity, RatingAttributes, RequestKind, ServiceDetails
-from ocs.charging.working_set import RequestKey
+from ocs.charging.accounts import agenda
+from ocs.charging.model.messages import Identity, RatingAttributes, RequestKind, ServiceDetails
+from ocs.charging.model.working_set import RequestKey
 from ocs.errors import ConflictError, NotFoundError, RefusedError
 from ocs.ledger.details import AccountDetails, Cap, Visit
 from ocs.provisioning import accounts, catalogs, erasure, members, transfers

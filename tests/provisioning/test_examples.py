@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ocs import yamldoc
-from ocs.catalog import loader_examples
+from ocs.catalog.loading import examples as loader_examples
 from ocs.catalog.matching import CatalogIndex
 from ocs.errors import DocumentError
 from ocs.provisioning import catalogs, prices

@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, text
 from ocs import yamldoc
 from ocs.amounts import format_amount
 from ocs.catalog.exchange import Rate, rate_of
-from ocs.charging.exchange import problem_of
+from ocs.charging.accounts.exchange import problem_of
 from ocs.errors import ConflictError, RefusedError, UsageError
 from ocs.ledger.account import Contra, Movement
 from ocs.provisioning import accounts, audit, catalogs, voucher_codes, vouchers, why

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ocs.charging.messages import Identity
+from ocs.charging.model.messages import Identity
 from ocs.errors import UsageError
 from ocs.provisioning.identities import candidates, normalise_identity, parse_identity
 

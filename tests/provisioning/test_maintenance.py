@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from ocs.charging.messages import (
+from ocs.charging.model.messages import (
     ChargingReply,
     EventAction,
     Outcome,
@@ -14,7 +14,7 @@ from ocs.charging.messages import (
     Units,
     UsedUnits,
 )
-from ocs.charging.server_requests import Command, RequestState, ServerRequest, Trigger
+from ocs.charging.model.server_requests import Command, RequestState, ServerRequest, Trigger
 from ocs.errors import NotFoundError, RefusedError, UsageError
 from ocs.ledger.notification import Notification
 from ocs.provisioning import accounts, maintenance, sessions

@@ -2,9 +2,9 @@
 
 import pytest
 
-from ocs.charging.messages import Identity, RequestKind
-from ocs.charging.session import make_session_key
-from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.charging.model.messages import Identity, RequestKind
+from ocs.charging.model.session import make_session_key
+from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from ocs.provisioning import accounts, members, sessions, subscribers
 from ocs.provisioning.desk import find_subscriber

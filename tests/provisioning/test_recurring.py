@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging import duties
-from ocs.charging.decision import DecisionContext
-from ocs.charging.messages import Identity, RequestKind
-from ocs.charging.session import make_session_key
-from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.charging.accounts import duties
+from ocs.charging.model.decision import DecisionContext
+from ocs.charging.model.messages import Identity, RequestKind
+from ocs.charging.model.session import make_session_key
+from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.clock import NS_PER_SECOND
 from ocs.errors import RefusedError
 from ocs.ledger.account import Contra

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ocs.charging.messages import Identity
+from ocs.charging.model.messages import Identity
 from ocs.provisioning import accounts, caps, catalogs, subscribers, usage
 from ocs.provisioning.desk import find_subscriber
 from ocs.provisioning.subscribers import NewSubscriber

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ocs import yamldoc
-from ocs.charging.messages import Outcome, RequestKind, ServiceRequest, Units, UsedUnits
+from ocs.charging.model.messages import Outcome, RequestKind, ServiceRequest, Units, UsedUnits
 from ocs.errors import NotFoundError, RefusedError
 from ocs.ledger.account import AccountFlag
 from ocs.provisioning import accounts, caps, catalogs, maintenance, reviews

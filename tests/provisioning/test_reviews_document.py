@@ -1,7 +1,7 @@
 """docs/reviews.md names every kind of review item and says the tolerances that are in force."""
 
-from ocs.charging import parking
-from ocs.charging.profile import GENERIC
+from ocs.charging.debits import parking
+from ocs.charging.model.profile import GENERIC
 from tests.support.sources import ROOT
 
 TEXT = (ROOT / "docs" / "reviews.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ocs import yamldoc
-from ocs.charging.messages import Identity
+from ocs.charging.model.messages import Identity
 from ocs.provisioning import accounts, catalogs, subscribers, usage_import
 from ocs.provisioning.subscribers import NewSubscriber
 from tests.support.desks import NUMBER, open_office

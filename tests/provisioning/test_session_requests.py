@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from ocs.charging.messages import Outcome, RequestKind
-from ocs.charging.profile import PROFILES, ClientProfile
-from ocs.charging.server_requests import Command, RequestState, Trigger
-from ocs.charging.session import Session, make_session_key
-from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.charging.model.messages import Outcome, RequestKind
+from ocs.charging.model.profile import PROFILES, ClientProfile
+from ocs.charging.model.server_requests import Command, RequestState, Trigger
+from ocs.charging.model.session import Session, make_session_key
+from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.errors import NotFoundError, RefusedError
 from ocs.provisioning import accounts, session_requests, sessions
 from ocs.provisioning.desk import Desk

@@ -3,8 +3,8 @@
 import pytest
 
 from ocs import yamldoc
-from ocs.charging.messages import RequestKind
-from ocs.charging.server_requests import Command, ServerRequest, Trigger
+from ocs.charging.model.messages import RequestKind
+from ocs.charging.model.server_requests import Command, ServerRequest, Trigger
 from ocs.errors import NotFoundError, RefusedError
 from ocs.provisioning import accounts, catalogs, subscribers
 from ocs.provisioning.desk import Found, find_subscriber

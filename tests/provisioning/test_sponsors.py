@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import update
 
-from ocs.charging.messages import Identity
+from ocs.charging.model.messages import Identity
 from ocs.errors import RefusedError
 from ocs.ledger.account import Contra
 from ocs.provisioning import accounts, audit, catalogs, subscribers, usage

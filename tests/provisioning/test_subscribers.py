@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from ocs.charging.messages import Identity, Outcome, RequestKind
-from ocs.charging.session import SessionState
+from ocs.charging.model.messages import Identity, Outcome, RequestKind
+from ocs.charging.model.session import SessionState
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from ocs.ledger.account import AccountStatus
 from ocs.provisioning import accounts, sessions, subscribers

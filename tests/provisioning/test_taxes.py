@@ -6,7 +6,7 @@ import json
 import pytest
 from sqlalchemy import update
 
-from ocs.charging.messages import Identity
+from ocs.charging.model.messages import Identity
 from ocs.provisioning import accounts, audit, catalogs, prices, records, subscribers, usage
 from ocs.provisioning.subscribers import NewSubscriber
 from ocs.provisioning.why import explain

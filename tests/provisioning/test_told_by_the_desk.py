@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import select
 
-from ocs.charging.messages import Identity
+from ocs.charging.model.messages import Identity
 from ocs.provisioning import accounts, catalogs, subscribers, transfers
 from ocs.provisioning.desk import Found, find_subscriber
 from ocs.provisioning.subscribers import NewSubscriber

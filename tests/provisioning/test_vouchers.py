@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from ocs.charging.messages import RequestKind
+from ocs.charging.model.messages import RequestKind
 from ocs.errors import NotFoundError, RefusedError, StoreUnavailableError, UsageError
 from ocs.provisioning import accounts, catalogs, maintenance, states, voucher_codes, vouchers
 from ocs.provisioning.desk import find_subscriber

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from ocs.charging.messages import RequestKind, ServiceRequest, Units, UsedUnits
-from ocs.charging.working_set import RequestKey
+from ocs.charging.model.messages import RequestKind, ServiceRequest, Units, UsedUnits
+from ocs.charging.model.working_set import RequestKey
 from ocs.clock import first_id_at
 from ocs.errors import RefusedError, UsageError
 from ocs.ledger.account import Bucket

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import update
 
-from ocs.charging.messages import RequestKind, ServiceRequest, Units, UsedUnits
+from ocs.charging.model.messages import RequestKind, ServiceRequest, Units, UsedUnits
 from ocs.errors import NotFoundError
 from ocs.provisioning import accounts, maintenance, why
 from ocs.provisioning.desk import find_subscriber

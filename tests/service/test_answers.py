@@ -3,7 +3,7 @@
 import pytest
 
 from ocs.amounts import Unit
-from ocs.charging.messages import (
+from ocs.charging.model.messages import (
     Advice,
     Announcement,
     ChargingReply,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocs.charging.messages import ChargingRequest, ServiceDetails
-from ocs.charging.profile import GENERIC, PROFILES
+from ocs.charging.model.messages import ChargingRequest, ServiceDetails
+from ocs.charging.model.profile import GENERIC, PROFILES
 from ocs.service.wire.attributes import attribute_reader
 from ocs.service.wire.mapping import Arrival, to_charging_request
 from protocol.codec import encode_avp, encode_grouped, encode_i32, encode_u32, encode_utf8

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from ocs.charging.messages import ChargingReply, ChargingRequest, Outcome
-from ocs.charging.profile import PROFILES
+from ocs.charging.model.messages import ChargingReply, ChargingRequest, Outcome
+from ocs.charging.model.profile import PROFILES
 from ocs.clock import NS_PER_SECOND, ManualClock
 from ocs.service.batches.batcher import Batcher, BatchLimits
 from ocs.service.batches.worker import StoreWorker

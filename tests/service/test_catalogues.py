@@ -7,7 +7,7 @@ import pytest
 
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Catalog
-from ocs.charging.session import QuotaState, Session, SessionState
+from ocs.charging.model.session import QuotaState, Session, SessionState
 from ocs.clock import IdSource, ManualClock
 from ocs.service.batches.catalogues import CatalogueCache
 from ocs.store.interface import PublishedCatalogue

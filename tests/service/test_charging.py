@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ocs.charging import engine
-from ocs.charging.messages import (
+from ocs.charging.model.messages import (
     ChargingRequest,
     Identity,
     Outcome,
@@ -14,8 +14,8 @@ from ocs.charging.messages import (
     Units,
     UsedUnits,
 )
-from ocs.charging.session import make_session_key
-from ocs.charging.working_set import RequestKey
+from ocs.charging.model.session import make_session_key
+from ocs.charging.model.working_set import RequestKey
 from ocs.clock import IdSource, ManualClock
 from ocs.errors import IntegrityError, StoreUnavailableError, UnknownCommitError
 from ocs.ledger.account import Identifier

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ocs.charging.messages import Outcome
+from ocs.charging.model.messages import Outcome
 from ocs.errors import StoreUnavailableError
 from ocs.service.wire.results import OUTCOME_LABELS, RESULT_CODES
 from ocs.store.interface import PeerEntry
@@ -396,7 +396,7 @@ def test_every_shape_of_real_gateways_gets_one_answer(name, message):
 
 @pytest.mark.rule("C-140")
 def test_low_balance_is_only_said_where_it_is_configured():
-    from ocs.charging.messages import ChargingReply
+    from ocs.charging.model.messages import ChargingReply
     from ocs.service.wire.answers import AnswerDefaults, to_answer
 
     reply = ChargingReply(Outcome.SUCCESS, low_balance=True)
@@ -409,7 +409,7 @@ def test_low_balance_is_only_said_where_it_is_configured():
 
 @pytest.mark.rule("T167")
 def test_a_profile_may_have_failure_rules_of_its_own():
-    from ocs.charging.profile import ClientProfile
+    from ocs.charging.model.profile import ClientProfile
     from ocs.service.wire.answers import AnswerDefaults
 
     said = AnswerDefaults(HOST, REALM, 1, 1, 2, 0)

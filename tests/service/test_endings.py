@@ -2,8 +2,8 @@
 
 import pytest
 
-from ocs.charging.messages import Outcome, RequestKind
-from ocs.charging.session import SessionState, make_session_key
+from ocs.charging.model.messages import Outcome, RequestKind
+from ocs.charging.model.session import SessionState, make_session_key
 from ocs.service.timers.endings import (
     BY_STR,
     FAMILY_MAX,

@@ -3,7 +3,7 @@
 import pytest
 
 from ocs.amounts import EVENTS, OCTETS, SECONDS
-from ocs.charging.messages import (
+from ocs.charging.model.messages import (
     ChargingReply,
     FinalUnit,
     Outcome,

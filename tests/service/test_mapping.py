@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocs.charging.messages import ChargingReply, ChargingRequest, Identity, Units
-from ocs.charging.profile import GENERIC, PROFILES
+from ocs.charging.model.messages import ChargingReply, ChargingRequest, Identity, Units
+from ocs.charging.model.profile import GENERIC, PROFILES
 from ocs.clock import NS_PER_SECOND
 from ocs.service.peers.profiles import book_with
 from ocs.service.wire.attributes import attribute_reader

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from ocs.charging.messages import ChargingRequest, Identity, Outcome, ServiceRequest, Units
-from ocs.charging.session import make_session_key
+from ocs.charging.model.messages import ChargingRequest, Identity, Outcome, ServiceRequest, Units
+from ocs.charging.model.session import make_session_key
 from ocs.clock import IdSource, ManualClock
 from ocs.store import migrations
 from ocs.store.memory import MemoryStore

@@ -2,8 +2,8 @@
 
 import re
 
-from ocs.charging import server_requests as pure
-from ocs.charging.server_requests import RequestState
+from ocs.charging.model import server_requests as pure
+from ocs.charging.model.server_requests import RequestState
 from ocs.service.asking import rows
 from ocs.service.asking.dispatcher import COMMAND_LABELS, EVENTS, AskLimits
 from tests.support.asking import ask, asked_once, open_session, reply, running

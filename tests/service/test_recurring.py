@@ -3,11 +3,11 @@
 import pytest
 
 from ocs import yamldoc
-from ocs.catalog.loader import load_catalog
-from ocs.charging import recurring
-from ocs.charging.messages import RequestKind
-from ocs.charging.session import make_session_key
-from ocs.charging.working_set import RequestKey
+from ocs.catalog.loading.document import load_catalog
+from ocs.charging.accounts import recurring
+from ocs.charging.model.messages import RequestKind
+from ocs.charging.model.session import make_session_key
+from ocs.charging.model.working_set import RequestKey
 from ocs.ledger.account import Contra
 from ocs.service.timers import adopting
 from ocs.service.timers.adopting import SETTING

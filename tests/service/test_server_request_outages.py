@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ocs.charging.server_requests import RequestState, Trigger
+from ocs.charging.model.server_requests import RequestState, Trigger
 from ocs.errors import IntegrityError, StoreUnavailableError
 from ocs.service.asking.dispatcher import AskLimits
 from protocol.credit_control import ServiceUnits

@@ -3,8 +3,8 @@
 
 import pytest
 
-from ocs.charging.server_requests import RequestState, ServerRequest, Trigger
-from ocs.charging.session import SessionState
+from ocs.charging.model.server_requests import RequestState, ServerRequest, Trigger
+from ocs.charging.model.session import SessionState
 from ocs.ledger.account import AccountStatus
 from ocs.service.asking import rows as module
 from ocs.service.asking.dispatcher import AskLimits

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ocs.charging.server_requests import Command, RequestState
-from ocs.charging.session import SessionState
+from ocs.charging.model.server_requests import Command, RequestState
+from ocs.charging.model.session import SessionState
 from ocs.service.asking.dispatcher import AskLimits
 from protocol.base import DeviceWatchdogAnswer
 from protocol.codec import FLAG_PROXIABLE, FLAG_REQUEST, FLAG_RETRANSMIT

@@ -9,7 +9,7 @@ import pytest
 import structlog
 from twisted.logger import ILogObserver, Logger, LogLevel
 
-from ocs.charging.messages import Outcome
+from ocs.charging.model.messages import Outcome
 from ocs.service.watching import telemetry
 from ocs.service.watching.masking import mask, mask_session_id, set_masking
 from ocs.service.watching.metrics import Histogram, Metrics

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ocs.charging.messages import Outcome
+from ocs.charging.model.messages import Outcome
 from ocs.clock import NS_PER_SECOND, ManualClock
 from ocs.errors import StoreUnavailableError
 from ocs.service.timers.endings import Ending

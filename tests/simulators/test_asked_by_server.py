@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ocs.charging.messages import ReportingReason, RequestKind
+from ocs.charging.model.messages import ReportingReason, RequestKind
 from ocs.provisioning import session_requests, sessions
 from tests.support.blackbox import World
 from tests.support.blackbox_asking import row_of, until_state

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from ocs.amounts import Unit
-from ocs.charging.working_set import WorkingSet
+from ocs.charging.model.working_set import WorkingSet
 from ocs.ledger.account import Account, Bucket, Counter
 from ocs.ledger.notification import Notification
 from ocs.store import dialects, schema

@@ -2,9 +2,9 @@
 
 import pytest
 
-from ocs.charging.messages import Identity, RequestKind
-from ocs.charging.session import SessionState, make_event_key
-from ocs.charging.working_set import RequestKey, ReviewItem, WorkingSet
+from ocs.charging.model.messages import Identity, RequestKind
+from ocs.charging.model.session import SessionState, make_event_key
+from ocs.charging.model.working_set import RequestKey, ReviewItem, WorkingSet
 from ocs.errors import ConflictError, IntegrityError, StoreConflictError
 from ocs.ledger.account import Account, Bucket, Identifier
 from ocs.store.interface import Generations, PeerEntry, Store

@@ -2,10 +2,10 @@
 
 import pytest
 
-from ocs.charging import agenda
-from ocs.charging.messages import RequestKind
-from ocs.charging.session import FAMILY_OCTETS, SessionState, make_session_key
-from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.charging.accounts import agenda
+from ocs.charging.model.messages import RequestKind
+from ocs.charging.model.session import FAMILY_OCTETS, SessionState, make_session_key
+from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.ledger.account import Bucket
 from ocs.store.interface import DueAccount, DueBucket, DueSession, Store
 from tests.support.ledger_rows import (

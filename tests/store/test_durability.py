@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ocs.charging.messages import RequestKind
+from ocs.charging.model.messages import RequestKind
 from ocs.errors import StoreUnusableError
 from ocs.store import migrations, sqlite
 from ocs.store.sql import SqlStore

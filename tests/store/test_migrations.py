@@ -10,9 +10,9 @@ from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, text
 
-from ocs.charging.messages import RequestKind
-from ocs.charging.session import make_session_key
-from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.charging.model.messages import RequestKind
+from ocs.charging.model.session import make_session_key
+from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.errors import StoreUnavailableError, StoreUnusableError, UsageError
 from ocs.store import dialects, migrations, schema
 from ocs.store.interface import PeerEntry, Store

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, text
 
-from ocs.charging.messages import RequestKind
+from ocs.charging.model.messages import RequestKind
 from ocs.errors import IntegrityError, StoreUnavailableError, StoreUnusableError, UnknownCommitError
 from ocs.store import dialects, migrations
 from ocs.store.sql import SqlStore

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, text
 
-from ocs.charging.messages import RequestKind
-from ocs.charging.working_set import WorkingSet
+from ocs.charging.model.messages import RequestKind
+from ocs.charging.model.working_set import WorkingSet
 from ocs.clock import IdSource, SystemClock
 from ocs.errors import ConflictError, StoreConflictError, StoreUnavailableError
 from ocs.ledger.account import Identifier

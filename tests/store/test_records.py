@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocs.amounts import INT64_MAX
-from ocs.charging.messages import ChargedLine, ChargingRecord, ServiceReply, Units
-from ocs.charging.session import ChargeContext, QuotaState, Session
+from ocs.charging.model.messages import ChargedLine, ChargingRecord, ServiceReply, Units
+from ocs.charging.model.session import ChargeContext, QuotaState, Session
 from ocs.errors import IntegrityError
 from ocs.ledger.account import Hold
 from ocs.store import records

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from ocs.charging.server_requests import (
+from ocs.charging.model.server_requests import (
     Command,
     RequestState,
     ServerRequest,
@@ -17,8 +17,8 @@ from ocs.charging.server_requests import (
     mark_sent,
     spread,
 )
-from ocs.charging.session import SessionState
-from ocs.charging.working_set import WorkingSet
+from ocs.charging.model.session import SessionState
+from ocs.charging.model.working_set import WorkingSet
 from ocs.clock import NS_PER_SECOND
 from ocs.errors import StoreConflictError
 from ocs.ledger.account import Account

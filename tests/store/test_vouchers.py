@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from ocs.charging.messages import RequestKind
-from ocs.charging.working_set import RequestKey
+from ocs.charging.model.messages import RequestKind
+from ocs.charging.model.working_set import RequestKey
 from ocs.errors import ConflictError
 from ocs.ledger.account import OperatorAction
 from ocs.ledger.voucher import Voucher, VoucherBatch, VoucherState

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ocs.charging.server_requests import (
+from ocs.charging.model.server_requests import (
     Command,
     RequestState,
     ServerRequest,
@@ -10,8 +10,8 @@ from ocs.charging.server_requests import (
     for_account,
     for_session,
 )
-from ocs.charging.session import make_session_key
-from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.charging.model.session import make_session_key
+from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.store.interface import PeerEntry
 from protocol.base import RELAY_APPLICATION, CapabilitiesExchangeRequest
 from protocol.codec import Header

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from ocs.amounts import parse_amount
-from ocs.charging.messages import Identity
-from ocs.charging.server_requests import Action, RequestState, Step, apply
-from ocs.charging.session import SessionState
+from ocs.charging.model.messages import Identity
+from ocs.charging.model.server_requests import Action, RequestState, Step, apply
+from ocs.charging.model.session import SessionState
 from ocs.clock import FileClock, IdSource
 from ocs.errors import NotFoundError
 from ocs.provisioning import accounts, audit, catalogs, reviews, sessions, subscribers

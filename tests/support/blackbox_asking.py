@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any, NamedTuple
 
-from ocs.charging.session import make_session_key
+from ocs.charging.model.session import make_session_key
 from ocs.provisioning import session_requests
 from protocol import codec
 from protocol.base import DeviceWatchdogRequest

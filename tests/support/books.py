@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Select, func, select
 
-from ocs.charging.messages import Identity
-from ocs.charging.session import SessionState
-from ocs.charging.working_set import WorkingSet
+from ocs.charging.model.messages import Identity
+from ocs.charging.model.session import SessionState
+from ocs.charging.model.working_set import WorkingSet
 from ocs.clock import IdSource, SystemClock
 from ocs.provisioning import audit, catalogs
 from ocs.provisioning.catalogs import Catalogues

@@ -32,9 +32,9 @@ from typing import Any
 from ocs.amounts import Unit, parse_amount
 from ocs.catalog.matching import CatalogIndex, normalise_context
 from ocs.catalog.model import Catalog, ChargeMode
-from ocs.charging import counters, engine, lifecycle
-from ocs.charging.contexts import cost_in_context
-from ocs.charging.messages import (
+from ocs.charging import engine, lifecycle
+from ocs.charging.counts import counters
+from ocs.charging.model.messages import (
     ChargingReply,
     ChargingRequest,
     Identity,
@@ -47,9 +47,10 @@ from ocs.charging.messages import (
     Units,
     UsedUnits,
 )
-from ocs.charging.profile import PROFILES, ClientProfile
-from ocs.charging.session import Session, SessionState, make_session_key
-from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.charging.model.profile import PROFILES, ClientProfile
+from ocs.charging.model.session import Session, SessionState, make_session_key
+from ocs.charging.model.working_set import RequestKey, WorkingSet
+from ocs.charging.quotas.contexts import cost_in_context
 from ocs.clock import NS_PER_SECOND, IdSource, ManualClock
 from ocs.ledger import entries, invariants
 from ocs.ledger.account import Account, AccountStatus, Bucket, Contra, Hold, Movement

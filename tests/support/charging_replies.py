@@ -9,7 +9,7 @@ granted (none stated: none may be granted), ``fui=...`` (none stated: none may b
 from __future__ import annotations
 
 from ocs.amounts import parse_amount
-from ocs.charging.messages import ChargingReply, Outcome, ServiceReply, Units
+from ocs.charging.model.messages import ChargingReply, Outcome, ServiceReply, Units
 
 CODES = {
     Outcome.SUCCESS: "2001",

@@ -14,7 +14,7 @@ from typing import Any
 from ocs import yamldoc
 from ocs.catalog.matching import CatalogIndex, normalise_context
 from ocs.charging import engine, lifecycle
-from ocs.charging.messages import (
+from ocs.charging.model.messages import (
     ChargingReply,
     ChargingRequest,
     EventAction,
@@ -24,8 +24,8 @@ from ocs.charging.messages import (
     Units,
     UsedUnits,
 )
-from ocs.charging.session import make_session_key
-from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.charging.model.session import make_session_key
+from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.clock import IdSource, ManualClock
 from ocs.provisioning import audit, catalogs
 from ocs.provisioning.catalogs import Catalogues

@@ -2,7 +2,7 @@
 
 import itertools
 
-from ocs.charging.messages import (
+from ocs.charging.model.messages import (
     ChargedLine,
     ChargingRecord,
     ChargingReply,
@@ -13,8 +13,8 @@ from ocs.charging.messages import (
     Units,
     UsedUnits,
 )
-from ocs.charging.session import QuotaState, Session, SessionState, make_session_key
-from ocs.charging.working_set import NewRecord, RequestKey, WorkingSet
+from ocs.charging.model.session import QuotaState, Session, SessionState, make_session_key
+from ocs.charging.model.working_set import NewRecord, RequestKey, WorkingSet
 from ocs.clock import NS_PER_SECOND, IdSource, ManualClock
 from ocs.ledger.account import Account, Bucket, Contra, Hold, Movement, OperatorAction
 from ocs.store.interface import Store

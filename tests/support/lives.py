@@ -16,8 +16,8 @@ from ocs.catalog.model import (
     QuotaPolicy,
     TimeBand,
 )
-from ocs.charging.messages import Units
-from ocs.charging.profile import ClientProfile
+from ocs.charging.model.messages import Units
+from ocs.charging.model.profile import ClientProfile
 from tests.support import charging
 from tests.support.tariffs import T_DATA_DEARER, make_catalog
 

@@ -8,9 +8,9 @@ from twisted.internet.task import Clock as TwistedClock
 from twisted.internet.testing import StringTransport
 
 from ocs.amounts import Unit, parse_amount
-from ocs.charging.messages import Identity, RequestKind
-from ocs.charging.session import make_session_key
-from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.charging.model.messages import Identity, RequestKind
+from ocs.charging.model.session import make_session_key
+from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.clock import NS_PER_SECOND, IdSource, ManualClock
 from ocs.ledger import entries
 from ocs.ledger.account import Account, AccountStatus, Bucket, Contra, Identifier, OperatorAction

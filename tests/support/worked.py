@@ -40,11 +40,12 @@ import pytest
 
 from ocs import yamldoc
 from ocs.amounts import Unit, format_amount, format_quantity, measured, parse_amount, parse_quantity
-from ocs.catalog import number_plans
+from ocs.catalog.loading import number_plans
 from ocs.catalog.model import Service
-from ocs.charging import duties, engine, lifecycle
-from ocs.charging.decision import DecisionContext
-from ocs.charging.messages import (
+from ocs.charging import engine, lifecycle
+from ocs.charging.accounts import duties
+from ocs.charging.model.decision import DecisionContext
+from ocs.charging.model.messages import (
     ChargingReply,
     ChargingRequest,
     Identity,
@@ -55,9 +56,9 @@ from ocs.charging.messages import (
     Units,
     UsedUnits,
 )
-from ocs.charging.profile import GENERIC, ClientProfile
-from ocs.charging.session import make_session_key
-from ocs.charging.working_set import RequestKey
+from ocs.charging.model.profile import GENERIC, ClientProfile
+from ocs.charging.model.session import make_session_key
+from ocs.charging.model.working_set import RequestKey
 from ocs.clock import NS_PER_SECOND
 from ocs.errors import RefusedError
 from ocs.ledger.account import Account, AccountStatus, Bucket

@@ -6,8 +6,8 @@ Reads the database beside the server. Called by `verdicts` after the run.
 from typing import TYPE_CHECKING
 
 from ocs.amounts import Unit
-from ocs.charging.messages import RequestKind
-from ocs.charging.session import make_session_key
+from ocs.charging.model.messages import RequestKind
+from ocs.charging.model.session import make_session_key
 from ocs.cli.simulate.pricing import SessionPrices
 from ocs.ledger.account import Contra, Movement
 from ocs.provisioning.catalogs import Catalogues

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from ocs.amounts import Unit
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import ChargeMode, Service, ServiceTerms, TariffSlot
-from ocs.charging.circumstances import remembered
-from ocs.charging.messages import ChargingRecord, EventAction, RatingAttributes, RequestKind
+from ocs.charging.model.circumstances import remembered
+from ocs.charging.model.messages import ChargingRecord, EventAction, RatingAttributes, RequestKind
 from ocs.errors import NotFoundError
 from ocs.provisioning.catalogs import Catalogues
 from ocs.rating import pricing, timeline

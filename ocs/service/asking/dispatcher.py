@@ -14,7 +14,7 @@ from typing import Protocol
 
 import structlog
 
-from ocs.charging.server_requests import Action, Command, Step, Trigger
+from ocs.charging.model.server_requests import Action, Command, Step, Trigger
 from ocs.errors import StoreConflictError, StoreUnavailableError
 from ocs.service.asking.rows import Found, Job, ServerRequestRows
 from ocs.service.batches.worker import DelayedCall, Loop, Worker

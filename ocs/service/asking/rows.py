@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import structlog
 
-from ocs.charging import server_requests
-from ocs.charging.profile import ClientProfile
-from ocs.charging.server_requests import (
+from ocs.charging.model import server_requests
+from ocs.charging.model.profile import ClientProfile
+from ocs.charging.model.server_requests import (
     Action,
     Command,
     RequestState,
@@ -24,7 +24,7 @@ from ocs.charging.server_requests import (
     Step,
     Trigger,
 )
-from ocs.charging.session import Session
+from ocs.charging.model.session import Session
 from ocs.clock import NS_PER_SECOND, Clock, IdSource
 from ocs.errors import StoreConflictError, StoreUnavailableError
 from ocs.service.peers.routes import FULL, Reach, Target

@@ -17,7 +17,7 @@ from typing import Protocol
 
 import structlog
 
-from ocs.charging.messages import ChargingReply, ChargingRequest, Outcome
+from ocs.charging.model.messages import ChargingReply, ChargingRequest, Outcome
 from ocs.clock import NS_PER_MILLISECOND, NS_PER_SECOND, Clock
 from ocs.service.batches.fairness import FairLanes
 from ocs.service.batches.worker import DelayedCall, Loop, Worker

@@ -16,7 +16,7 @@ from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Catalog
 from ocs.catalog.versions import Schedule
 from ocs.charging.adoption import same_terms
-from ocs.charging.session import QuotaState, Session
+from ocs.charging.model.session import QuotaState, Session
 from ocs.clock import Clock, SystemClock
 from ocs.errors import IntegrityError
 from ocs.store.interface import PublishedCatalogue, Store

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from ocs.charging import notices, parking
-from ocs.charging.decision import DecisionContext, DecisionPolicy
+from ocs.charging.accounts import notices
+from ocs.charging.debits import parking
 from ocs.charging.engine import decide, keys_of
-from ocs.charging.messages import (
+from ocs.charging.model.decision import DecisionContext, DecisionPolicy
+from ocs.charging.model.messages import (
     INITIAL,
     SUCCESS,
     ChargingReply,
@@ -21,7 +22,7 @@ from ocs.charging.messages import (
     Outcome,
     RequestKind,
 )
-from ocs.charging.working_set import ReviewItem, WorkingSet
+from ocs.charging.model.working_set import ReviewItem, WorkingSet
 from ocs.clock import Clock
 from ocs.errors import StoreConflictError, StoreUnavailableError, UnknownCommitError
 from ocs.ledger.notification import Notification

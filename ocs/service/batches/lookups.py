@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from ocs.charging.messages import (
+from ocs.charging.model.messages import (
     EVENT,
     INITIAL,
     TERMINATION,
@@ -22,7 +22,7 @@ from ocs.charging.messages import (
     ChargingRequest,
     Identity,
 )
-from ocs.charging.session import make_event_key
+from ocs.charging.model.session import make_event_key
 from ocs.ledger.account import Identifier
 from ocs.service.watching.masking import mask, mask_session_id
 from ocs.store.interface import Store

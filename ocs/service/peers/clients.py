@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import structlog
 
-from ocs.charging.profile import GENERIC, ClientProfile
+from ocs.charging.model.profile import GENERIC, ClientProfile
 from ocs.clock import Clock
 from ocs.service.peers.directory import HOST_MAX, PeerDirectory
 from ocs.service.peers.profiles import (

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from ocs.charging.profile import GENERIC, ClientProfile
+from ocs.charging.model.profile import GENERIC, ClientProfile
 from ocs.profiles import AUTO, BUILT_IN, Profile, WireRules, with_own
 from protocol import codec
 from protocol.dictionary import AvpKey, avp_code

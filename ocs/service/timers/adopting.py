@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging import recurring
-from ocs.charging.decision import DecisionContext
-from ocs.charging.messages import RequestKind
-from ocs.charging.session import make_session_key
-from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.charging.accounts import recurring
+from ocs.charging.model.decision import DecisionContext
+from ocs.charging.model.messages import RequestKind
+from ocs.charging.model.session import make_session_key
+from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.store.interface import Store
 
 STEP = 100

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from ocs.charging.decision import DecisionContext
 from ocs.charging.lifecycle import release_session
-from ocs.charging.messages import Outcome, RequestKind
-from ocs.charging.session import SessionState, make_session_key
-from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.charging.model.decision import DecisionContext
+from ocs.charging.model.messages import Outcome, RequestKind
+from ocs.charging.model.session import SessionState, make_session_key
+from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.store.interface import DueSession, Store
 from protocol.grammar import identity_key
 

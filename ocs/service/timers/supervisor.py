@@ -15,11 +15,12 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from ocs.charging import duties, lifecycle
-from ocs.charging.decision import DecisionContext
-from ocs.charging.messages import RequestKind
-from ocs.charging.session import SessionState, make_session_key
-from ocs.charging.working_set import RequestKey, WorkingSet
+from ocs.charging import lifecycle
+from ocs.charging.accounts import duties
+from ocs.charging.model.decision import DecisionContext
+from ocs.charging.model.messages import RequestKind
+from ocs.charging.model.session import SessionState, make_session_key
+from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.clock import NS_PER_SECOND, Clock
 from ocs.errors import StoreConflictError, StoreUnavailableError
 from ocs.service.batches.worker import DelayedCall, Loop, Worker

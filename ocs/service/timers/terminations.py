@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from ocs.charging.messages import Outcome
+from ocs.charging.model.messages import Outcome
 from ocs.clock import Clock
 from ocs.errors import StoreUnavailableError
 from ocs.service.batches.fairness import FairLanes

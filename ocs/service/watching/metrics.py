@@ -19,8 +19,8 @@ from prometheus_client.core import (
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from ocs.charging.messages import ChargingReply, ChargingRequest, RequestKind
-from ocs.charging.notices import KINDS
+from ocs.charging.accounts.notices import KINDS
+from ocs.charging.model.messages import ChargingReply, ChargingRequest, RequestKind
 from ocs.service.asking.dispatcher import COMMAND_LABELS, EVENTS
 from ocs.service.wire.results import OUTCOME_LABELS
 

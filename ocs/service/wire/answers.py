@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ocs.amounts import OCTETS, SECONDS, unit_value
-from ocs.charging.messages import SUCCESS, ChargingReply, ServiceReply, Units
-from ocs.charging.profile import ClientProfile
+from ocs.charging.model.messages import SUCCESS, ChargingReply, ServiceReply, Units
+from ocs.charging.model.profile import ClientProfile
 from ocs.currencies import NUMERIC_BY_CODE
 from ocs.service.wire.final_units import plain_indication, qos_indication
 from ocs.service.wire.results import RESULT_CODES

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ocs.catalog.conditions import MEDIA
-from ocs.charging.messages import RatingAttributes
+from ocs.charging.model.messages import RatingAttributes
 from protocol.credit_control import QosInformation
 from protocol.locations import (
     Location,

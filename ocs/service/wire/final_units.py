@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from ocs.catalog.filter_rules import Endpoint, parse_filter_rule
-from ocs.charging.messages import FinalUnit
+from ocs.charging.model.messages import FinalUnit
 from protocol.credit_control import (
     FilterRule,
     FinalUnitIndication,

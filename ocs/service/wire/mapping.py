@@ -11,7 +11,7 @@ import msgspec
 
 from ocs.amounts import micro_from_unit_value
 from ocs.catalog.matching import normalise_context
-from ocs.charging.messages import (
+from ocs.charging.model.messages import (
     EVENT,
     INITIAL,
     ChargingReply,
@@ -25,8 +25,8 @@ from ocs.charging.messages import (
     Units,
     UsedUnits,
 )
-from ocs.charging.profile import ClientProfile
-from ocs.charging.session import make_session_key
+from ocs.charging.model.profile import ClientProfile
+from ocs.charging.model.session import make_session_key
 from ocs.clock import NS_PER_SECOND
 from ocs.currencies import CODE_BY_NUMERIC
 from ocs.errors import UsageError

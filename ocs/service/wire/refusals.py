@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import structlog
 
-from ocs.charging.messages import ChargingReply, Outcome
+from ocs.charging.model.messages import ChargingReply, Outcome
 from ocs.clock import Clock
 from ocs.service.watching.masking import mask, mask_session_id
 from ocs.service.watching.quiet import Repeated

@@ -5,7 +5,7 @@ Used by ``mapping`` and, for the metrics' labels, by ``telemetry``.
 
 from __future__ import annotations
 
-from ocs.charging.messages import Outcome
+from ocs.charging.model.messages import Outcome
 from protocol.answers import ResultCode
 
 RESULT_CODES: dict[int, ResultCode] = {

@@ -6,7 +6,7 @@ Called by ``answers`` for the few replies that carry any.
 from __future__ import annotations
 
 from ocs.amounts import Unit, unit_value
-from ocs.charging.messages import Advice, Metering, RatePart
+from ocs.charging.model.messages import Advice, Metering, RatePart
 from ocs.currencies import NUMERIC_BY_CODE
 from protocol.credit_control import AnnouncementInformation, MultipleServices, ServiceOptions
 from protocol.service_extras import AdviceOfCharge, RateElement

@@ -1,0 +1,162 @@
+"""How much the buckets of one allowance pay in a day, a week or a month (K-217).
+
+Beyond it the next bucket pays, or money, until the period is over. What is paid is counted in the
+account's counters, and what is granted still is claimed there, so that sessions at a time do not
+pass it together. Called by sizing, usage, events and refunds, where the plan has such allowances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ocs.amounts import MONEY
+from ocs.catalog.model import Period
+from ocs.charging.counts import counters
+from ocs.charging.model.decision import Decision, Part
+from ocs.charging.model.limit_counts import find
+from ocs.charging.model.session import Claim
+from ocs.charging.model.working_set import WorkingSet
+from ocs.ledger import entries
+from ocs.ledger.account import Account, Bucket, Counter, Hold
+
+_PREFIX = "bucket:"
+
+
+def has_any(decision: Decision) -> bool:
+    """Tell whether allowances of the plan have such a bound."""
+    plan = decision.plan
+    return plan is not None and bool(plan.bucket_caps)
+
+
+def _counter(decision: Decision, name: str, at_ns: int) -> Counter | None:
+    """Return what counts the allowance ``name`` in the period of an instant; None: no room."""
+    index, plan = decision.index, decision.plan
+    assert index is not None
+    assert plan is not None
+    return counters.provide(
+        decision.state.account, _PREFIX + name, 0,
+        index.periods.around(at_ns, Period(plan.bucket_caps[name].period)),
+        decision.context.now_ns,
+    )
+
+
+def room(decision: Decision, bucket: Bucket, at_ns: int) -> int:
+    """Return how much of what is available in a bucket it may pay, without what is granted."""
+    plan, available = decision.plan, max(0, bucket.available)
+    cap = plan.bucket_caps.get(bucket.name) if plan is not None else None
+    if cap is None or bucket.unit == MONEY:
+        return available
+    counter = _counter(decision, bucket.name, at_ns)
+    if counter is None:
+        return 0
+    return max(0, min(available, cap.amount - counter.units - counter.granted))
+
+
+def claim(decision: Decision, part: Part, bucket: Bucket, units: int) -> int:
+    """Count units that are granted as what a bucket may pay still; return the period's end, 0
+    where there is no bound.
+    """
+    plan = decision.plan
+    if plan is None or bucket.name not in plan.bucket_caps:
+        return 0
+    counter = _counter(decision, bucket.name, decision.request.event_ns)
+    if counter is None:
+        return 0
+    counter.granted += units
+    one = Claim(counter.code, 0, counter.period_ns, units)
+    part.quota.claims = [*part.quota.claims, one]
+    decision.working_set.mark_counters(decision.state.account)
+    return counter.ends_ns
+
+
+def payable(decision: Decision, buckets: list[Bucket]) -> list[Bucket]:
+    """Return the buckets that may pay more now."""
+    at_ns = decision.request.event_ns
+    return [one for one in buckets if one.available > 0 and room(decision, one, at_ns)]
+
+
+def is_shared(decision: Decision, part: Part) -> bool:
+    """Tell whether other sessions may give back what their grants took of a bound."""
+    account = decision.state.account
+    own = {claim.code: claim.units for claim in part.quota.claims}
+    return any(
+        bucket.available > 0 and any(
+            counter.code == _PREFIX + bucket.name
+            and counter.granted > own.get(counter.code, 0)
+            for counter in account.counters
+        )
+        for bucket in part.units
+    )
+
+
+def take_units(
+    decision: Decision, buckets: list[Bucket], released: Sequence[Hold], units: int,
+    claimed: Sequence[Claim] = (),
+) -> list[Hold]:
+    """Take up to ``units`` as entries.take_units does, from each bucket what it may pay.
+
+    They are counted in the period in which they were granted, which ``claimed`` says.
+    """
+    working_set, state, posting = decision.working_set, decision.state, decision.posting
+    at_ns = max(
+        (one.period_ns for one in claimed if one.code.startswith(_PREFIX)),
+        default=decision.request.event_ns,
+    )
+    taken = entries.take_units(working_set, state, [], released, units, posting)
+    count(decision, taken, at_ns)
+    left = units - sum(entry.amount for entry in taken)
+    for bucket in buckets:
+        if not left:
+            break
+        some = min(left, room(decision, bucket, at_ns))
+        more = entries.take_units(working_set, state, [bucket], (), some, posting)
+        count(decision, more, at_ns)
+        left -= sum(entry.amount for entry in more)
+        taken += more
+    return taken
+
+
+def count(
+    decision: Decision, taken: Iterable[Hold], at_ns: int, *, back: bool = False
+) -> None:
+    """Count what buckets paid at an instant; ``back``: what was put back into them."""
+    plan, account = decision.plan, decision.state.account
+    assert plan is not None
+    names = {
+        bucket.bucket_id: bucket.name for bucket in decision.state.buckets
+        if bucket.unit != MONEY and bucket.name in plan.bucket_caps
+    }  # fmt: skip
+    for entry in taken:
+        name = names.get(entry.bucket_id)
+        if name is None:
+            continue
+        if not back:
+            counter = _counter(decision, name, at_ns)
+            units = entry.amount
+        else:
+            assert decision.index is not None
+            period = Period(plan.bucket_caps[name].period)
+            period_ns, _ = decision.index.periods.around(at_ns, period)
+            counter = find(account, _PREFIX + name, 0, period_ns)
+            units = -min(entry.amount, counter.units) if counter is not None else 0
+        if counter is not None:
+            counters.count(decision.working_set, account, counter, units, 0)
+
+
+def take_back(
+    working_set: WorkingSet, account: Account, name: str, period_ns: int, units: int
+) -> None:
+    """Count fewer units of an allowance as used in a period, if it is counted still."""
+    counter = find(account, _PREFIX + name, 0, period_ns)
+    if counter is not None:
+        counters.count(working_set, account, counter, -min(units, counter.units), 0)
+
+
+def undo(decision: Decision, mark: int) -> None:
+    """Before movements since ``mark`` are taken back: take what they paid out of the counts."""
+    if has_any(decision):
+        paid = [
+            Hold(line.bucket_id, -line.amount)
+            for line in decision.working_set.movements[mark:] if line.amount < 0
+        ]
+        count(decision, paid, decision.request.event_ns, back=True)
