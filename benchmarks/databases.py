@@ -13,9 +13,9 @@ from ocs.amounts import MICRO
 from ocs.charging.model.messages import Identity
 from ocs.charging.model.working_set import WorkingSet
 from ocs.clock import IdSource, SystemClock
-from ocs.provisioning import catalogs
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.customers.subscribers import NewSubscriber, open_account
 from ocs.provisioning.desk import Desk
-from ocs.provisioning.subscribers import NewSubscriber, open_account
 from ocs.store import migrations
 from ocs.store.interface import Store
 from ocs.store.sql import SqlStore

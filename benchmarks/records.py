@@ -31,9 +31,9 @@ from ocs.charging.model.messages import (
 from ocs.charging.model.session import make_session_key
 from ocs.charging.model.working_set import WorkingSet
 from ocs.clock import NS_PER_SECOND, IdSource, ManualClock
-from ocs.provisioning import catalogs
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.customers.subscribers import NewSubscriber, open_account
 from ocs.provisioning.desk import Desk
-from ocs.provisioning.subscribers import NewSubscriber, open_account
 from ocs.store import migrations
 from ocs.store.sql import SqlStore
 

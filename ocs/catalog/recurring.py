@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import IntEnum
 from typing import NamedTuple
 
+from ocs.amounts import round_half_up
 from ocs.catalog.taxes import Tax
 
 NS_PER_SECOND = 1_000_000_000
@@ -130,6 +131,28 @@ class Recurring:
     unpaid: Unpaid = Unpaid.CONTINUE
     tax: Tax | None = None
     """A part of the fee."""
+
+
+class Share(NamedTuple):
+    """The part of a period that something is for."""
+
+    period: Period
+    days: int
+
+    def of_money(self, fee_micro: int) -> int:
+        """Return this part of a fee, rounded half up to a micro unit (K-263)."""
+        return round_half_up(fee_micro * self.days, self.period.days)
+
+    def of_units(self, amount: int) -> int:
+        """Return this part of an allowance, rounded down."""
+        return amount * self.days // self.period.days
+
+
+def share_of(item: Recurring, start_ns: int, anchor_ns: int, zone: tzinfo) -> Share:
+    """Return the part that is left at ``start_ns`` of the period it is in."""
+    period = item.cycle.period_at(start_ns, anchor_ns, zone)
+    days = days_left(start_ns, period, zone) if item.prorate else period.days
+    return Share(period, days)
 
 
 def cycle_text(cycle: Cycle) -> str:

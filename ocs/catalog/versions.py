@@ -4,6 +4,7 @@ The version with the latest effective instant that has come is in force; of two 
 one published later. So what is published at once holds until the next one that was announced.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -35,8 +36,8 @@ class Schedule:
 
     def then(self, instant_ns: int) -> int:
         """Return the version that was in force at an instant of the past; 0 when none was yet."""
-        come = [one.version for one in self.announced if one.effective_ns <= instant_ns]
-        return come[-1] if come else 0
+        come = bisect_right(self.announced, instant_ns, key=lambda one: one.effective_ns)
+        return self.announced[come - 1].version if come else 0
 
     def before(self, now_ns: int) -> int:
         """Return the version that was in force before the one of an instant, or 0."""

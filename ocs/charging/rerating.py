@@ -3,7 +3,8 @@
 The requests of one account are decided in their order by a catalogue that may be a draft, with
 money for everything. What was really granted, split at tariff switches and paid from free units
 is taken from the records, so that nothing but the prices makes a difference: under the catalogue
-that it was charged by, the same usage comes to the same charges. Called by provisioning.whatif.
+that it was charged by, the same usage comes to the same charges. Called by
+provisioning.catalogues.whatif.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from ocs.cli.output import Document, facts, table
 from ocs.cli.subscriber import show_account
 
 if TYPE_CHECKING:
-    from ocs.provisioning.postings import Posted
+    from ocs.provisioning.customers.postings import Posted
 
 _REFERENCE = click.option(
     "--reference",
@@ -50,7 +50,7 @@ def topup(
     Money brings the bonuses and the validity that the account's plan promises for it. In another
     currency it is exchanged at the catalogue's rate, where the plan does that.
     """
-    from ocs.provisioning import accounts
+    from ocs.provisioning.customers import accounts
     from ocs.provisioning.desk import find_subscriber
 
     found = find_subscriber(run.desk, name)
@@ -75,7 +75,7 @@ def adjust(run: Run, name: str, amount: str, bucket: str, reference: str) -> Non
 
     It takes neither what sessions hold nor more than the credit limit allows.
     """
-    from ocs.provisioning import accounts
+    from ocs.provisioning.customers import accounts
     from ocs.provisioning.desk import find_subscriber
 
     found = find_subscriber(run.desk, name)
@@ -96,7 +96,7 @@ def adjust(run: Run, name: str, amount: str, bucket: str, reference: str) -> Non
 @_REFERENCE
 def refund(run: Run, entry: str, amount: str, reference: str) -> None:
     """Give back a charge; ENTRY is REQUEST_ID.LINE as `ocs account ledger` prints it."""
-    from ocs.provisioning import accounts
+    from ocs.provisioning.customers import accounts
 
     posted = accounts.refund(
         run.desk, entry, amount, reference=reference, catalogue=run.catalogues.in_force()
@@ -117,7 +117,7 @@ def limit(run: Run, name: str, amount: str) -> None:
     It cannot be less than what was used or promised of the credit it has.
     """
     from ocs.charging.model.server_requests import Trigger
-    from ocs.provisioning import credit_limits
+    from ocs.provisioning.customers import credit_limits
     from ocs.provisioning.desk import find_subscriber
 
     found = find_subscriber(run.desk, name)
@@ -141,7 +141,7 @@ def transfer(run: Run, giver: str, taker: str, amount: str, reference: str) -> N
 
     What is held by sessions, on credit or bonus money is not given.
     """
-    from ocs.provisioning import transfers
+    from ocs.provisioning.customers import transfers
     from ocs.provisioning.desk import find_subscriber
 
     done = transfers.transfer(
@@ -155,7 +155,7 @@ def transfer(run: Run, giver: str, taker: str, amount: str, reference: str) -> N
 @click.argument("name", metavar="SUBSCRIBER")
 def show(run: Run, name: str) -> None:
     """Show an account: balance, what sessions hold, and every bucket."""
-    from ocs.provisioning import accounts
+    from ocs.provisioning.customers import accounts
     from ocs.provisioning.desk import find_subscriber
 
     found = find_subscriber(run.desk, name)
@@ -171,7 +171,7 @@ def show(run: Run, name: str) -> None:
 )  # fmt: skip
 def ledger(run: Run, name: str, since: str, limit: int) -> None:
     """Show the newest lines of an account's ledger; `ocs why ENTRY` explains one."""
-    from ocs.provisioning import accounts
+    from ocs.provisioning.customers import accounts
     from ocs.provisioning.desk import find_subscriber
     from ocs.provisioning.instants import parse_instant
 
@@ -192,7 +192,7 @@ def schedule(run: Run, name: str, limit: int) -> None:
 
     It is what comes if nothing changes: no top-up, no other plan, no other catalogue.
     """
-    from ocs.provisioning import schedules
+    from ocs.provisioning.customers import schedules
     from ocs.provisioning.desk import find_subscriber
 
     found = find_subscriber(run.desk, name)
@@ -224,7 +224,7 @@ def cap(
     It replaces the cap of the same name. What was counted in the period stays counted.
     """
     from ocs.errors import UsageError
-    from ocs.provisioning import caps
+    from ocs.provisioning.customers import caps
     from ocs.provisioning.desk import find_subscriber
 
     found = find_subscriber(run.desk, name)
@@ -246,7 +246,7 @@ def cap(
 @click.argument("name", metavar="SUBSCRIBER")
 def counts(run: Run, name: str) -> None:
     """Show what an account has counted: for limits, caps and prices over days, weeks and months."""
-    from ocs.provisioning import caps
+    from ocs.provisioning.customers import caps
     from ocs.provisioning.desk import find_subscriber
 
     found = find_subscriber(run.desk, name)

@@ -13,7 +13,7 @@ def audit(run: Run) -> int:
     It reads one snapshot account by account; the server may go on meanwhile.
     """
     from ocs.cli.progress import counting
-    from ocs.provisioning import audit as audits
+    from ocs.provisioning.proof import audit as audits
 
     with counting(run.out, "accounts") as progress:
         result = audits.run(run.desk, run.catalogues, progress)

@@ -30,7 +30,7 @@ def check(run: Run, file: Path) -> None:
     When nothing else is wrong, its examples are computed; one that costs something else than it
     says is a mistake.
     """
-    from ocs.provisioning import catalogs
+    from ocs.provisioning.catalogues import catalogs
 
     found, warnings = catalogs.check_closely(catalogs.read(file), str(file))
     view = {"file": str(file), **catalogs.catalog_view(found)}
@@ -55,7 +55,7 @@ def publish(run: Run, file: Path, effective: str | None) -> None:
     Clients of sessions that cost something else in it are asked to report, a hundred a second
     unless the settings say otherwise. A plan may keep its open sessions to the version they have.
     """
-    from ocs.provisioning import catalogs
+    from ocs.provisioning.catalogues import catalogs
     from ocs.provisioning.instants import parse_instant
 
     now_ns = run.desk.clock.now_ns()
@@ -76,7 +76,7 @@ def rollback(run: Run, version: int | None) -> None:
 
     Its text is published again as a new version. Nothing that was charged changes.
     """
-    from ocs.provisioning import catalog_versions, catalogs
+    from ocs.provisioning.catalogues import catalog_versions, catalogs
 
     publication = catalog_versions.roll_back(run.desk, version)
     view = catalogs.publication_view(run.desk.store, publication, run.desk.clock.now_ns())
@@ -87,7 +87,7 @@ def rollback(run: Run, version: int | None) -> None:
 @click.argument("version", type=click.IntRange(min=1))
 def withdraw(run: Run, version: int) -> None:
     """Take back a VERSION that is announced, before it takes effect."""
-    from ocs.provisioning import catalog_versions, catalogs
+    from ocs.provisioning.catalogues import catalog_versions, catalogs
 
     catalog_versions.withdraw(run.desk, version)
     store, now_ns = run.desk.store, run.desk.clock.now_ns()
@@ -98,7 +98,7 @@ def withdraw(run: Run, version: int) -> None:
 @catalog.ocs_command("list", example="ocs catalog list")
 def list_(run: Run) -> None:
     """List the published versions, the newest first, and which is in force."""
-    from ocs.provisioning import catalogs
+    from ocs.provisioning.catalogues import catalogs
 
     store, now_ns = run.desk.store, run.desk.clock.now_ns()
     rows = (catalogs.version_view(store, one, now_ns) for one in store.catalogues())
@@ -110,7 +110,7 @@ def list_(run: Run) -> None:
 @click.option("--source", is_flag=True, help="Print the document as it was published.")
 def show(run: Run, version: int | None, source: bool) -> None:
     """Show what a published VERSION sells; default is the one in force."""
-    from ocs.provisioning import catalogs
+    from ocs.provisioning.catalogues import catalogs
 
     index = run.catalogues.current() if version is None else run.catalogues.version(version)
     published = catalogs.find_version(run.desk.store, index.catalog.version)
@@ -134,7 +134,7 @@ def diff(run: Run, old: str, new: str, exit_code: bool) -> int:
 
     The order and spelling of a file make no difference.
     """
-    from ocs.provisioning import catalog_diff
+    from ocs.provisioning.catalogues import catalog_diff
 
     before, after = _named_catalog(run, old), _named_catalog(run, new)
     changes = catalog_diff.differences(before, after)
@@ -175,7 +175,7 @@ def whatif(
     from ocs.cli.progress import proceeding
     from ocs.cli.whatif_view import show_comparison
     from ocs.errors import UsageError
-    from ocs.provisioning import whatif as comparisons
+    from ocs.provisioning.catalogues import whatif as comparisons
     from ocs.provisioning.instants import parse_instant
 
     now_ns = run.desk.clock.now_ns()
@@ -209,7 +209,7 @@ def _named_catalog(run: Run, name: str) -> "Catalog":
     """Return a published version, the one in force, or the catalogue in a file."""
     from dataclasses import replace
 
-    from ocs.provisioning import catalogs
+    from ocs.provisioning.catalogues import catalogs
 
     if name == "current":
         return run.catalogues.current().catalog

@@ -16,7 +16,7 @@ import click
 from ocs.cli.output import Output
 
 if TYPE_CHECKING:
-    from ocs.provisioning.catalogs import Catalogues
+    from ocs.provisioning.catalogues.catalogs import Catalogues
     from ocs.provisioning.desk import Desk
     from ocs.settings.values import Settings
 
@@ -48,7 +48,7 @@ class Run:
     @cached_property
     def catalogues(self) -> "Catalogues":
         """The published catalogues."""
-        from ocs.provisioning.catalogs import Catalogues
+        from ocs.provisioning.catalogues.catalogs import Catalogues
 
         return Catalogues(self.desk.store, self.desk.clock)
 

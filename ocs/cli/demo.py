@@ -119,7 +119,9 @@ class _Demo:
     def _provision(self, desk: "Desk") -> list[str]:
         """Catalogue, subscribers and peers; returns a name of each subscriber."""
         from ocs.amounts import MICRO
-        from ocs.provisioning import catalogs, peers, subscribers
+        from ocs.provisioning import peers
+        from ocs.provisioning.catalogues import catalogs
+        from ocs.provisioning.customers import subscribers
         from ocs.provisioning.identities import normalise_identity
         from ocs.store.interface import PeerEntry
 
@@ -160,7 +162,7 @@ class _Demo:
 
     def _traffic(self, desk: "Desk", host: str, port: int) -> "Report":
         from ocs.cli.demo_view import DemoView
-        from ocs.provisioning import subscribers
+        from ocs.provisioning.customers import subscribers
         from simulators.traffic.simulation import run_scenario
 
         view = DemoView(self._target, lambda: list(subscribers.listing(desk)))
@@ -170,8 +172,10 @@ class _Demo:
     def _conclude(self, desk: "Desk", names: list[str], report: "Report") -> Document:
         from ocs.cli import audit as audit_command
         from ocs.cli import why as why_command
-        from ocs.provisioning import accounts, audit, catalogs, why
+        from ocs.provisioning.catalogues import catalogs
+        from ocs.provisioning.customers import accounts
         from ocs.provisioning.desk import find_subscriber
+        from ocs.provisioning.proof import audit, why
 
         catalogues = catalogs.Catalogues(desk.store)
         ledgers = {

@@ -38,7 +38,7 @@ def price(
     """Show what QUANTITY of SERVICE would cost and why. Nothing is charged or stored."""
     from ocs.catalog.matching import CatalogIndex
     from ocs.clock import SystemClock
-    from ocs.provisioning import catalogs, prices
+    from ocs.provisioning.catalogues import catalogs, prices
     from ocs.provisioning.instants import parse_instant
 
     now_ns = SystemClock().now_ns()

@@ -20,7 +20,7 @@ def review() -> None:
 @click.option("--all", "everything", is_flag=True, help="Also what was decided.")
 def list_(run: Run, everything: bool) -> None:
     """List what waits, the oldest first."""
-    from ocs.provisioning import reviews
+    from ocs.provisioning.usage import reviews
 
     rows = reviews.listing(run.desk, "" if everything else reviews.OPEN)
     run.out.rows("reviews", rows, _show_list)
@@ -32,7 +32,7 @@ def list_(run: Run, everything: bool) -> None:
 @_ID
 def accept(run: Run, review_id: int) -> None:
     """Debit the usage in full."""
-    from ocs.provisioning import reviews
+    from ocs.provisioning.usage import reviews
 
     run.out.show(reviews.accept(run.desk, run.catalogues, review_id), _show_one)
 
@@ -43,7 +43,7 @@ def accept(run: Run, review_id: int) -> None:
 @_ID
 def dismiss(run: Run, review_id: int) -> None:
     """Let the usage go: nothing is debited."""
-    from ocs.provisioning import reviews
+    from ocs.provisioning.usage import reviews
 
     run.out.show(reviews.dismiss(run.desk, review_id), _show_one)
 

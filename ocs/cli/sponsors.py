@@ -14,7 +14,7 @@ from ocs.cli.output import table
 @click.option("--until", default="", help="Usage before then.")
 def sponsors(run: Run, since: str, until: str) -> None:
     """Show what sponsors owe for usage that they pay instead of accounts, by service."""
-    from ocs.provisioning.accounts import sponsored
+    from ocs.provisioning.customers.accounts import sponsored
 
     found = sponsored(run.desk, since, until)
     run.out.rows("sponsors", found, _show)

@@ -47,7 +47,7 @@ def add(
     With --account it shares the money, the plan and the free units of another one.
     """
     from ocs.errors import UsageError
-    from ocs.provisioning import members, subscribers
+    from ocs.provisioning.customers import members, subscribers
     from ocs.provisioning.desk import find_subscriber
     from ocs.provisioning.identities import normalise_identity, parse_identity
 
@@ -75,7 +75,7 @@ def add(
 @click.argument("name", metavar="SUBSCRIBER")
 def show(run: Run, name: str) -> None:
     """Show a subscriber: names, plan, status and everything in its account."""
-    from ocs.provisioning import accounts
+    from ocs.provisioning.customers import accounts
     from ocs.provisioning.desk import find_subscriber
 
     found = find_subscriber(run.desk, name)
@@ -95,7 +95,7 @@ def show(run: Run, name: str) -> None:
 def list_(run: Run, plan: str, status: str | None, flagged: bool, limit: int) -> None:
     """List subscribers with their balances, the oldest first."""
     from ocs.ledger.account import AccountStatus
-    from ocs.provisioning import subscribers
+    from ocs.provisioning.customers import subscribers
 
     wanted = AccountStatus[status.upper().replace("-", "_")] if status else None
     rows = subscribers.listing(
@@ -138,7 +138,7 @@ def plan(run: Run, name: str, plan: str, allowances: bool) -> None:
     asked to report.
     """
     from ocs.charging.model.server_requests import Trigger
-    from ocs.provisioning import subscribers
+    from ocs.provisioning.customers import subscribers
     from ocs.provisioning.desk import find_subscriber
 
     found = find_subscriber(run.desk, name)
@@ -161,7 +161,7 @@ def state(run: Run, name: str, state: str, until: str) -> None:
 
     It goes on from there by itself, as its plan says. Clients of open sessions are told.
     """
-    from ocs.provisioning import states
+    from ocs.provisioning.customers import states
     from ocs.provisioning.desk import find_subscriber
     from ocs.provisioning.instants import parse_instant
 
@@ -185,7 +185,7 @@ def remove(run: Run, name: str, forfeit: bool) -> None:
 
     One of several subscribers of an account leaves it to the others.
     """
-    from ocs.provisioning import subscribers
+    from ocs.provisioning.customers import subscribers
     from ocs.provisioning.desk import find_subscriber
 
     found = find_subscriber(run.desk, name)
@@ -206,7 +206,7 @@ def erase(run: Run, name: str, forfeit: bool) -> None:
     account:ID. It may be cut short and repeated. What remains is in docs/security.md.
     """
     from ocs.cli.progress import counting
-    from ocs.provisioning import erasure
+    from ocs.provisioning.customers import erasure
     from ocs.provisioning.desk import find_subscriber
 
     found = find_subscriber(run.desk, name)
@@ -228,7 +228,7 @@ def import_(run: Run, file: Path, dry_run: bool) -> None:
     goes on where it was when the same file is given again.
     """
     from ocs.cli.progress import counting
-    from ocs.provisioning import subscriber_import
+    from ocs.provisioning.customers import subscriber_import
 
     with counting(run.out, "rows") as progress:
         result = subscriber_import.run(
@@ -282,7 +282,7 @@ def show_account(target: Console, document: Document) -> None:
 
 def _set_blocked(run: Run, name: str, *, blocked: bool) -> None:
     from ocs.charging.model.server_requests import Trigger
-    from ocs.provisioning import subscribers
+    from ocs.provisioning.customers import subscribers
     from ocs.provisioning.desk import find_subscriber
 
     found = find_subscriber(run.desk, name)
@@ -307,7 +307,7 @@ def friends(run: Run, name: str, add: tuple[str, ...], remove: tuple[str, ...]) 
 
     The plan says how many there may be; its prices say what they are good for.
     """
-    from ocs.provisioning import friends as named
+    from ocs.provisioning.customers import friends as named
     from ocs.provisioning.desk import find_subscriber
 
     found = find_subscriber(run.desk, name)

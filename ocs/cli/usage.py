@@ -45,8 +45,8 @@ def record(
     The same key again shows what was charged the first time. Usage that is refused is not stored:
     its key may come again.
     """
-    from ocs.provisioning import usage as use_cases
     from ocs.provisioning.instants import parse_instant
+    from ocs.provisioning.usage import recording as use_cases
 
     said = use_cases.Usage(
         key, service, quantity,
@@ -83,7 +83,7 @@ def import_(
     that was cut short is given the same file again: what was charged before is left as it is.
     """
     from ocs.cli.progress import counting
-    from ocs.provisioning import usage_import
+    from ocs.provisioning.usage import usage_import
 
     opened = (
         nullcontext(None) if refused is None else refused.open("x", encoding="utf-8", newline="")

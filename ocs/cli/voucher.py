@@ -45,7 +45,7 @@ def generate(
     from ocs.amounts import parse_amount
     from ocs.cli.progress import proceeding
     from ocs.errors import UsageError
-    from ocs.provisioning import vouchers
+    from ocs.provisioning.customers import vouchers
     from ocs.provisioning.instants import parse_instant
 
     try:
@@ -79,7 +79,7 @@ def redeem(run: Run, name: str, code: str, source: str) -> None:
     subscriber, or 100 of a source, within an hour no code is looked up until the hour is over.
     """
     from ocs.charging.model.server_requests import Trigger
-    from ocs.provisioning import vouchers
+    from ocs.provisioning.customers import vouchers
     from ocs.provisioning.desk import find_subscriber
 
     if code == "-":
@@ -100,7 +100,7 @@ def redeem(run: Run, name: str, code: str, source: str) -> None:
               help="At most this many vouchers; 0 shows all.")  # fmt: skip
 def list_(run: Run, batch: str, limit: int) -> None:
     """List the batches of vouchers, or what became of the vouchers of one batch."""
-    from ocs.provisioning import vouchers
+    from ocs.provisioning.customers import vouchers
 
     if batch:
         run.out.rows("vouchers", vouchers.listing(run.desk, batch, limit), _show_vouchers)
@@ -116,7 +116,7 @@ def list_(run: Run, batch: str, limit: int) -> None:
               help="Only this one; may be repeated.")  # fmt: skip
 def void(run: Run, batch: str, serials: tuple[int, ...]) -> None:
     """Make the unused vouchers of a BATCH void, all of them or single ones."""
-    from ocs.provisioning import vouchers
+    from ocs.provisioning.customers import vouchers
 
     run.out.show(vouchers.void(run.desk, batch, serials), _show_void)
 

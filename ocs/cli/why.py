@@ -16,7 +16,7 @@ def why(run: Run, entry: str) -> int:
     ENTRY is REQUEST_ID.LINE as `ocs account ledger` prints it. Exit code 1 when the price computed
     again is not what was charged.
     """
-    from ocs.provisioning import why as explanations
+    from ocs.provisioning.proof import why as explanations
 
     document = explanations.explain(run.desk, run.catalogues, entry)
     run.out.show(document, show)

@@ -103,9 +103,9 @@ class AccountDetails(msgspec.Struct, omit_defaults=True):
     carried: dict[int, int] = msgspec.field(default_factory=dict)
     """How often buckets were carried over into another period, by their ids."""
     friends: list[Friend] = msgspec.field(default_factory=list)
-    """At most provisioning.friends.FRIENDS_MAX."""
+    """At most provisioning.customers.friends.FRIENDS_MAX."""
     caps: list[Cap] = msgspec.field(default_factory=list)
-    """The customer's own limits, at most provisioning.caps.CAPS_MAX."""
+    """The customer's own limits, at most provisioning.customers.caps.CAPS_MAX."""
     told: list[Told] = msgspec.field(default_factory=list)
     """At most charging.accounts.notices.REMEMBERED_MAX, like the visits."""
     visits: list[Visit] = msgspec.field(default_factory=list)

@@ -17,7 +17,7 @@ from twisted.internet.error import CannotListenError
 
 from ocs.charging.model.decision import DecisionPolicy
 from ocs.clock import NS_PER_MILLISECOND, Clock, IdSource
-from ocs.provisioning import catalogs
+from ocs.provisioning.catalogues import catalogs
 from ocs.service.asking.dispatcher import AskLimits
 from ocs.service.batches.batcher import BatchLimits
 from ocs.service.batches.worker import StoreWorker

@@ -2,7 +2,7 @@
 
 A page holds PAGE_ACCOUNTS accounts with their buckets and sums; sessions and usage lines are
 streamed, so memory is bounded by the largest account's open sessions. Called by
-provisioning.audit.
+provisioning.proof.audit.
 """
 
 from collections.abc import Iterator

@@ -2,7 +2,7 @@
 
 Works page by page, each one transaction under the account's lock, over an account as a whole or
 over one of its subscribers (K-255, K-256). What is replaced by what is here and nowhere else;
-docs/security.md says what remains. Called by provisioning.erasure.
+docs/security.md says what remains. Called by provisioning.customers.erasure.
 """
 
 import json

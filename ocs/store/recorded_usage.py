@@ -1,7 +1,8 @@
 """The records of a time, account by account: what is charged again under another catalogue.
 
-Streamed, so that memory holds some rows and not an account; called by provisioning.whatif. Records
-are bounded by request ids, which are in the order of time.
+Streamed, so that memory holds some rows and not an account; called by
+provisioning.catalogues.whatif. Records are bounded by request ids, which are in the order of
+time.
 """
 
 from collections.abc import Iterator

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import catalogues
 from ocs.catalog.matching import CatalogIndex
-from ocs.provisioning import catalogs
+from ocs.provisioning.catalogues import catalogs
 
 
 @pytest.mark.rule("K-022")

@@ -6,10 +6,11 @@ import pytest
 
 from benchmarks import catalogues, records, whatif
 from ocs.clock import IdSource, SystemClock
-from ocs.provisioning import audit, catalogs
-from ocs.provisioning.catalogs import Catalogues
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.catalogues.catalogs import Catalogues
+from ocs.provisioning.catalogues.whatif import Question, compare, view
 from ocs.provisioning.desk import Desk
-from ocs.provisioning.whatif import Question, compare, view
+from ocs.provisioning.proof import audit
 from ocs.store import dialects
 from ocs.store.reading import Reader
 from ocs.store.sql import SqlStore

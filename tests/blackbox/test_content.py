@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ocs.provisioning import catalogs, why
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.proof import why
 from protocol.codec import encode_avp, encode_grouped, encode_i32, encode_u32, encode_utf8
 from protocol.credit_control import ServiceUnits
 from protocol.dictionary import AvpType, lookup

@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 
 from ocs.charging.model.messages import Identity
-from ocs.provisioning import subscribers
+from ocs.provisioning.customers import subscribers
 from protocol.codec import encode_avp, encode_grouped, encode_i32, encode_utf8
 from protocol.credit_control import ServiceUnits, SubscriptionId
 from tests.support.blackbox import Subscriber

@@ -12,7 +12,8 @@ import pytest
 
 from ocs.amounts import format_amount, parse_amount
 from ocs.charging.model.messages import Identity as AccountIdentity
-from ocs.provisioning import catalogs, subscribers
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.customers import subscribers
 from tests.support import gateway_fixtures as fixtures
 from tests.support.blackbox import Subscriber, World, catalogue_text
 from tests.support.blackbox_client import Answer, Peer

@@ -101,7 +101,7 @@ def test_what_cannot_be_read_leaves_its_session_alone(world, gy, kind, edit, cod
 @pytest.mark.rule("S-08", "D23")
 def test_the_last_report_of_a_blocked_subscriber_is_taken(world, gy):
     """A CCR-T that can be read has nothing that could fail; one that cannot is answered only."""
-    from ocs.provisioning import subscribers
+    from ocs.provisioning.customers import subscribers
 
     gy.initial(mscc(100, {}))
     wrong = with_more(gy.message(TERMINATION, mscc(100, used={"total": 3 * MB})), UNKNOWN)

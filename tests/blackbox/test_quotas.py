@@ -6,7 +6,8 @@ from fractions import Fraction
 import pytest
 
 from ocs.amounts import INT64_MAX
-from ocs.provisioning import catalogs, reviews
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.usage import reviews
 from protocol.codec import encode_avp, encode_grouped, encode_i64, encode_u32, encode_u64
 from protocol.credit_control import (
     FilterRule,

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from ocs.provisioning import catalogs
+from ocs.provisioning.catalogues import catalogs
 from protocol.credit_control import Money, RequestType, ServiceUnits
 from tests.support.blackbox import World, catalogue_text
 from tests.support.blackbox_client import EUR, IMS, SMS, TGPP, Answer, Avp, Dialogue, avps_in, mscc

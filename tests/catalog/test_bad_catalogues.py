@@ -3,7 +3,7 @@
 import pytest
 
 from ocs.errors import DocumentError
-from ocs.provisioning import catalogs
+from ocs.provisioning.catalogues import catalogs
 
 GOOD = """name: Good
 currency: EUR

@@ -15,7 +15,7 @@ from ocs.catalog.matching import CatalogIndex
 from ocs.charging.model.decision import ROLE_TERMINATING
 from ocs.charging.model.messages import RatingAttributes
 from ocs.errors import DocumentError
-from ocs.provisioning import catalogs
+from ocs.provisioning.catalogues import catalogs
 from ocs.rating.pricing import cost_micro
 from tests.support.worked import DOCUMENT, EXAMPLES, TEXT, worked_life
 

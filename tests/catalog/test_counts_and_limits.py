@@ -7,7 +7,7 @@ from ocs.amounts import Unit
 from ocs.catalog.loading.document import load_catalog
 from ocs.catalog.model import Catalog, Period
 from ocs.errors import DocumentError
-from ocs.provisioning.catalog_diff import differences
+from ocs.provisioning.catalogues.catalog_diff import differences
 
 HEAD = """
 name: Counts

@@ -10,7 +10,7 @@ from ocs.catalog.loading.document import load_catalog
 from ocs.catalog.loading.exchange import MAX_CURRENCIES
 from ocs.currencies import NUMERIC_BY_CODE
 from ocs.errors import DocumentError
-from ocs.provisioning.catalog_diff import differences
+from ocs.provisioning.catalogues.catalog_diff import differences
 
 TEXT = """\
 name: Exchange

@@ -9,7 +9,7 @@ from ocs.amounts import Unit
 from ocs.catalog.loading.document import load_catalog
 from ocs.catalog.offers import Bonus, Extension, LifeCycle, Promotion, Transfers
 from ocs.errors import DocumentError
-from ocs.provisioning.catalog_diff import differences
+from ocs.provisioning.catalogues.catalog_diff import differences
 
 TEXT = """\
 name: Offers

@@ -6,7 +6,7 @@ from ocs import yamldoc
 from ocs.catalog.loading.document import load_catalog
 from ocs.catalog.recurring import Cycle, Every, Recurring, Unpaid
 from ocs.errors import DocumentError
-from ocs.provisioning.catalog_diff import differences
+from ocs.provisioning.catalogues.catalog_diff import differences
 
 TEXT = """
 name: Recurring

@@ -11,7 +11,7 @@ from ocs.catalog.loading import number_plans
 from ocs.catalog.loading.document import load_catalog
 from ocs.catalog.matching import CatalogIndex
 from ocs.errors import DocumentError
-from ocs.provisioning import catalogs
+from ocs.provisioning.catalogues import catalogs
 
 TEXT = """\
 name: Test

@@ -9,7 +9,7 @@ from ocs.amounts import Unit
 from ocs.catalog.loading.document import load_catalog
 from ocs.errors import DocumentError
 from ocs.ledger.account import Bucket
-from ocs.provisioning.catalog_diff import differences
+from ocs.provisioning.catalogues.catalog_diff import differences
 from tests.support.charging import ACCOUNT, Scenario
 
 TEXT = """

@@ -13,7 +13,7 @@ from ocs.charging.model.messages import RequestKind, ServiceRequest, Units, Used
 from ocs.cli.main import main
 from ocs.ledger.notification import Notification
 from ocs.provisioning import peers
-from ocs.provisioning.accounts import ledger
+from ocs.provisioning.customers.accounts import ledger
 from ocs.store.interface import PeerEntry
 from tests.support.desks import MB, open_office, wants
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ocs.provisioning import accounts
+from ocs.provisioning.customers import accounts
 from ocs.provisioning.desk import Found
 from tests.support.books import Books, create_database, open_books
 from tests.support.campaign import Campaign

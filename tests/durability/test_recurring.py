@@ -16,8 +16,8 @@ from sqlalchemy import select
 from ocs.charging.model.messages import Identity
 from ocs.charging.model.working_set import WorkingSet
 from ocs.ledger.account import Contra
-from ocs.provisioning import catalogs
-from ocs.provisioning.subscribers import NewSubscriber, open_account
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.customers.subscribers import NewSubscriber, open_account
 from ocs.store import migrations, schema
 from tests.support.books import Books, open_books
 from tests.support.launcher import ForkedOcs, Launcher

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ocs.provisioning import catalogs
+from ocs.provisioning.catalogues import catalogs
 from simulators.replay.findings import Findings, UnusableError
 from simulators.replay.loading import Selection, load_capture
 from tests.support.blackbox import World

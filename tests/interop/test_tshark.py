@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from ocs.provisioning import catalogs
+from ocs.provisioning.catalogues import catalogs
 from ocs.service.wire.results import RESULT_CODES
 from protocol import codec
 from protocol.answers import ResultCode

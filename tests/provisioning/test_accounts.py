@@ -17,7 +17,7 @@ from ocs.charging.model.messages import (
 from ocs.clock import IdSource
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from ocs.ledger.account import AccountFlag
-from ocs.provisioning import accounts
+from ocs.provisioning.customers import accounts
 from ocs.provisioning.desk import find_subscriber
 from ocs.store.sql import SqlStore
 from tests.support.desks import MB, NUMBER, SMS, wants

@@ -5,7 +5,7 @@ from sqlalchemy import Executable, delete, insert, update
 
 from ocs.charging.model.messages import Outcome, RequestKind, ServiceRequest, Units, UsedUnits
 from ocs.charging.model.server_requests import Command, RequestState, ServerRequest, Trigger
-from ocs.provisioning import accounts
+from ocs.provisioning.customers import accounts
 from ocs.provisioning.desk import find_subscriber
 from ocs.store.records import decode_record, decode_session, encode_record, encode_session
 from ocs.store.schema import account, bucket, movement, request, session

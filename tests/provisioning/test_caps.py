@@ -6,7 +6,7 @@ import pytest
 
 from ocs.charging.model.messages import ChargingReply, Identity, Outcome, RequestKind
 from ocs.errors import NotFoundError, RefusedError, UsageError
-from ocs.provisioning import caps, members
+from ocs.provisioning.customers import caps, members
 from ocs.provisioning.desk import Found, find_subscriber
 from tests.support.desks import MB, NUMBER, Office, wants
 

@@ -10,8 +10,8 @@ import pytest
 
 from ocs import yamldoc
 from ocs.catalog.model import Catalog, Price
-from ocs.provisioning import catalogs
-from ocs.provisioning.catalog_diff import changes_view, differences
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.catalogues.catalog_diff import changes_view, differences
 
 SAMPLES = sorted((Path(__file__).parents[2] / "config" / "catalogues").glob("*.yaml"))
 

@@ -7,9 +7,9 @@ import pytest
 from ocs.charging.model.messages import Identity
 from ocs.charging.model.server_requests import Trigger
 from ocs.errors import DocumentError, NotFoundError, RefusedError, UsageError
-from ocs.provisioning import catalogs
-from ocs.provisioning.catalog_versions import roll_back, withdraw
-from ocs.provisioning.subscribers import NewSubscriber, add
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.catalogues.catalog_versions import roll_back, withdraw
+from ocs.provisioning.customers.subscribers import NewSubscriber, add
 from tests.support.desks import CATALOGUE, NOON_NS, Office
 
 TEXT = CATALOGUE.read_text(encoding="utf-8")

@@ -7,8 +7,9 @@ import pytest
 from ocs import yamldoc
 from ocs.catalog.matching import CatalogIndex
 from ocs.errors import DocumentError, NotFoundError, RefusedError, UsageError
-from ocs.provisioning import catalogs, instants, peers, prices
-from ocs.provisioning.prices import Question
+from ocs.provisioning import instants, peers
+from ocs.provisioning.catalogues import catalogs, prices
+from ocs.provisioning.catalogues.prices import Question
 from ocs.store.interface import PeerEntry
 from tests.support.desks import CATALOGUE, NOON_NS
 

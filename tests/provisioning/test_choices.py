@@ -9,8 +9,10 @@ from ocs.catalog.matching import CatalogIndex
 from ocs.charging.model.messages import RequestKind
 from ocs.charging.model.working_set import RequestKey
 from ocs.ledger.account import Bucket
-from ocs.provisioning import accounts, catalogs, why
-from ocs.provisioning.prices import Question, quote
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.catalogues.prices import Question, quote
+from ocs.provisioning.customers import accounts
+from ocs.provisioning.proof import why
 from tests.support.desks import CATALOGUE, NOON_NS, Office
 
 TEXT = CATALOGUE.read_text(encoding="utf-8")

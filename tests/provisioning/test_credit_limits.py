@@ -5,7 +5,7 @@ import pytest
 from ocs.charging.model.messages import Outcome, RequestKind
 from ocs.charging.model.server_requests import Trigger
 from ocs.errors import RefusedError, UsageError
-from ocs.provisioning import accounts, credit_limits
+from ocs.provisioning.customers import accounts, credit_limits
 from ocs.provisioning.desk import find_subscriber
 from tests.support.desks import NUMBER, wants
 

@@ -10,7 +10,8 @@ from ocs.charging.model.messages import Identity, RatingAttributes, RequestKind,
 from ocs.charging.model.working_set import RequestKey
 from ocs.errors import ConflictError, NotFoundError, RefusedError
 from ocs.ledger.details import AccountDetails, Cap, Visit
-from ocs.provisioning import accounts, catalogs, erasure, members, transfers
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.customers import accounts, erasure, members, transfers
 from ocs.provisioning.desk import find_subscriber
 from ocs.store import erasure as store_erasure
 from tests.support.desks import NUMBER, open_office, wants

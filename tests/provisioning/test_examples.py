@@ -9,8 +9,8 @@ from ocs import yamldoc
 from ocs.catalog.loading import examples as loader_examples
 from ocs.catalog.matching import CatalogIndex
 from ocs.errors import DocumentError
-from ocs.provisioning import catalogs, prices
-from ocs.provisioning.prices import Question
+from ocs.provisioning.catalogues import catalogs, prices
+from ocs.provisioning.catalogues.prices import Question
 from tests.support.desks import CATALOGUE, NOON_NS
 
 ROOT = Path(__file__).parents[2]

@@ -14,8 +14,10 @@ from ocs.catalog.exchange import Rate, rate_of
 from ocs.charging.accounts.exchange import problem_of
 from ocs.errors import ConflictError, RefusedError, UsageError
 from ocs.ledger.account import Contra, Movement
-from ocs.provisioning import accounts, audit, catalogs, voucher_codes, vouchers, why
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.customers import accounts, voucher_codes, vouchers
 from ocs.provisioning.desk import find_subscriber
+from ocs.provisioning.proof import audit, why
 from tests.support.desks import CATALOGUE, NUMBER
 from tests.support.offers import at_once, desks, offers
 

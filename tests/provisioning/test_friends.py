@@ -4,7 +4,8 @@ import pytest
 
 from ocs import yamldoc
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
-from ocs.provisioning import catalogs, friends
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.customers import friends
 from ocs.provisioning.desk import Found, find_subscriber
 from tests.support.desks import CATALOGUE, NUMBER, Office
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ocs.errors import ConflictError, DocumentError
-from ocs.provisioning import accounts, subscriber_import
+from ocs.provisioning.customers import accounts, subscriber_import
 from ocs.provisioning.desk import find_subscriber
 
 HEAD = "plan,msisdn,imsi,balance,credit_limit\n"

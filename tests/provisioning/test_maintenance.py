@@ -17,7 +17,8 @@ from ocs.charging.model.messages import (
 from ocs.charging.model.server_requests import Command, RequestState, ServerRequest, Trigger
 from ocs.errors import NotFoundError, RefusedError, UsageError
 from ocs.ledger.notification import Notification
-from ocs.provisioning import accounts, maintenance, sessions
+from ocs.provisioning import maintenance, sessions
+from ocs.provisioning.customers import accounts
 from ocs.provisioning.desk import find_subscriber
 from ocs.store import backup
 from ocs.store.outbox import Outbox

@@ -6,7 +6,8 @@ from ocs.charging.model.messages import Identity, RequestKind
 from ocs.charging.model.session import make_session_key
 from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
-from ocs.provisioning import accounts, members, sessions, subscribers
+from ocs.provisioning import sessions
+from ocs.provisioning.customers import accounts, members, subscribers
 from ocs.provisioning.desk import find_subscriber
 from tests.support.desks import NUMBER, Office, wants
 

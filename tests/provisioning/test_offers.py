@@ -4,7 +4,8 @@ import pytest
 
 from ocs.errors import RefusedError, UsageError
 from ocs.ledger.account import Contra
-from ocs.provisioning import accounts, catalogs, states, subscribers
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.customers import accounts, states, subscribers
 from ocs.provisioning.desk import find_subscriber
 from tests.support.desks import NUMBER
 from tests.support.offers import offers

@@ -6,18 +6,12 @@ import shutil
 import pytest
 
 from ocs.errors import RefusedError
-from ocs.provisioning import (
-    accounts,
-    audit,
-    catalogs,
-    maintenance,
-    records,
-    subscriber_import,
-    subscribers,
-    whatif,
-)
-from ocs.provisioning.catalog_versions import roll_back
+from ocs.provisioning import maintenance, records
+from ocs.provisioning.catalogues import catalogs, whatif
+from ocs.provisioning.catalogues.catalog_versions import roll_back
+from ocs.provisioning.customers import accounts, subscriber_import, subscribers
 from ocs.provisioning.desk import find_subscriber
+from ocs.provisioning.proof import audit
 from ocs.provisioning.records import Selection
 from tests.support.desks import CATALOGUE, NOON_NS, NUMBER, open_office
 

@@ -15,18 +15,12 @@ from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.clock import NS_PER_SECOND
 from ocs.errors import RefusedError
 from ocs.ledger.account import Contra
-from ocs.provisioning import (
-    accounts,
-    audit,
-    caps,
-    catalogs,
-    credit_limits,
-    schedules,
-    subscribers,
-)
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.customers import accounts, caps, credit_limits, schedules, subscribers
+from ocs.provisioning.customers.subscribers import NewSubscriber
 from ocs.provisioning.desk import find_subscriber
-from ocs.provisioning.subscribers import NewSubscriber
-from ocs.provisioning.why import explain
+from ocs.provisioning.proof import audit
+from ocs.provisioning.proof.why import explain
 from tests.support.desks import Office
 
 CATALOGUE = """

@@ -3,9 +3,11 @@
 import pytest
 
 from ocs.charging.model.messages import Identity
-from ocs.provisioning import accounts, caps, catalogs, subscribers, usage
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.customers import accounts, caps, subscribers
+from ocs.provisioning.customers.subscribers import NewSubscriber
 from ocs.provisioning.desk import find_subscriber
-from ocs.provisioning.subscribers import NewSubscriber
+from ocs.provisioning.usage import recording as usage
 from tests.support.desks import NUMBER, Office
 
 TEXT = """

@@ -8,8 +8,11 @@ from ocs import yamldoc
 from ocs.charging.model.messages import Outcome, RequestKind, ServiceRequest, Units, UsedUnits
 from ocs.errors import NotFoundError, RefusedError
 from ocs.ledger.account import AccountFlag
-from ocs.provisioning import accounts, caps, catalogs, maintenance, reviews
+from ocs.provisioning import maintenance
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.customers import accounts, caps
 from ocs.provisioning.desk import find_subscriber
+from ocs.provisioning.usage import reviews
 from tests.support.desks import CATALOGUE, MB
 
 CALL = "32260@3gpp.org"

@@ -8,8 +8,10 @@ import pytest
 
 from ocs import yamldoc
 from ocs.charging.model.messages import Identity
-from ocs.provisioning import accounts, catalogs, subscribers, usage_import
-from ocs.provisioning.subscribers import NewSubscriber
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.customers import accounts, subscribers
+from ocs.provisioning.customers.subscribers import NewSubscriber
+from ocs.provisioning.usage import usage_import
 from tests.support.desks import NUMBER, open_office
 
 FOLDER = Path(__file__).parents[2] / "config" / "catalogues"

@@ -10,7 +10,8 @@ from ocs.charging.model.server_requests import Command, RequestState, Trigger
 from ocs.charging.model.session import Session, make_session_key
 from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.errors import NotFoundError, RefusedError
-from ocs.provisioning import accounts, session_requests, sessions
+from ocs.provisioning import session_requests, sessions
+from ocs.provisioning.customers import accounts
 from ocs.provisioning.desk import Desk
 from tests.support.desks import MB, Office, wants
 

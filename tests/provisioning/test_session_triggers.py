@@ -6,7 +6,8 @@ from ocs import yamldoc
 from ocs.charging.model.messages import RequestKind
 from ocs.charging.model.server_requests import Command, ServerRequest, Trigger
 from ocs.errors import NotFoundError, RefusedError
-from ocs.provisioning import accounts, catalogs, subscribers
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.customers import accounts, subscribers
 from ocs.provisioning.desk import Found, find_subscriber
 from tests.support.desks import CATALOGUE, NUMBER, Office
 

@@ -6,10 +6,13 @@ from sqlalchemy import update
 from ocs.charging.model.messages import Identity
 from ocs.errors import RefusedError
 from ocs.ledger.account import Contra
-from ocs.provisioning import accounts, audit, catalogs, subscribers, usage
-from ocs.provisioning.catalog_diff import differences
-from ocs.provisioning.subscribers import NewSubscriber
-from ocs.provisioning.why import explain
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.catalogues.catalog_diff import differences
+from ocs.provisioning.customers import accounts, subscribers
+from ocs.provisioning.customers.subscribers import NewSubscriber
+from ocs.provisioning.proof import audit
+from ocs.provisioning.proof.why import explain
+from ocs.provisioning.usage import recording as usage
 from ocs.store.schema import movement
 from tests.support.desks import NUMBER, Office
 

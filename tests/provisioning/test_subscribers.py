@@ -8,9 +8,10 @@ from ocs.charging.model.messages import Identity, Outcome, RequestKind
 from ocs.charging.model.session import SessionState
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from ocs.ledger.account import AccountStatus
-from ocs.provisioning import accounts, sessions, subscribers
+from ocs.provisioning import sessions
+from ocs.provisioning.customers import accounts, subscribers
+from ocs.provisioning.customers.subscribers import NewSubscriber
 from ocs.provisioning.desk import find_subscriber
-from ocs.provisioning.subscribers import NewSubscriber
 from tests.support.desks import NUMBER, wants
 
 
@@ -109,7 +110,7 @@ def test_no_removal_under_an_open_session(office):
 
 
 def test_list_is_paged_and_filtered(office, monkeypatch):
-    monkeypatch.setattr("ocs.provisioning.subscribers.PAGE_ROWS", 3)
+    monkeypatch.setattr("ocs.provisioning.customers.subscribers.PAGE_ROWS", 3)
     for number in range(7):
         office.open_account(f"49151000{number}")
     subscribers.set_blocked(

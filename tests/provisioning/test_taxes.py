@@ -7,9 +7,13 @@ import pytest
 from sqlalchemy import update
 
 from ocs.charging.model.messages import Identity
-from ocs.provisioning import accounts, audit, catalogs, prices, records, subscribers, usage
-from ocs.provisioning.subscribers import NewSubscriber
-from ocs.provisioning.why import explain
+from ocs.provisioning import records
+from ocs.provisioning.catalogues import catalogs, prices
+from ocs.provisioning.customers import accounts, subscribers
+from ocs.provisioning.customers.subscribers import NewSubscriber
+from ocs.provisioning.proof import audit
+from ocs.provisioning.proof.why import explain
+from ocs.provisioning.usage import recording as usage
 from ocs.store.schema import movement
 from tests.support.desks import NUMBER, Office
 

@@ -4,9 +4,10 @@ import pytest
 from sqlalchemy import select
 
 from ocs.charging.model.messages import Identity
-from ocs.provisioning import accounts, catalogs, subscribers, transfers
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.customers import accounts, subscribers, transfers
+from ocs.provisioning.customers.subscribers import NewSubscriber
 from ocs.provisioning.desk import Found, find_subscriber
-from ocs.provisioning.subscribers import NewSubscriber
 from ocs.store.schema import notification
 from tests.support.desks import NUMBER, Office
 

@@ -8,10 +8,11 @@ from sqlalchemy import update
 
 from ocs.errors import ConflictError, RefusedError, UsageError
 from ocs.ledger.account import AccountStatus, Contra
-from ocs.provisioning import accounts, catalogs, states, transfers
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.customers import accounts, states, transfers
+from ocs.provisioning.customers.subscribers import set_blocked
 from ocs.provisioning.desk import find_subscriber
-from ocs.provisioning.subscribers import set_blocked
-from ocs.provisioning.why import explain
+from ocs.provisioning.proof.why import explain
 from ocs.store.schema import bucket, movement
 from tests.support.desks import NUMBER, open_office, wants
 from tests.support.offers import OTHER, TERMS, allowing, at_once, desks

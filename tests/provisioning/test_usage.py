@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
-from ocs.provisioning import accounts, catalogs, maintenance, records, subscribers, usage, whatif
-from ocs.provisioning.catalogs import Catalogues
+from ocs.provisioning import maintenance, records
+from ocs.provisioning.catalogues import catalogs, whatif
+from ocs.provisioning.catalogues.catalogs import Catalogues
+from ocs.provisioning.customers import accounts, subscribers
 from ocs.provisioning.desk import find_subscriber
-from ocs.provisioning.usage import Usage
+from ocs.provisioning.proof.why import explain
+from ocs.provisioning.usage import recording as usage
+from ocs.provisioning.usage.recording import Usage
 from ocs.provisioning.views import request_view
-from ocs.provisioning.why import explain
 from tests.support.desks import NUMBER
 from tests.support.metered import METERED, metered_office
 

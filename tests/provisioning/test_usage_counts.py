@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from ocs.catalog.model import Price
 from ocs.errors import RefusedError
-from ocs.provisioning import accounts, usage
+from ocs.provisioning.customers import accounts
 from ocs.provisioning.desk import find_subscriber
-from ocs.provisioning.usage import Usage
+from ocs.provisioning.usage import recording as usage
+from ocs.provisioning.usage.recording import Usage
 from tests.support import slow_rating
 from tests.support.desks import NUMBER
 from tests.support.metered import metered_office

@@ -11,9 +11,10 @@ import pytest
 
 from ocs.clock import IdSource
 from ocs.errors import DocumentError, StoreUnavailableError
-from ocs.provisioning import accounts, usage_import
-from ocs.provisioning.catalogs import Catalogues
+from ocs.provisioning.catalogues.catalogs import Catalogues
+from ocs.provisioning.customers import accounts
 from ocs.provisioning.desk import find_subscriber
+from ocs.provisioning.usage import usage_import
 from ocs.store.sql import SqlStore
 from tests.support.desks import NUMBER
 from tests.support.metered import metered_office

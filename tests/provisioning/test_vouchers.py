@@ -13,9 +13,11 @@ import pytest
 
 from ocs.charging.model.messages import RequestKind
 from ocs.errors import NotFoundError, RefusedError, StoreUnavailableError, UsageError
-from ocs.provisioning import accounts, catalogs, maintenance, states, voucher_codes, vouchers
+from ocs.provisioning import maintenance
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.customers import accounts, states, voucher_codes, vouchers
+from ocs.provisioning.customers.subscribers import set_blocked
 from ocs.provisioning.desk import find_subscriber
-from ocs.provisioning.subscribers import set_blocked
 from tests.support.desks import NUMBER, open_office
 from tests.support.offers import OTHER, at_once, desks, offers
 

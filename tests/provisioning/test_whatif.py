@@ -10,8 +10,8 @@ from ocs.charging.model.working_set import RequestKey
 from ocs.clock import first_id_at
 from ocs.errors import RefusedError, UsageError
 from ocs.ledger.account import Bucket
-from ocs.provisioning import catalogs, whatif
-from ocs.provisioning.whatif import Question, compare, parse_plans, view
+from ocs.provisioning.catalogues import catalogs, whatif
+from ocs.provisioning.catalogues.whatif import Question, compare, parse_plans, view
 from ocs.store.recorded_usage import RecordedUsage, Span
 from tests.support.desks import CATALOGUE, NOON_NS, Office, wants
 

@@ -5,8 +5,10 @@ from sqlalchemy import update
 
 from ocs.charging.model.messages import RequestKind, ServiceRequest, Units, UsedUnits
 from ocs.errors import NotFoundError
-from ocs.provisioning import accounts, maintenance, why
+from ocs.provisioning import maintenance
+from ocs.provisioning.customers import accounts
 from ocs.provisioning.desk import find_subscriber
+from ocs.provisioning.proof import why
 from ocs.store.schema import movement
 from tests.support.desks import NUMBER
 

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from config import config_path
-from ocs.provisioning import audit, catalogs
+from ocs.provisioning.catalogues import catalogs
 from ocs.provisioning.instants import format_instant
+from ocs.provisioning.proof import audit
 from simulators.scenarios.model import load_scenario
 from tests.support.blackbox import World
 from tests.support.sources import ROOT

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from config import config_path
-from ocs.provisioning import catalogs
+from ocs.provisioning.catalogues import catalogs
 from tests.support.blackbox import World
 from tests.support.recipes import commands
 from tests.support.sources import ROOT

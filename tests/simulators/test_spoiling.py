@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from config import config_path
-from ocs.provisioning import audit, catalogs
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.proof import audit
 from protocol.codec import read_header
 from protocol.credit_control import CreditControlRequest, RequestType
 from protocol.credit_control_reader import read_ccr

@@ -17,9 +17,13 @@ from ocs.charging.model.server_requests import Action, RequestState, Step, apply
 from ocs.charging.model.session import SessionState
 from ocs.clock import FileClock, IdSource
 from ocs.errors import NotFoundError
-from ocs.provisioning import accounts, audit, catalogs, reviews, sessions, subscribers
-from ocs.provisioning.catalogs import Catalogues
+from ocs.provisioning import sessions
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.catalogues.catalogs import Catalogues
+from ocs.provisioning.customers import accounts, subscribers
 from ocs.provisioning.desk import Desk, Found
+from ocs.provisioning.proof import audit
+from ocs.provisioning.usage import reviews
 from ocs.store import dialects, migrations
 from ocs.store.reading import Reader
 from ocs.store.sql import SqlStore

@@ -13,10 +13,11 @@ from ocs.charging.model.messages import Identity
 from ocs.charging.model.session import SessionState
 from ocs.charging.model.working_set import WorkingSet
 from ocs.clock import IdSource, SystemClock
-from ocs.provisioning import audit, catalogs
-from ocs.provisioning.catalogs import Catalogues
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.catalogues.catalogs import Catalogues
+from ocs.provisioning.customers.subscribers import NewSubscriber, open_account
 from ocs.provisioning.desk import Desk
-from ocs.provisioning.subscribers import NewSubscriber, open_account
+from ocs.provisioning.proof import audit
 from ocs.store import dialects, migrations, schema
 from ocs.store.reading import Reader
 from ocs.store.sql import SqlStore

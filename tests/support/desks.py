@@ -27,10 +27,11 @@ from ocs.charging.model.messages import (
 from ocs.charging.model.session import make_session_key
 from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.clock import IdSource, ManualClock
-from ocs.provisioning import audit, catalogs
-from ocs.provisioning.catalogs import Catalogues
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.catalogues.catalogs import Catalogues
+from ocs.provisioning.customers.subscribers import NewSubscriber, add
 from ocs.provisioning.desk import Desk
-from ocs.provisioning.subscribers import NewSubscriber, add
+from ocs.provisioning.proof import audit
 from ocs.store import dialects, migrations
 from ocs.store.reading import Reader
 from ocs.store.sql import SqlStore

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ocs.provisioning import catalogs
+from ocs.provisioning.catalogues import catalogs
 from tests.support.desks import Office, open_office
 
 METERED = """\

@@ -62,22 +62,22 @@ from ocs.charging.model.working_set import RequestKey
 from ocs.clock import NS_PER_SECOND
 from ocs.errors import RefusedError
 from ocs.ledger.account import Account, AccountStatus, Bucket
-from ocs.provisioning import (
+from ocs.provisioning import events
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.customers import (
     accounts,
     caps,
-    catalogs,
     erasure,
-    events,
     friends,
     members,
     subscribers,
     transfers,
-    usage,
     vouchers,
 )
-from ocs.provisioning import why as explanations
+from ocs.provisioning.customers.subscribers import NewSubscriber
 from ocs.provisioning.desk import find_subscriber
-from ocs.provisioning.subscribers import NewSubscriber
+from ocs.provisioning.proof import why as explanations
+from ocs.provisioning.usage import recording as usage
 from ocs.store.ledger_reports import LedgerLine
 from tests.support.charging import CLIENTS
 from tests.support.charging_replies import in_short

@@ -1,7 +1,7 @@
 """Examples of a catalogue file: usage, and what it must cost before the file may be published.
 
 Called by loading.document after everything else is read. What an example comes to is computed by
-provisioning.examples; here is only whether it asks for something that exists.
+provisioning.catalogues.examples; here is only whether it asks for something that exists.
 """
 
 import re

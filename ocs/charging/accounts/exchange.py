@@ -2,7 +2,7 @@
 
 What comes in goes into a purse, a bucket of that currency, and out of it into the main bucket in
 the same transaction; so every currency balances by itself, and a purse is empty between
-transactions. Called by provisioning.accounts and provisioning.vouchers. Pure.
+transactions. Called by provisioning.customers.accounts and provisioning.customers.vouchers. Pure.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a top-up brings besides its money: bonuses, promotions, and a longer life (K-220 to K-222).
 
 All of it is in the transaction of the top-up, so it is given once with it. Called by
-provisioning.accounts and provisioning.vouchers. Pure.
+provisioning.customers.accounts and provisioning.customers.vouchers. Pure.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from ocs.charging.model.messages import RequestKind
 from ocs.charging.model.session import make_session_key
 from ocs.cli.simulate.pricing import SessionPrices
 from ocs.ledger.account import Contra, Movement
-from ocs.provisioning.catalogs import Catalogues
+from ocs.provisioning.catalogues.catalogs import Catalogues
 from ocs.provisioning.desk import Desk
 from ocs.provisioning.identities import normalise_identity
 from ocs.store.ledger_reports import StoredRequest

@@ -14,7 +14,7 @@ from ocs.catalog.model import ChargeMode, Service, ServiceTerms, TariffSlot
 from ocs.charging.model.circumstances import remembered
 from ocs.charging.model.messages import ChargingRecord, EventAction, RatingAttributes, RequestKind
 from ocs.errors import NotFoundError
-from ocs.provisioning.catalogs import Catalogues
+from ocs.provisioning.catalogues.catalogs import Catalogues
 from ocs.rating import pricing, timeline
 from ocs.store.ledger_reports import StoredRequest
 

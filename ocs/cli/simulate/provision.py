@@ -69,7 +69,7 @@ def _allow(run: Run, scenario: "Scenario") -> list[str]:
 def _add(
     run: Run, scenario: "Scenario", group: "Subscribers", plan: str | None, balance: str | None
 ) -> int:
-    from ocs.provisioning import subscriber_import
+    from ocs.provisioning.customers import subscriber_import
 
     chosen = plan or group.plan
     opening = balance or group.balance or _DEFAULT_BALANCE

@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, text
 
 from config import config_path
 from ocs.cli.simulate import books
-from ocs.provisioning import catalogs
+from ocs.provisioning.catalogues import catalogs
 from ocs.provisioning.desk import find_subscriber
 from protocol.credit_control import (
     CreditControlRequest,

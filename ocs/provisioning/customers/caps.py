@@ -17,10 +17,10 @@ from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.errors import NotFoundError, RefusedError, UsageError
 from ocs.ledger.account import Account, Counter
 from ocs.ledger.details import Cap
+from ocs.provisioning.customers.postings import account_of
 from ocs.provisioning.desk import Desk, Found
 from ocs.provisioning.instants import format_instant
 from ocs.provisioning.overdue import catch_up
-from ocs.provisioning.postings import account_of
 from ocs.provisioning.views import money
 
 CAPS_MAX = 10

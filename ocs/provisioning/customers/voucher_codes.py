@@ -1,8 +1,9 @@
 """The codes of vouchers: made, checked for typing mistakes, and turned into what is stored.
 
-A code is 18 random digits and two check digits (ISO 7064 MOD 97-10), which find every single wrong
-digit and every two that were swapped. Stored is its scrypt hash alone: 10^18 codes, at some
-milliseconds each, cannot be searched for those of a stolen database. Used by provisioning.vouchers.
+A code is 18 random digits and two check digits (ISO 7064 MOD 97-10), which find every single
+wrong digit and every two that were swapped. Stored is its scrypt hash alone: 10^18 codes, at some
+milliseconds each, cannot be searched for those of a stolen database. Used by
+provisioning.customers.vouchers.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """The examples inside a catalogue, computed as `ocs price` computes them.
 
-Called by provisioning.catalogs before a catalogue is shown as sound or published.
+Called by provisioning.catalogues.catalogs before a catalogue is shown as sound or published.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from ocs.catalog.conditions import CLOCK
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Example
 from ocs.errors import RefusedError, UsageError
-from ocs.provisioning.prices import Question, quote
+from ocs.provisioning.catalogues.prices import Question, quote
 
 
 def failures(index: CatalogIndex) -> Iterator[tuple[Example, str]]:

@@ -14,10 +14,10 @@ from ocs.charging.model.server_requests import Trigger
 from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.errors import RefusedError, UsageError
 from ocs.ledger.entries import main_bucket
-from ocs.provisioning import accounts
+from ocs.provisioning.customers import accounts
+from ocs.provisioning.customers.postings import account_of, clear_over_usage, parse_micro
 from ocs.provisioning.desk import Desk, Found
 from ocs.provisioning.overdue import catch_up
-from ocs.provisioning.postings import account_of, clear_over_usage, parse_micro
 
 
 def set_limit(

@@ -17,7 +17,7 @@ from ocs.charging.model.server_requests import Trigger, for_account
 from ocs.clock import Clock, SystemClock
 from ocs.errors import NotFoundError, Problem, RefusedError, UsageError
 from ocs.ledger.account import OperatorAction
-from ocs.provisioning import examples
+from ocs.provisioning.catalogues import examples
 from ocs.provisioning.desk import Desk
 from ocs.provisioning.instants import format_instant
 from ocs.provisioning.views import catalogue_view

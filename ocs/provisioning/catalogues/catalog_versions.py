@@ -5,8 +5,8 @@ so the ledger's version numbers mean what they meant.
 """
 
 from ocs.errors import ConflictError, RefusedError
-from ocs.provisioning import catalogs
-from ocs.provisioning.catalogs import Publication, find_version
+from ocs.provisioning.catalogues import catalogs
+from ocs.provisioning.catalogues.catalogs import Publication, find_version
 from ocs.provisioning.desk import Desk
 from ocs.provisioning.instants import format_instant
 

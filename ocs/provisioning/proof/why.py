@@ -14,13 +14,13 @@ from ocs.catalog.model import TariffSlot
 from ocs.errors import RefusedError
 from ocs.ledger.account import Bucket, Contra, Movement
 from ocs.ledger.entries import TRANSFER_FEE
-from ocs.provisioning import choices
-from ocs.provisioning.accounts import find_entry
-from ocs.provisioning.catalogs import Catalogues
+from ocs.provisioning.catalogues import choices
+from ocs.provisioning.catalogues.catalogs import Catalogues
+from ocs.provisioning.customers.accounts import find_entry
 from ocs.provisioning.desk import Desk
 from ocs.provisioning.instants import format_instant
-from ocs.provisioning.recompute import cumulative_micro, fee_micro, is_timed
-from ocs.provisioning.usage import CONTEXT as USAGE_CONTEXT
+from ocs.provisioning.proof.recompute import cumulative_micro, fee_micro, is_timed
+from ocs.provisioning.usage.recording import CONTEXT as USAGE_CONTEXT
 from ocs.provisioning.views import bucket_name, ledger_view, request_view, unit_of
 from ocs.rating.explain import explain_seconds, explain_units
 from ocs.store.ledger_reports import LedgerLine

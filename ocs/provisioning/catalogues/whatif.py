@@ -19,11 +19,11 @@ from ocs.catalog.model import Catalog, Period
 from ocs.catalog.periods import Periods
 from ocs.clock import NS_PER_SECOND, first_id_at
 from ocs.errors import RefusedError, UsageError
+from ocs.provisioning.catalogues.whatif_pages import Case, Page, Rerater, Sums, Work, begin, work_on
 from ocs.provisioning.desk import Desk
 from ocs.provisioning.instants import format_instant
 from ocs.provisioning.records import SETTLE_SECONDS
 from ocs.provisioning.views import money
-from ocs.provisioning.whatif_pages import Case, Page, Rerater, Sums, Work, begin, work_on
 from ocs.store.recorded_usage import AccountRange, RecordedUsage, Span
 
 RANGE_RECORDS = 2_000

@@ -14,7 +14,7 @@ from ocs.charging.model.messages import ChargingRecord, ServiceRequest
 from ocs.charging.model.working_set import ReviewItem
 from ocs.charging.quotas.contexts import units_of
 from ocs.errors import RefusedError
-from ocs.provisioning.catalogs import Catalogues
+from ocs.provisioning.catalogues.catalogs import Catalogues
 from ocs.provisioning.desk import Desk
 from ocs.rating import pricing
 from ocs.store.ledger_reports import StoredRequest

@@ -11,9 +11,9 @@ from ocs.charging.model.session import Session, SessionState
 from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.errors import ConflictError, RefusedError, UsageError
 from ocs.ledger.account import Identifier
-from ocs.provisioning import accounts
+from ocs.provisioning.customers import accounts
+from ocs.provisioning.customers.postings import account_of
 from ocs.provisioning.desk import Desk, Found, name_of
-from ocs.provisioning.postings import account_of
 from ocs.provisioning.views import by_member, identity_names
 from ocs.store.reports import PAGE_ROWS
 

@@ -21,12 +21,12 @@ from ocs.charging.model.working_set import WorkingSet
 from ocs.clock import NS_PER_SECOND
 from ocs.errors import DocumentError, OcsError, Problem, RefusedError, UsageError
 from ocs.ledger.account import Identifier
-from ocs.provisioning import usage
-from ocs.provisioning.catalogs import Catalogues
+from ocs.provisioning.catalogues.catalogs import Catalogues
+from ocs.provisioning.customers.subscriber_import import PAUSE_MAX_NS, PAUSE_MIN_NS
 from ocs.provisioning.desk import Desk, Found, matching
 from ocs.provisioning.identities import candidates
 from ocs.provisioning.instants import parse_instant
-from ocs.provisioning.subscriber_import import PAUSE_MAX_NS, PAUSE_MIN_NS
+from ocs.provisioning.usage import recording as usage
 from ocs.provisioning.views import money
 
 STEP_ROWS = 250

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ocs.ledger.account import AccountStatus
-from ocs.provisioning import accounts, subscribers
+from ocs.provisioning.customers import accounts, subscribers
 from ocs.provisioning.desk import Desk, Found
 from ocs.provisioning.views import by_member, identity_names
 from ocs.store.erasure import Erased, Eraser, Person

@@ -34,10 +34,10 @@ from ocs.ledger.account import (
     Contra,
     Identifier,
 )
-from ocs.provisioning import accounts, members
+from ocs.provisioning.customers import accounts, members
+from ocs.provisioning.customers.postings import account_of
 from ocs.provisioning.desk import Desk, Found, name_of
 from ocs.provisioning.overdue import catch_up
-from ocs.provisioning.postings import account_of
 from ocs.provisioning.views import subscriber_row
 from ocs.store.reports import PAGE_ROWS
 

@@ -29,11 +29,8 @@ from ocs.errors import ConflictError, RefusedError, UsageError
 from ocs.ledger import entries
 from ocs.ledger.account import Contra
 from ocs.ledger.entries import TRANSFER_FEE, main_bucket
-from ocs.provisioning.accounts import check_room
-from ocs.provisioning.desk import Desk, Found
-from ocs.provisioning.instants import format_instant
-from ocs.provisioning.overdue import catch_up
-from ocs.provisioning.postings import (
+from ocs.provisioning.customers.accounts import check_room
+from ocs.provisioning.customers.postings import (
     Order,
     account_of,
     check_reference,
@@ -41,7 +38,10 @@ from ocs.provisioning.postings import (
     content_hash,
     parse_micro,
 )
-from ocs.provisioning.subscribers import operator_record
+from ocs.provisioning.customers.subscribers import operator_record
+from ocs.provisioning.desk import Desk, Found
+from ocs.provisioning.instants import format_instant
+from ocs.provisioning.overdue import catch_up
 from ocs.provisioning.views import money
 
 COUNTER = "transfers"

@@ -26,9 +26,9 @@ from ocs.charging.model.messages import Identity
 from ocs.charging.model.working_set import WorkingSet
 from ocs.clock import NS_PER_MILLISECOND, NS_PER_SECOND
 from ocs.errors import ConflictError, DocumentError, Problem, UsageError
+from ocs.provisioning.customers.subscribers import NewSubscriber, check_new, open_account
 from ocs.provisioning.desk import Desk
 from ocs.provisioning.identities import KINDS, normalise_identity
-from ocs.provisioning.subscribers import NewSubscriber, check_new, open_account
 from ocs.store.schema import SETTING_IMPORTED
 
 ROWS_MAX = 1_000_000

@@ -10,8 +10,8 @@ from ocs.charging.model.messages import RequestKind
 from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from ocs.ledger.details import Friend
+from ocs.provisioning.customers.postings import account_of
 from ocs.provisioning.desk import Desk, Found
-from ocs.provisioning.postings import account_of
 
 FRIENDS_MAX = 500
 """Numbers of all subscribers of one account."""

@@ -21,10 +21,10 @@ from ocs.clock import NS_PER_SECOND
 from ocs.errors import NotFoundError, RefusedError, UnknownCommitError, UsageError
 from ocs.ledger.account import Account, Contra
 from ocs.ledger.voucher import Voucher, VoucherBatch, VoucherState
-from ocs.provisioning import accounts, voucher_codes
+from ocs.provisioning.customers import accounts, voucher_codes
+from ocs.provisioning.customers.postings import Order, Posted, account_of
 from ocs.provisioning.desk import Desk, Found
 from ocs.provisioning.instants import format_instant
-from ocs.provisioning.postings import Order, Posted, account_of
 from ocs.provisioning.views import label, money
 
 BATCH_VOUCHERS_MAX = 100_000

@@ -1,7 +1,8 @@
 """A few accounts charged again by a draft catalogue: the work of one process of `whatif`.
 
-Called by provisioning.whatif, in processes of its own where there is more than one. What it
-returns is as small for a million records as for one: sums, differences and the worst cases.
+Called by provisioning.catalogues.whatif, in processes of its own where there is more than one.
+What it returns is as small for a million records as for one: sums, differences and the worst
+cases.
 """
 
 import gc
@@ -16,7 +17,7 @@ from ocs.catalog.matching import CatalogIndex
 from ocs.charging.model.decision import DecisionPolicy
 from ocs.charging.model.messages import ChargingRecord
 from ocs.charging.rerating import Rerating, is_usage
-from ocs.provisioning import catalogs
+from ocs.provisioning.catalogues import catalogs
 from ocs.store import dialects
 from ocs.store.reading import Reader
 from ocs.store.recorded_usage import AccountRange, OwnedRecord, RecordedUsage, Span

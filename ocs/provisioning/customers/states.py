@@ -14,12 +14,12 @@ from ocs.charging.model.working_set import NewRecord, RequestKey, WorkingSet
 from ocs.errors import RefusedError, UsageError
 from ocs.ledger import entries
 from ocs.ledger.account import AccountStatus
-from ocs.provisioning import accounts
+from ocs.provisioning.customers import accounts
+from ocs.provisioning.customers.postings import account_of
+from ocs.provisioning.customers.subscribers import operator_record
 from ocs.provisioning.desk import Desk, Found
 from ocs.provisioning.instants import format_instant
 from ocs.provisioning.overdue import catch_up
-from ocs.provisioning.postings import account_of
-from ocs.provisioning.subscribers import operator_record
 
 BY_HAND = {account_life.name_of(status): AccountStatus(status) for status in account_life.NEXT}
 """States that an operator may choose, by name."""

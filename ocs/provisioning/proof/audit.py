@@ -31,9 +31,9 @@ from ocs.currencies import NUMERIC_BY_CODE
 from ocs.errors import RefusedError
 from ocs.ledger.account import Account, Contra, Movement
 from ocs.ledger.invariants import check_account
-from ocs.provisioning.catalogs import Catalogues
+from ocs.provisioning.catalogues.catalogs import Catalogues
 from ocs.provisioning.desk import Desk
-from ocs.provisioning.recompute import cumulative_micro, fee_micro, fee_tax
+from ocs.provisioning.proof.recompute import cumulative_micro, fee_micro, fee_tax
 from ocs.provisioning.views import label
 from ocs.store.audit_reports import AuditedAccount, AuditReports, UsageLine
 

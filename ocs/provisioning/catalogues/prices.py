@@ -23,9 +23,9 @@ from ocs.catalog.model import (
 from ocs.charging.quotas.contexts import cost_in_context
 from ocs.errors import NotFoundError, RefusedError, UsageError
 from ocs.marked import unknown_word
-from ocs.provisioning import choices
+from ocs.provisioning.catalogues import choices
+from ocs.provisioning.customers.subscribers import find_plan
 from ocs.provisioning.instants import format_instant
-from ocs.provisioning.subscribers import find_plan
 from ocs.provisioning.views import money
 from ocs.rating.explain import explain_seconds, explain_units, price_text
 

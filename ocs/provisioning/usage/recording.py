@@ -31,7 +31,7 @@ from ocs.charging.model.working_set import RequestKey, StoredAnswer, WorkingSet
 from ocs.clock import NS_PER_SECOND
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from ocs.marked import unknown_word
-from ocs.provisioning.catalogs import Catalogues
+from ocs.provisioning.catalogues.catalogs import Catalogues
 from ocs.provisioning.desk import Desk, Found, find_subscriber
 from ocs.provisioning.instants import format_instant
 from ocs.provisioning.views import money

@@ -2,7 +2,7 @@
 
 A reference makes it happen once: repeated, it answers what was stored; with other content it is
 refused, and the difference is named. The record, the movement and who did it why are one
-transaction. Called by provisioning.accounts.
+transaction. Called by provisioning.customers.accounts.
 """
 
 from collections.abc import Callable

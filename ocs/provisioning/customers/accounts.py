@@ -25,10 +25,10 @@ from ocs.currencies import NUMERIC_BY_CODE
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from ocs.ledger.account import Bucket, Contra, Movement
 from ocs.ledger.entries import MAIN_BUCKET, Posting, main_bucket
-from ocs.provisioning import refund_counts
+from ocs.provisioning.customers import refund_counts
+from ocs.provisioning.customers.postings import Order, Posted, parse_units, post
 from ocs.provisioning.desk import Desk, Found
 from ocs.provisioning.instants import parse_instant
-from ocs.provisioning.postings import Order, Posted, parse_units, post
 from ocs.provisioning.views import (
     account_view,
     bucket_view,

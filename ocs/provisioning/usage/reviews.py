@@ -38,10 +38,10 @@ from ocs.charging.quotas.contexts import cost_in_context, find_context
 from ocs.errors import NotFoundError, RefusedError
 from ocs.ledger import entries
 from ocs.ledger.account import Account, AccountFlag, Counter, Movement
-from ocs.provisioning.catalogs import Catalogues
+from ocs.provisioning.catalogues.catalogs import Catalogues
+from ocs.provisioning.customers.postings import account_of
 from ocs.provisioning.desk import Desk
-from ocs.provisioning.postings import account_of
-from ocs.provisioning.unrated import priced_today
+from ocs.provisioning.usage.unrated import priced_today
 from ocs.provisioning.views import review_view
 from ocs.rating import pricing
 from ocs.store.reports import PAGE_ROWS
