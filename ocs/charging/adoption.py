@@ -55,7 +55,7 @@ def adopt(
         if not same_terms(decision.index, session.plan, index, plan.code, quota.service):
             start_afresh(quota)
     session.catalogue_version, session.plan = index.catalog.version, plan.code
-    decision.index, decision.plan = index, plan
+    decision.charge_by(index, plan)
     if plan.conditional:
         session.said = circumstances.remembered(session.said, decision.request.attributes)
     renewed = [part for part in parts if _renew(decision, session, part, find_quota)]

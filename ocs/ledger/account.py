@@ -6,6 +6,7 @@ structs rather than frozen ones: a decision changes its own copy, the store writ
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from enum import IntEnum
 
 import msgspec
@@ -14,8 +15,11 @@ from ocs.ledger.details import AccountDetails
 
 NEVER_NS = 0
 """``expires_ns`` of a bucket that does not expire, ``due_ns`` of an account with nothing to do."""
-COUNTERS_MAX = 64
-"""What one account counts at a time; the oldest period makes room."""
+COUNTERS_MAX = 4096
+"""What one account counts at a time; the oldest period makes room. Enough for one thing counted by
+day for each of 1,000 members, with the days before that are kept for late usage."""
+COUNTERS_UNORDERED_MAX = 64
+"""So many counters are looked through one by one; more than these are kept in order."""
 
 
 class AccountStatus(IntEnum):
@@ -99,6 +103,10 @@ class Counter(msgspec.Struct, array_like=True):
     """Money held for all that is granted here: what a unit costs depends on who uses it first."""
 
 
+def _order(counter: Counter) -> tuple[int, int, str]:
+    return counter.subscriber_id, counter.period_ns, counter.code
+
+
 class Account(msgspec.Struct):
     """The one lock of everything that belongs to an account."""
 
@@ -113,8 +121,36 @@ class Account(msgspec.Struct):
     due_ns: int = NEVER_NS
     """When something has to be done for it without a request: a renewal, a step of its life."""
     counters: list[Counter] = msgspec.field(default_factory=list)
-    """At most COUNTERS_MAX."""
+    """At most COUNTERS_MAX; beyond COUNTERS_UNORDERED_MAX in order, for ``counter``."""
     details: AccountDetails = msgspec.field(default_factory=AccountDetails)
+
+    def counter(self, code: str, subscriber_id: int, period_ns: int) -> Counter | None:
+        """Return what counts this in the period that began then, if anything does."""
+        counters = self.counters
+        if len(counters) <= COUNTERS_UNORDERED_MAX:
+            for one in counters:
+                if (
+                    one.period_ns == period_ns
+                    and one.code == code
+                    and one.subscriber_id == subscriber_id
+                ):
+                    return one
+            return None
+        name = subscriber_id, period_ns, code
+        place = bisect_left(counters, name, key=_order)
+        if place < len(counters) and _order(counters[place]) == name:
+            return counters[place]
+        return None
+
+    def add_counter(self, counter: Counter) -> None:
+        """Count one thing more, which was not counted before."""
+        counters = self.counters
+        if len(counters) < COUNTERS_UNORDERED_MAX:
+            counters.append(counter)
+            return
+        if len(counters) == COUNTERS_UNORDERED_MAX:
+            counters.sort(key=_order)
+        insort(counters, counter, key=_order)
 
 
 class Bucket(msgspec.Struct):

@@ -263,10 +263,9 @@ def test_an_account_counts_a_bounded_number_of_things() -> None:
     def fill(ends_ns: int) -> None:
         def decide(working_set: object) -> None:
             account = working_set.accounts[ACCOUNT].account  # type: ignore[attr-defined]
-            account.counters = [
-                Counter(f"other/{number}/x", 0, 1, ends_ns=ends_ns)
-                for number in range(COUNTERS_MAX)
-            ]
+            account.counters = []
+            for number in range(COUNTERS_MAX):
+                account.add_counter(Counter(f"other/{number}/x", 0, 1, ends_ns=ends_ns))
             working_set.mark_counters(account)  # type: ignore[attr-defined]
 
         scenario.store.transact([scenario._operator_key()], decide)

@@ -2,18 +2,18 @@
 
 Beyond it the next bucket pays, or money, until the period is over. What is paid is counted in the
 account's counters, and what is granted still is claimed there, so that sessions at a time do not
-pass it together. Called by sizing, usage, events and refunds, where the plan has such allowances.
+pass it together. Called by sizing, usage, events and refunds, where the plan has such allowances
+(``Decision.bounded``), and by refunds of operators.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ocs.amounts import MONEY
-from ocs.catalog.model import Period
 from ocs.charging.counts import counters
 from ocs.charging.model.decision import Decision, Part
-from ocs.charging.model.limit_counts import find
+from ocs.charging.model.limit_counts import counter_at
 from ocs.charging.model.session import Claim
 from ocs.charging.model.working_set import WorkingSet
 from ocs.ledger import entries
@@ -22,22 +22,12 @@ from ocs.ledger.account import Account, Bucket, Counter, Hold
 _PREFIX = "bucket:"
 
 
-def has_any(decision: Decision) -> bool:
-    """Tell whether allowances of the plan have such a bound."""
-    plan = decision.plan
-    return plan is not None and bool(plan.bucket_caps)
-
-
 def _counter(decision: Decision, name: str, at_ns: int) -> Counter | None:
     """Return what counts the allowance ``name`` in the period of an instant; None: no room."""
-    index, plan = decision.index, decision.plan
-    assert index is not None
+    plan = decision.plan
     assert plan is not None
-    return counters.provide(
-        decision.state.account, _PREFIX + name, 0,
-        index.periods.around(at_ns, Period(plan.bucket_caps[name].period)),
-        decision.context.now_ns,
-    )
+    period = plan.bucket_caps[name].period
+    return counters.of_period(decision, _PREFIX + name, 0, period, at_ns)
 
 
 def room(decision: Decision, bucket: Bucket, at_ns: int) -> int:
@@ -62,10 +52,7 @@ def claim(decision: Decision, part: Part, bucket: Bucket, units: int) -> int:
     counter = _counter(decision, bucket.name, decision.request.event_ns)
     if counter is None:
         return 0
-    counter.granted += units
-    one = Claim(counter.code, 0, counter.period_ns, units)
-    part.quota.claims = [*part.quota.claims, one]
-    decision.working_set.mark_counters(decision.state.account)
+    counters.claim(decision, part.quota, counter, units)
     return counter.ends_ns
 
 
@@ -77,15 +64,11 @@ def payable(decision: Decision, buckets: list[Bucket]) -> list[Bucket]:
 
 def is_shared(decision: Decision, part: Part) -> bool:
     """Tell whether other sessions may give back what their grants took of a bound."""
-    account = decision.state.account
     own = {claim.code: claim.units for claim in part.quota.claims}
+    bounded = {_PREFIX + bucket.name for bucket in part.units if bucket.available > 0}
     return any(
-        bucket.available > 0 and any(
-            counter.code == _PREFIX + bucket.name
-            and counter.granted > own.get(counter.code, 0)
-            for counter in account.counters
-        )
-        for bucket in part.units
+        counter.code in bounded and counter.granted > own.get(counter.code, 0)
+        for counter in decision.state.account.counters
     )
 
 
@@ -103,60 +86,63 @@ def take_units(
         default=decision.request.event_ns,
     )
     taken = entries.take_units(working_set, state, [], released, units, posting)
-    count(decision, taken, at_ns)
+    _count(decision, taken, at_ns)
     left = units - sum(entry.amount for entry in taken)
     for bucket in buckets:
         if not left:
             break
         some = min(left, room(decision, bucket, at_ns))
         more = entries.take_units(working_set, state, [bucket], (), some, posting)
-        count(decision, more, at_ns)
+        _count(decision, more, at_ns)
         left -= sum(entry.amount for entry in more)
         taken += more
     return taken
 
 
-def count(
-    decision: Decision, taken: Iterable[Hold], at_ns: int, *, back: bool = False
-) -> None:
-    """Count what buckets paid at an instant; ``back``: what was put back into them."""
-    plan, account = decision.plan, decision.state.account
+def _count(decision: Decision, taken: Iterable[Hold], at_ns: int) -> None:
+    for name, units in _bounded(decision, taken):
+        counter = _counter(decision, name, at_ns)
+        if counter is not None:
+            counters.count(decision.working_set, decision.state.account, counter, units, 0)
+
+
+def count_back(decision: Decision, given: Iterable[Hold], at_ns: int) -> None:
+    """Count what was put back into buckets as not paid in the period of an instant."""
+    plan, index, account = decision.plan, decision.index, decision.state.account
+    assert plan is not None
+    assert index is not None
+    for name, units in _bounded(decision, given):
+        period = plan.bucket_caps[name].period
+        counter = counter_at(account, index.periods, _PREFIX + name, 0, period, at_ns)
+        counters.take_back(decision.working_set, account, counter, units)
+
+
+def _bounded(decision: Decision, taken: Iterable[Hold]) -> Iterator[tuple[str, int]]:
+    """Yield which bounded allowances, and how much of them, buckets paid or got."""
+    plan = decision.plan
     assert plan is not None
     names = {
         bucket.bucket_id: bucket.name for bucket in decision.state.buckets
         if bucket.unit != MONEY and bucket.name in plan.bucket_caps
     }  # fmt: skip
     for entry in taken:
-        name = names.get(entry.bucket_id)
-        if name is None:
-            continue
-        if not back:
-            counter = _counter(decision, name, at_ns)
-            units = entry.amount
-        else:
-            assert decision.index is not None
-            period = Period(plan.bucket_caps[name].period)
-            period_ns, _ = decision.index.periods.around(at_ns, period)
-            counter = find(account, _PREFIX + name, 0, period_ns)
-            units = -min(entry.amount, counter.units) if counter is not None else 0
-        if counter is not None:
-            counters.count(decision.working_set, account, counter, units, 0)
+        if entry.bucket_id in names:
+            yield names[entry.bucket_id], entry.amount
 
 
 def take_back(
     working_set: WorkingSet, account: Account, name: str, period_ns: int, units: int
 ) -> None:
     """Count fewer units of an allowance as used in a period, if it is counted still."""
-    counter = find(account, _PREFIX + name, 0, period_ns)
-    if counter is not None:
-        counters.count(working_set, account, counter, -min(units, counter.units), 0)
+    counter = account.counter(_PREFIX + name, 0, period_ns)
+    counters.take_back(working_set, account, counter, units)
 
 
 def undo(decision: Decision, mark: int) -> None:
     """Before movements since ``mark`` are taken back: take what they paid out of the counts."""
-    if has_any(decision):
+    if decision.bounded:
         paid = [
             Hold(line.bucket_id, -line.amount)
             for line in decision.working_set.movements[mark:] if line.amount < 0
         ]
-        count(decision, paid, decision.request.event_ns, back=True)
+        count_back(decision, paid, decision.request.event_ns)

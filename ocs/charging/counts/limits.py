@@ -3,7 +3,8 @@
 A plan's limits and the customer's own caps are counted in the account's counters, by usage that is
 reported and by claims of what is granted still, so that sessions at a time do not pass a limit
 together. Usage that has happened is charged and counted in any case. Called by granting, together,
-usage, events and refunds, only for accounts that have limits.
+usage, events and refunds, only for accounts that have limits (``Decision.limited``), and by refunds
+of operators.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from collections.abc import Iterator, Sequence
 
 from ocs.amounts import MONEY
 from ocs.catalog.limits import Limit
-from ocs.catalog.model import FREE, Period, Plan, Price, Service
+from ocs.catalog.model import FREE, Plan, Price, Service
 from ocs.catalog.periods import Periods
 from ocs.charging.accounts import notices
-from ocs.charging.counts import counters
+from ocs.charging.counts import counters, prices
 from ocs.charging.model.decision import Decision, Part, Room
-from ocs.charging.model.limit_counts import Counted, covers, find, left, of_service
+from ocs.charging.model.limit_counts import counter_at, covers, left, of_service
 from ocs.charging.model.session import Claim
 from ocs.charging.model.size import Size
 from ocs.charging.model.working_set import WorkingSet
@@ -27,30 +28,35 @@ from ocs.ledger.account import Account, Counter
 _NEVER_NS = 1 << 63
 
 
-def has_any(decision: Decision) -> bool:
-    """Tell whether the account has limits at all."""
-    plan = decision.plan
-    return bool(decision.state.account.details.caps or (plan is not None and plan.limits))
-
-
-def _of_service(decision: Decision, service: Service) -> Iterator[Counted]:
-    return of_service(decision.plan, decision.state.account, service, member_of(decision))
-
-
 def member_of(decision: Decision) -> int:
     """Return the member whose limits count what is used."""
     return (decision.session or decision.request).subscriber_id
 
 
-def _counter(
-    decision: Decision, limit: Limit, code: str, subscriber_id: int, at_ns: int
-) -> Counter | None:
-    index = decision.index
-    assert index is not None
-    return counters.provide(
-        decision.state.account, code, subscriber_id,
-        index.periods.around(at_ns, Period(limit.period)), decision.context.now_ns,
-    )
+def _limits(
+    decision: Decision, service: Service, at_ns: int, claimed: Sequence[Claim] = ()
+) -> Iterator[tuple[Limit, Counter | None]]:
+    """Yield the limits of a service with what counts them in the period of an instant, or in that
+    in which something was claimed; None: there is no room to count it.
+    """
+    account, member = decision.state.account, member_of(decision)
+    for limit, code, subscriber_id in of_service(decision.plan, account, service, member):
+        period_ns = counters.claimed_ns(claimed, code, subscriber_id) or at_ns
+        yield limit, counters.of_period(decision, code, subscriber_id, limit.period, period_ns)
+
+
+def _counted(
+    decision: Decision, service: Service, at_ns: int, claimed: Sequence[Claim] = ()
+) -> Iterator[tuple[Limit, Counter]]:
+    """Yield those that are counted."""
+    for limit, counter in _limits(decision, service, at_ns, claimed):
+        if counter is not None:
+            yield limit, counter
+
+
+def _of_report(decision: Decision, part: Part) -> Iterator[tuple[Limit, Counter]]:
+    """Yield the limits of a report, counted in the periods in which it was granted."""
+    return _counted(decision, part.service, decision.request.event_ns, part.claimed)
 
 
 def applies(decision: Decision, part: Part) -> bool:
@@ -76,8 +82,7 @@ def is_full(found: Room) -> bool:
 
 def _room(decision: Decision, part: Part) -> Room | None:
     found = Room(ends_ns=_NEVER_NS)
-    for limit, code, subscriber_id in _of_service(decision, part.service):
-        counter = _counter(decision, limit, code, subscriber_id, decision.request.event_ns)
+    for limit, counter in _limits(decision, part.service, decision.request.event_ns):
         if counter is None:
             return Room(units=0, stops=True, limit=limit.code)
         found.ends_ns = min(found.ends_ns, counter.ends_ns)
@@ -108,7 +113,7 @@ def _promised_micro(decision: Decision, limit: Limit, counter: Counter) -> int:
             price = _price_of(decision, one)
             # A price that is not kept any more is what was held for it.
             total += (
-                counters.promised_micro(price, one) if price is not None
+                prices.promised_micro(price, one) if price is not None
                 else sum(entry.amount for entry in one.holds)
             )  # fmt: skip
     return total
@@ -142,24 +147,15 @@ def _more_micro(size: Size) -> int:
 
 def claim(decision: Decision, part: Part, size: Size) -> None:
     """Count a grant as what may be used still, until it is reported."""
-    found, quota = part.room, part.quota
+    found = part.room
     assert found is not None
-    claims = list(quota.claims)
-    for limit, code, subscriber_id in _of_service(decision, part.service):
-        counter = _counter(decision, limit, code, subscriber_id, decision.request.event_ns)
-        if counter is None:
-            continue
-        one = Claim(code, counter.subscriber_id, counter.period_ns)
+    for limit, counter in _counted(decision, part.service, decision.request.event_ns):
+        units, micro = size.units, 0
         if limit.unit is MONEY:
-            if size.counter is None or not covers(limit, counter, size.counter):
-                one.micro = _more_micro(size)
-            counter.reserved_micro += one.micro
-        else:
-            one.units = size.units
-            counter.granted += one.units
-        claims.append(one)
-    quota.claims = claims
-    decision.working_set.mark_counters(decision.state.account)
+            # All that is granted at a counted price is looked at anew each time.
+            covered = size.counter is not None and covers(limit, counter, size.counter)
+            units, micro = 0, 0 if covered else _more_micro(size)
+        counters.claim(decision, part.quota, counter, units, micro)
     size.bucket_expiry_ns = min(size.bucket_expiry_ns or _NEVER_NS, found.ends_ns)
 
 
@@ -197,28 +193,10 @@ def _tell(decision: Decision, limit: Limit, counter: Counter) -> None:
     )
 
 
-def _of_report(decision: Decision, part: Part) -> Iterator[tuple[Limit, Counter]]:
-    """Yield the limits of a report with the counters of the periods it was granted in."""
-    for limit, code, subscriber_id in _of_service(decision, part.service):
-        at_ns = _claimed_ns(part.claimed, code, subscriber_id) or decision.request.event_ns
-        counter = _counter(decision, limit, code, subscriber_id, at_ns)
-        if counter is not None:
-            yield limit, counter
-
-
 def tell(decision: Decision, service: Service, at_ns: int) -> None:
     """Tell the customer of thresholds of limits that an event has passed."""
-    for limit, code, subscriber_id in _of_service(decision, service):
-        counter = _counter(decision, limit, code, subscriber_id, at_ns)
-        if counter is not None:
-            _tell(decision, limit, counter)
-
-
-def _claimed_ns(claims: Sequence[Claim], code: str, subscriber_id: int) -> int:
-    for one in claims:
-        if one.code == code and one.subscriber_id == subscriber_id:
-            return one.period_ns
-    return 0
+    for limit, counter in _counted(decision, service, at_ns):
+        _tell(decision, limit, counter)
 
 
 def _rest(decision: Decision, limit: Limit, counter: Counter) -> int:
@@ -228,8 +206,7 @@ def _rest(decision: Decision, limit: Limit, counter: Counter) -> int:
 
 def allows(decision: Decision, service: Service, units: int, charged_micro: int) -> bool:
     """Tell whether an event is within all limits that stop usage."""
-    for limit, code, subscriber_id in _of_service(decision, service):
-        counter = _counter(decision, limit, code, subscriber_id, decision.request.event_ns)
+    for limit, counter in _limits(decision, service, decision.request.event_ns):
         wanted = charged_micro if limit.unit is MONEY else units
         if wanted <= 0 or limit.changes_price:
             continue
@@ -242,10 +219,8 @@ def count_event(
     decision: Decision, service: Service, units: int, charged_micro: int, at_ns: int
 ) -> None:
     """Count an event, or with negative amounts what is taken back of one at ``at_ns``."""
-    for limit, code, subscriber_id in _of_service(decision, service):
-        counter = _counter(decision, limit, code, subscriber_id, at_ns)
-        if counter is not None:
-            _add(decision, limit, counter, units, charged_micro)
+    for limit, counter in _counted(decision, service, at_ns):
+        _add(decision, limit, counter, units, charged_micro)
 
 
 def take_back(
@@ -270,10 +245,6 @@ def give_back(
 ) -> None:
     """As ``take_back``, for who has no decision."""
     for limit, code, member in of_service(plan, account, service, subscriber_id):
-        period_ns, _ = periods.around(at_ns, Period(limit.period))
-        counter = find(account, code, member, period_ns)
-        if counter is not None:
-            back = min(units, counter.units) if limit.unit is not MONEY else 0
-            counters.count(
-                working_set, account, counter, -back, -min(charged_micro, counter.charged_micro)
-            )
+        counter = counter_at(account, periods, code, member, limit.period, at_ns)
+        back = units if limit.unit is not MONEY else 0
+        counters.take_back(working_set, account, counter, back, charged_micro)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ocs.amounts import Unit
 from ocs.catalog.model import ChargeMode, PriceRule, Service, ServiceTerms
-from ocs.charging.counts import counters
+from ocs.charging.counts import counters, prices
 from ocs.charging.model.decision import Decision
 from ocs.charging.model.messages import (
     Counted,
@@ -163,7 +163,7 @@ def _find_price(
                 "an operator books it with `ocs account adjust`",
             )
             return
-        event.cost_micro = counters.next_cost_micro(
+        event.cost_micro = prices.next_cost_micro(
             decision, service.code, slot.rule, slot.start_ns, event.units
         )
     else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ocs.amounts import Unit
 from ocs.catalog.model import ChargeMode, PriceRule, Service
 from ocs.charging.accounts import account_life
-from ocs.charging.counts import bucket_caps, counters, limits
+from ocs.charging.counts import bucket_caps, counters, limits, prices
 from ocs.charging.debits import refunds, sponsors
 from ocs.charging.debits.event_prices import Event, rate
 from ocs.charging.model.decision import Decision
@@ -95,7 +95,7 @@ def _priced(decision: Decision, parts: list[Event]) -> ChargingReply:
     for part in parts:
         if part.rule is not None and part.rule.price.counted and part.service is not None:
             key = part.rule.code, part.slot_ns
-            part.cost_micro = counters.next_cost_micro(
+            part.cost_micro = prices.next_cost_micro(
                 decision, part.service.code, part.rule, part.slot_ns, part.units, ahead.get(key, 0)
             )
             ahead[key] = ahead.get(key, 0) + part.units
@@ -151,7 +151,7 @@ def _pay(decision: Decision, event: Event) -> list[Hold] | None:
     if event.mode is ChargeMode.FREE:
         return []
     taken = _take(decision, event, service)
-    if taken is None or not limits.has_any(decision):
+    if taken is None or not decision.limited:
         return taken
     money = {one.bucket_id for one in decision.state.buckets if one.unit == Unit.MONEY}
     charged = sum(entry.amount for entry in taken if entry.bucket_id in money)
@@ -177,7 +177,7 @@ def _take(decision: Decision, event: Event, service: Service) -> list[Hold] | No
     taken: list[Hold] = []
     cost = event.cost_micro
     if not event.money and event.rule is not None:
-        if units and bucket_caps.has_any(decision):
+        if units and decision.bounded:
             taken = bucket_caps.take_units(decision, units, (), event.units)
         else:
             taken = entries.take_units(working_set, state, units, [], event.units, posting)
@@ -215,10 +215,10 @@ def _pay_counted(
     """Take what units cost that belong to a count of the account (K-200)."""
     posting, service = decision.posting, event.service
     assert service is not None
-    counter = counters.of_price(decision, service.code, rule, event.slot_ns)
+    counter = prices.of_price(decision, service.code, rule, event.slot_ns)
     if counter is None or counter.units + paid > counters.UNITS_MAX or not (
         decision.request.overdraw
-        or counters.affordable_with(decision, money, counter, rule.price, paid)
+        or prices.affordable_with(decision, money, counter, rule.price, paid)
     ):
         return None
     before = counter.units
@@ -236,7 +236,7 @@ def _pay_counted(
     taken = entries.take_money(working_set, state, money, cost, posting)
     before_micro = pricing.cost_micro(rule.price, before)
     _split_tax(decision, event, mark, before_micro, before_micro + cost)
-    counters.hold_for_others(working_set, state, money, counter, rule.price, holds)
+    prices.hold_for_others(working_set, state, money, counter, rule.price, holds)
     return taken
 
 
@@ -263,7 +263,7 @@ def _undo(decision: Decision, parts: list[Event], mark: int) -> None:
         if counter.granted and part.service is not None:
             _, money = decision.payers(part.service)
             holds = counters.take_holds(working_set, state, counter)
-            counters.hold_for_others(working_set, state, money, counter, rule.price, holds)
+            prices.hold_for_others(working_set, state, money, counter, rule.price, holds)
 
 
 def _note(decision: Decision, event: Event, taken: list[Hold]) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ocs.amounts import INT64_MAX, MONEY, Unit, format_amount
 from ocs.catalog.model import PRICED, Service
-from ocs.charging.counts import counters
+from ocs.charging.counts import prices
 from ocs.charging.model.decision import Decision, Part
 from ocs.charging.model.messages import ServiceRequest
 from ocs.charging.model.working_set import ReviewItem
@@ -34,7 +34,7 @@ def park_impossible(decision: Decision, part: Part, units: int, after: bool) -> 
         found = index.rule(plan.code, part.service.code, rule)
         price = found.price
         if price.counted:
-            counter = counters.of_price(decision, part.service.code, found, slot_ns)
+            counter = prices.of_price(decision, part.service.code, found, slot_ns)
             before = counter.units if counter is not None else 0
         amount = pricing.charge_micro(price, before, units)
     _flag(decision)

@@ -8,7 +8,7 @@ debit's answer.
 from __future__ import annotations
 
 from ocs.amounts import EVENTS, MONEY, Unit, round_half_up
-from ocs.charging.counts import bucket_caps, counters, limits
+from ocs.charging.counts import bucket_caps, limits, prices
 from ocs.charging.debits import sponsors
 from ocs.charging.model.decision import Decision
 from ocs.charging.model.messages import (
@@ -169,16 +169,16 @@ class _Share:
             given.append(Hold(bucket.bucket_id, left[True]))
             left[True] = 0
         line, record = self.line, self.record
-        if self.free and bucket_caps.has_any(decision):
-            bucket_caps.count(decision, given, record.event_ns, back=True)
+        if self.free and decision.bounded:
+            bucket_caps.count_back(decision, given, record.event_ns)
         returned = sponsors.give_back(decision, line.sponsored, self.sponsored)
         for one in line.counted:
-            counters.hold_anew(
+            prices.hold_anew(
                 decision, record.plan, record.catalogue_version, line.service, one
             )
         index = decision.index
         service = index.catalog.services.get(line.service) if index is not None else None
-        if service is not None and limits.has_any(decision):
+        if service is not None and decision.limited:
             limits.take_back(
                 decision, service, line.subscriber_id, self.units, self.micro - left[True],
                 record.event_ns,
@@ -200,7 +200,7 @@ class _Share:
         for one in reversed(line.counted):
             back = min(units, one.units)
             units -= back
-            self.micro += counters.take_back(
+            self.micro += prices.take_back(
                 decision, self.record.plan, self.record.catalogue_version, line.service, one, back
             )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ocs.amounts import AMOUNT_MAX_MICRO, INT64_MAX, OCTETS, SECONDS
 from ocs.catalog.model import PriceRule
-from ocs.charging.counts import bucket_caps, counters, limits
+from ocs.charging.counts import bucket_caps, counters, limits, prices
 from ocs.charging.debits import parking, sponsors
 from ocs.charging.model.decision import NS_PER_SECOND, Decision, Part
 from ocs.charging.model.messages import INITIAL, ChargedLine, Counted, TariffSide
@@ -39,7 +39,7 @@ def settle(decision: Decision, part: Part, already: int = 0) -> ChargedLine:
         )
     if quota.pool:
         pools.enter(decision, part, sum(entry.amount for entry in part.released))
-    promised = counters.release(decision, part) if quota.claims else ()
+    promised = prices.release(decision, part) if quota.claims else ()
     line = ChargedLine(service.code, part.asked.rating_group, service.unit, 0, 0, 0, 0, 0, [])
     before, after = _by_side(decision, part)
     if before:
@@ -54,8 +54,8 @@ def settle(decision: Decision, part: Part, already: int = 0) -> ChargedLine:
     if not (before or after or line.charged_micro or part.beside) and part.asked.used:
         _notice_other_units(decision, part)
     if promised:
-        counters.hold_again(decision, part, promised)
-    if limits.has_any(decision):
+        prices.hold_again(decision, part, promised)
+    if decision.limited:
         limits.count(decision, part, 0, line.charged_micro)
         line.subscriber_id = limits.member_of(decision)
     quota.used_units += line.used
@@ -158,7 +158,7 @@ def _debit_units(
     decision: Decision, part: Part, units: int, line: ChargedLine, *, after: bool
 ) -> None:
     """Debit units, and count them for limits; where one is reached, go on at its price (K-208)."""
-    if not limits.has_any(decision) or not limits.applies(decision, part):
+    if not decision.limited or not limits.applies(decision, part):
         _debit_as_granted(decision, part, units, line, after=after)
         return
     while units:
@@ -218,7 +218,7 @@ def _take_units(
     decision: Decision, part: Part, units: int, line: ChargedLine
 ) -> int:
     decision.posting.about(part.service.code)
-    if bucket_caps.has_any(decision):
+    if decision.bounded:
         taken = bucket_caps.take_units(
             decision, part.units, part.released_units, units, part.claimed
         )
@@ -287,7 +287,7 @@ def _debit_counted(
     It is that in which they were granted, however late they are reported (K-203).
     """
     service, price = part.service.code, rule.price
-    counter = counters.of_price(decision, service, rule, period_ns)
+    counter = prices.of_price(decision, service, rule, period_ns)
     if counter is None or counter.units + units > counters.UNITS_MAX:
         _leave(decision, part, units, line, counters.NO_ROOM)
         return

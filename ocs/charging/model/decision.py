@@ -73,8 +73,8 @@ class Decision:
     """One request on its way to a reply."""
 
     __slots__ = (
-        "charged", "context", "index", "plan", "plan_code", "pooled", "posting", "request",
-        "request_id", "second_replies", "session", "state", "working_set",
+        "bounded", "charged", "context", "index", "limited", "plan", "plan_code", "pooled",
+        "posting", "request", "request_id", "second_replies", "session", "state", "working_set",
     )
 
     def __init__(
@@ -94,10 +94,10 @@ class Decision:
             version = session.catalogue_version
         else:
             version = request.catalogue_version or context.current_version
-        self.index: CatalogIndex | None = context.catalogues.get(version)
+        index = context.catalogues.get(version)
         self.plan_code = plan_code = session.plan if session else state.account.plan
         """The plan that usage of this request is charged by, also when the session changes it."""
-        self.plan: Plan | None = self.index.catalog.plans.get(plan_code) if self.index else None
+        self.charge_by(index, index.catalog.plans.get(plan_code) if index else None)
         self.request_id = working_set.new_request_id()
         self.posting = entries.Posting(
             self.request_id, request.event_ns, context.now_ns, catalogue_version=version
@@ -107,6 +107,14 @@ class Decision:
         """Services whose quotas were drawn from a credit pool, as they were settled."""
         self.second_replies: list[tuple[ServiceReply, ServiceReply]] = []
         """What is said right after another reply: the quota behind a tariff switch (C-063)."""
+
+    def charge_by(self, index: CatalogIndex | None, plan: Plan | None) -> None:
+        """Decide by this plan of this catalogue from here on."""
+        self.index, self.plan = index, plan
+        self.limited = bool(self.state.account.details.caps or (plan is not None and plan.limits))
+        """Whether there are limits to what may be used or spent (charging.counts.limits)."""
+        self.bounded = plan is not None and bool(plan.bucket_caps)
+        """Whether buckets pay so much in a period at most (charging.counts.bucket_caps)."""
 
     def payers(self, service: Service) -> tuple[list[Bucket], list[Bucket]]:
         """Return the buckets of units and of money that may pay for ``service`` (M-012)."""

@@ -40,18 +40,12 @@ def _counts(limit: Limit, service: Service) -> bool:
     )
 
 
-def find(
-    account: Account, code: str, subscriber_id: int, period_ns: int
+def counter_at(
+    account: Account, periods: Periods, code: str, subscriber_id: int, period: int, at_ns: int
 ) -> Counter | None:
-    """Return a counter that the account has."""
-    for counter in account.counters:
-        if (
-            counter.period_ns == period_ns
-            and counter.code == code
-            and counter.subscriber_id == subscriber_id
-        ):
-            return counter
-    return None
+    """Return what the account has counted in the period around an instant, if it has."""
+    period_ns, _ = periods.around(at_ns, Period(period))
+    return account.counter(code, subscriber_id, period_ns)
 
 
 def left(limit: Limit, counter: Counter | None) -> int:
@@ -88,7 +82,7 @@ def reached(
     found = ""
     for limit, code, member in of_service(plan, account, service, subscriber_id):
         if limit.changes_price:
-            period_ns, _ = periods.around(at_ns, Period(limit.period))
-            if left(limit, find(account, code, member, period_ns)) <= 0:
+            counter = counter_at(account, periods, code, member, limit.period, at_ns)
+            if left(limit, counter) <= 0:
                 found = limit.code
     return found

@@ -9,7 +9,6 @@ from __future__ import annotations
 import msgspec
 
 from ocs.amounts import SECONDS
-from ocs.charging.counts import bucket_caps
 from ocs.charging.model.decision import Decision, Part
 from ocs.charging.model.messages import ServiceReply, TariffSide, Units
 from ocs.charging.model.size import Size
@@ -26,7 +25,7 @@ def is_possible(decision: Decision, part: Part) -> bool:
     """
     if part.service.unit is SECONDS or part.terms.counted or part.room is not None:
         return False
-    if part.units and bucket_caps.has_any(decision):
+    if part.units and decision.bounded:
         return False
     return not (part.reply.command_level or part.kept)
 

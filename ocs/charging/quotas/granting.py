@@ -46,7 +46,7 @@ def grant(decision: Decision, part: Part) -> Size:
     profile = decision.request.profile
     pooled = bool(service.pool) and profile.pools
     ceiling = wanted + outstanding
-    if limits.has_any(decision):
+    if decision.limited:
         ceiling = limits.look(decision, part, ceiling)
         pooled = pooled and part.room is None
     if part.mode is not PRICED:
@@ -260,7 +260,7 @@ def _grant_money(
             f"the account is kept in {currency}, not {requested.money_currency}",
         )
         return Size()
-    if limits.has_any(decision):
+    if decision.limited:
         limits.look(decision, part, 0)
     most = part.room.micro if part.room is not None else None
     if (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ocs.amounts import SECONDS
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Price, PriceRule, QuotaPolicy, TariffSlot
-from ocs.charging.counts import bucket_caps, counters
+from ocs.charging.counts import bucket_caps, counters, prices
 from ocs.charging.model.decision import NS_PER_SECOND, Decision, Part
 from ocs.charging.model.session import ChargeContext
 from ocs.charging.model.size import Payer, Size
@@ -92,22 +92,22 @@ def _promise(
     """
     rule = slot.rule
     assert rule is not None
-    counter = counters.of_price(decision, part.service.code, rule, slot.start_ns)
+    counter = prices.of_price(decision, part.service.code, rule, slot.start_ns)
     if counter is None:
         return 0, 0
     payer = size.payer = QuotaPayer(part, index, rule.price, counter=counter)
     budget = most = entries.available_micro(decision.state, part.money)
     promised = 0
     if part.room is not None or cap_micro is not None:
-        promised = counters.promised_micro(rule.price, counter)
+        promised = prices.promised_micro(rule.price, counter)
     if cap_micro is not None:
         # What is held may be more than what is promised, where a session ended unused, or less.
         most = min(budget, cap_micro + promised - sum(entry.amount for entry in counter.holds))
     paid, reserved = payer.most(most, payable) if budget >= 0 else (0, 0)
     if paid:
-        counters.promise(decision, part, counter, paid, reserved)
+        prices.promise(decision, part, counter, paid, reserved)
         if part.room is not None:
-            size.promised_micro = counters.promised_micro(rule.price, counter) - promised
+            size.promised_micro = prices.promised_micro(rule.price, counter) - promised
         size.counter = counter
         note_expiry(part.money, counter.holds, size)
     return paid, reserved
@@ -142,7 +142,7 @@ def judge(decision: Decision, part: Part, size: Size, own: list[Hold]) -> None:
         return
     sure = payer.surely_more(paid, left)
     units = part.units
-    if units and bucket_caps.has_any(decision):
+    if units and decision.bounded:
         units = bucket_caps.payable(decision, units)
     if not sure and not _can_go_on(payer, units, paid, left):
         _judge_shortage(part, payer, size, own)
@@ -288,10 +288,9 @@ class QuotaPayer:
 
 def hold_units(decision: Decision, part: Part, wanted: int, size: Size) -> None:
     """Take free units that are there, up to ``wanted`` in all (M-012)."""
-    capped = bucket_caps.has_any(decision)
     for bucket in part.units:
         units = min(bucket.available, wanted - size.units)
-        if capped and units > 0:
+        if decision.bounded and units > 0:
             units = min(units, bucket_caps.room(decision, bucket, decision.request.event_ns))
         if units <= 0:
             continue
@@ -299,7 +298,7 @@ def hold_units(decision: Decision, part: Part, wanted: int, size: Size) -> None:
         size.holds += held
         size.units += units
         note_expiry([bucket], held, size)
-        if capped and (ends_ns := bucket_caps.claim(decision, part, bucket, units)):
+        if decision.bounded and (ends_ns := bucket_caps.claim(decision, part, bucket, units)):
             size.bucket_expiry_ns = min(size.bucket_expiry_ns or _LAST_NS, ends_ns)
 
 

@@ -122,7 +122,7 @@ class _Wish:
 def grant(decision: Decision, part: Part, other: Part) -> list[tuple[Part, Size]]:
     """Grant both or refuse both; return what was held for each."""
     wishes = [_Wish(one) for one in (part, other) if one.mode is not UNCONTROLLED]
-    if limits.has_any(decision):
+    if decision.limited:
         for wish in wishes:
             wish.look(decision)
     _hold_in_turn(decision, wishes)

@@ -15,7 +15,7 @@ from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Period, Price, ServiceTerms
 from ocs.catalog.taxes import Tax
 from ocs.charging.adoption import same_terms
-from ocs.charging.counts import counters
+from ocs.charging.counts import counters, prices
 from ocs.charging.debits.parking import PARKED, UNRATED
 from ocs.charging.model.limit_counts import of_service
 from ocs.charging.model.messages import (
@@ -177,7 +177,7 @@ class _Charge:
         """Continue the count of the period that the usage belongs to (K-203)."""
         item, session = self.item, self.session
         counter = counters.provide(
-            account, counters.price_code(self.plan, item.service, item.rule),
+            account, prices.price_code(self.plan, item.service, item.rule),
             session.subscriber_id if price.by_member and session else 0,
             self._offer.index.periods.around(item.slot_ns or item.event_ns, price.counted), now_ns,
         )
@@ -248,7 +248,7 @@ def _debit(
                 charge.before_micro + amount_micro,
             )
     if counter is not None and charge.price is not None:
-        counters.hold_for_others(working_set, state, buckets, counter, charge.price, holds)
+        prices.hold_for_others(working_set, state, buckets, counter, charge.price, holds)
     _count_for_limits(working_set, state, charge, subscriber_id, now_ns)
     if charge.context is not None:
         charge.context.paid_units += item.units
