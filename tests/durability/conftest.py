@@ -3,18 +3,16 @@
 import os
 import random
 import sys
-from collections.abc import Iterator
 
 import pytest
 
-from tests.support.launcher import Launcher
+from tests.support.launcher import Launcher, shared_launcher
 
 
 @pytest.fixture(scope="session")
-def launcher() -> Iterator[Launcher]:
+def launcher() -> Launcher:
     """Servers out of one process that has imported everything."""
-    with Launcher() as running:
-        yield running
+    return shared_launcher()
 
 
 @pytest.fixture

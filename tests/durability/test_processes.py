@@ -5,10 +5,7 @@ PostgreSQL and SQLite alike. P1 is connected to one server, the agent P2 to the 
 
 import asyncio
 import contextlib
-import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,9 +16,8 @@ from ocs.provisioning.customers import accounts
 from ocs.provisioning.desk import Found
 from tests.support.books import Books, create_database, open_books
 from tests.support.campaign import Campaign
-from tests.support.launcher import ForkedOcs
+from tests.support.launcher import ForkedOcs, run_ocs
 from tests.support.load_client import SUCCESS, Exchange, LoadConnection, Memory
-from tests.support.sources import ROOT
 from tests.support.traffic import MB, Subscriber, Traffic, make_subscribers
 
 P1, P2 = "pgw1.net.example", "dra1.net.example"
@@ -222,14 +218,7 @@ def test_parallel_debits_and_top_ups_of_one_account(launcher, tmp_path, url):
 def top_up_by_command(url: str, subscriber: Subscriber) -> None:
     """`ocs account topup`, while the servers run."""
     command = ["account", "topup", subscriber.msisdn, TOPUP, "--reason", "test"]
-    subprocess.run(
-        [sys.executable, "-m", "ocs.cli.main", *command],
-        cwd=ROOT,
-        env={**os.environ, "OCS_DATABASE_URL": url},
-        check=True,
-        stdout=subprocess.DEVNULL,
-        timeout=60,
-    )
+    run_ocs(*command, environ={"OCS_DATABASE_URL": url}).check_returncode()
 
 
 @pytest.mark.slow

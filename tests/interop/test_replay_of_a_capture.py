@@ -23,6 +23,7 @@ from simulators.replay.findings import Findings, UnusableError
 from simulators.replay.loading import Selection, load_capture
 from tests.support.blackbox import World
 from tests.support.captures import Made, Talk, pcap, session
+from tests.support.launcher import run_ocs
 from tests.support.responder import Responder
 from tests.support.sources import ROOT
 from tests.support.tshark import dissect
@@ -71,11 +72,7 @@ services:
 
 
 def ocs(directory: Path, *arguments: str, expect: int = 0) -> Any:
-    done = subprocess.run(
-        [sys.executable, "-m", "ocs.cli.main", *arguments, "--json"],
-        capture_output=True, text=True, timeout=120, check=False, cwd=directory,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
-    )  # fmt: skip
+    done = run_ocs(*arguments, "--json", cwd=directory, environ={"PATH": "/usr/bin:/bin"})
     assert done.returncode == expect, done.stdout + done.stderr
     return json.loads(done.stdout)
 

@@ -8,10 +8,10 @@ import pytest
 from ocs.charging.model.messages import ChargingRequest, Identity, Outcome, ServiceRequest, Units
 from ocs.charging.model.session import make_session_key
 from ocs.clock import IdSource, ManualClock
-from ocs.store import migrations
 from ocs.store.memory import MemoryStore
 from ocs.store.sql import SqlStore
 from tests.support.service import MSISDN, NOON_NS, Harness, add_account, publish
+from tests.support.tables import with_tables
 
 OTHER = "15550002"
 OPENED = Outcome.SUCCESS
@@ -25,11 +25,7 @@ def decide(request, tmp_path) -> Iterator[Any]:
     ids = IdSource(clock, 1)
     store: Any = MemoryStore(ids)
     if request.param != "memory":
-        url = f"sqlite:///{tmp_path / 'ocs.db'}"
-        if request.param == "postgresql":
-            url = request.getfixturevalue("postgres_url")
-        migrations.upgrade(url)
-        store = SqlStore(url, ids)
+        store = SqlStore(with_tables(request.param, tmp_path, request.getfixturevalue), ids)
     publish(store, ids)
     add_account(store, ids, 1001)
     add_account(store, ids, 1002, identities=(("msisdn", OTHER),))

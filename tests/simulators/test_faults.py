@@ -1,8 +1,6 @@
 """Faults of a scenario, against a small responder: what goes wrong, and that it is put right."""
 
 import json
-import subprocess
-import sys
 from collections import Counter, defaultdict
 
 import pytest
@@ -10,6 +8,7 @@ import pytest
 from protocol.credit_control import RequestType
 from simulators.scenarios.document import DocumentError
 from simulators.scenarios.model import parse_scenario
+from tests.support.launcher import run_ocs
 from tests.support.responder import Responder, grant_all
 
 SCENARIO = """\
@@ -37,11 +36,7 @@ def simulate(tmp_path, text, answerer=grant_all, expect=0):
     path = tmp_path / "scenario.yaml"
     path.write_text(text)
     with Responder(answerer) as responder:
-        done = subprocess.run(
-            [sys.executable, "-m", "ocs.cli.main", "simulate", path, "--json",
-             "--port", str(responder.port)],
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        done = run_ocs("simulate", path, "--json", "--port", str(responder.port))
     assert done.returncode == expect, done.stdout + done.stderr
     return json.loads(done.stdout), responder
 
@@ -253,10 +248,7 @@ def test_sessions_move_to_the_other_server_and_back_if_they_may(tmp_path, answer
     with Responder(noted) as primary, Responder(noted) as secondary:
         ports = ", ".join(f'"127.0.0.1:{one.port}"' for one in (primary, secondary))
         path.write_text(f"{TWO}servers: [{ports}]\nfaults: {{connections: [{cut}]}}\n")
-        done = subprocess.run(
-            [sys.executable, "-m", "ocs.cli.main", "simulate", path, "--json"],
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        done = run_ocs("simulate", path, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
     assert report["answers"] == report["requests"]

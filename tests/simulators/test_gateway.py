@@ -2,8 +2,6 @@
 
 import json
 import socketserver
-import subprocess
-import sys
 import threading
 from collections import Counter, defaultdict
 
@@ -11,6 +9,7 @@ import pytest
 
 from protocol.credit_control import FinalUnitIndication, MultipleServices, ServiceUnits
 from tests.support.certificates import Authority
+from tests.support.launcher import run_ocs
 from tests.support.responder import Responder, answer_to, grant_all
 
 SCENARIO = """\
@@ -35,11 +34,7 @@ def simulate(tmp_path, text, answerer=grant_all, expect=0, *options: str, tls=No
     path = tmp_path / "scenario.yaml"
     path.write_text(text)
     with Responder(answerer, tls) as responder:
-        done = subprocess.run(
-            [sys.executable, "-m", "ocs.cli.main", "simulate", path, "--json",
-             "--port", str(responder.port), *options],
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        done = run_ocs("simulate", path, "--json", "--port", str(responder.port), *options)
     assert done.returncode == expect, done.stdout + done.stderr
     return json.loads(done.stdout), responder
 
@@ -158,10 +153,7 @@ def test_a_busy_server_is_asked_again(tmp_path):
 def test_without_a_server_the_report_says_so(tmp_path):
     path = tmp_path / "scenario.yaml"
     path.write_text(SCENARIO)
-    done = subprocess.run(
-        [sys.executable, "-m", "ocs.cli.main", "simulate", path, "--json", "--port", "1"],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    done = run_ocs("simulate", path, "--json", "--port", "1")
     assert done.returncode == 1
     [problem] = json.loads(done.stdout)["problems"]
     assert "not connected within" in problem
@@ -181,11 +173,10 @@ def test_what_does_not_speak_diameter_is_told(answer, words, tmp_path):
     path.write_text(SCENARIO)
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Stranger) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        done = subprocess.run(
-            [sys.executable, "-m", "ocs.cli.main", "simulate", path, "--json",
-             "--port", str(server.server_address[1]), "--report", tmp_path / "report.json"],
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        done = run_ocs(
+            *("simulate", path, "--json", "--port", server.server_address[1]),
+            *("--report", tmp_path / "report.json"),
+        )
         server.shutdown()
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -199,11 +190,9 @@ def test_a_file_that_cannot_be_written_is_told_before_the_run(option, tmp_path):
     path = tmp_path / "scenario.yaml"
     path.write_text(SCENARIO)
     with Responder() as responder:
-        done = subprocess.run(
-            [sys.executable, "-m", "ocs.cli.main", "simulate", path,
-             "--port", str(responder.port), option, tmp_path / "not-there" / "file"],
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        done = run_ocs(
+            "simulate", path, "--port", str(responder.port), option, tmp_path / "not-there" / "file"
+        )
         assert responder.requests == []
     assert done.returncode == 2
     assert "not-there' does not exist" in done.stderr
@@ -212,10 +201,7 @@ def test_a_file_that_cannot_be_written_is_told_before_the_run(option, tmp_path):
 def test_a_bad_scenario_is_refused_with_its_lines(tmp_path):
     path = tmp_path / "scenario.yaml"
     path.write_text(SCENARIO.replace("concurrency: 6", "concurrency: six"))
-    done = subprocess.run(
-        [sys.executable, "-m", "ocs.cli.main", "simulate", path],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    done = run_ocs("simulate", path)
     assert done.returncode == 1
     assert f"{path}:4:8: should be a valid integer (load.concurrency)" in done.stderr
 
@@ -271,9 +257,6 @@ def test_certificates_that_cannot_be_used_are_said_before_anything_is_called(
         "TRUSTED": authority.trusted_file,
     }
     arguments = [str(files.get(one, one)) for one in ("simulate", "demo", *options)]
-    done = subprocess.run(
-        [sys.executable, "-m", "ocs.cli.main", *arguments],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    done = run_ocs(*arguments)
     assert done.returncode in {1, 2}
     assert words in " ".join(done.stderr.split())

@@ -1,8 +1,6 @@
 """A ramp of arrivals: what each step measures, and where the server is said to be full."""
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -13,6 +11,7 @@ from simulators.reports.report import LatencyBins
 from simulators.scenarios.arrivals import Knee, Ramp
 from simulators.traffic.subscriber import Demand
 from simulators.traffic.timeline import Timeline
+from tests.support.launcher import run_ocs
 from tests.support.responder import Responder, answer_to, grant_all
 
 NS = 1_000_000_000
@@ -122,11 +121,7 @@ def test_a_run_ends_where_the_server_is_full(tmp_path):
     path = tmp_path / "ramp.yaml"
     path.write_text(SCENARIO)
     with Responder(busy_after_a_hundred) as responder:
-        done = subprocess.run(
-            [sys.executable, "-m", "ocs.cli.main", "simulate", "run", path, "--json",
-             "--port", str(responder.port)],
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        done = run_ocs("simulate", "run", path, "--json", "--port", str(responder.port))
     assert done.returncode == 0, done.stderr
     ramp = json.loads(done.stdout)["ramp"]
     # About 20, 50 and 80 sessions: the hundredth is in the third step.

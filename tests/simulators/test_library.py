@@ -5,8 +5,6 @@ adds the subscribers, as docs/simulator.md says.
 """
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +16,7 @@ from ocs.provisioning.instants import format_instant
 from ocs.provisioning.proof import audit
 from simulators.scenarios.model import load_scenario
 from tests.support.blackbox import World
+from tests.support.launcher import run_ocs
 from tests.support.sources import ROOT
 
 NAMES = sorted(path.stem for path in (ROOT / "config" / "scenarios").glob("*.yaml"))
@@ -90,10 +89,7 @@ def world(tmp_path_factory) -> Iterator[World]:
 
 def ocs(*arguments: str) -> Any:
     """What `ocs ... --json` prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "ocs.cli.main", *arguments, "--json"],
-        capture_output=True, text=True, timeout=120, check=False, cwd=ROOT,
-    )  # fmt: skip
+    done = run_ocs(*arguments, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)
 

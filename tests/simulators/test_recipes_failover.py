@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from ocs.store import migrations
+from tests.support.launcher import forked_ocs, run_ocs
 from tests.support.ocs_process import OcsProcess
 from tests.support.recipes import blocks, commands
 from tests.support.sources import ROOT
@@ -19,10 +20,7 @@ SECONDS = "8"
 
 
 def ocs(arguments: list[str]) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "ocs.cli.main", *arguments],
-        capture_output=True, text=True, timeout=120, check=False, cwd=ROOT,
-    )  # fmt: skip
+    done = run_ocs(*arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -33,7 +31,7 @@ def server(directory: Path, settings: dict[str, Any], url: str, number: int) -> 
     home.mkdir()
     diameter = {**settings["diameter"], "listen": ["127.0.0.1:0"]}
     diameter["origin_host"] = f"ocs{number}.ocs.example"
-    return OcsProcess(
+    return forked_ocs(
         home, url, diameter=diameter, charging=settings["charging"], process={"node": number}
     )
 

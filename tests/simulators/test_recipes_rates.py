@@ -1,23 +1,17 @@
 """The recipe of docs/simulator.md to find the maximum rate."""
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 from config import config_path
 from ocs.provisioning.catalogues import catalogs
 from tests.support.blackbox import World
+from tests.support.launcher import run_ocs
 from tests.support.recipes import commands
-from tests.support.sources import ROOT
 
 
 def ocs(*arguments: str, directory: Any) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "ocs.cli.main", *arguments],
-        capture_output=True, text=True, timeout=120, check=False, cwd=directory,
-        env={"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    done = run_ocs(*arguments, cwd=directory)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

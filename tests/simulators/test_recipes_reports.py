@@ -1,23 +1,17 @@
 """Recipe of docs/simulator.md: show a run to others."""
 
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from config import config_path
 from simulators.load.joining import read_report
+from tests.support.launcher import run_ocs
 from tests.support.recipes import commands
 from tests.support.responder import Responder, grant_all
-from tests.support.sources import ROOT
 
 
 def ocs(arguments: list[str], directory: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "ocs.cli.main", *arguments],
-        capture_output=True, text=True, timeout=120, check=False, cwd=directory,
-        env={"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    done = run_ocs(*arguments, cwd=directory)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -3,7 +3,6 @@
 import json
 import random
 import subprocess
-import sys
 
 import pytest
 
@@ -18,7 +17,7 @@ from protocol.errors import RemoteProtocolError
 from protocol.members import LENIENT
 from simulators.traffic.spoiling import spoiled
 from tests.support.blackbox import World
-from tests.support.sources import ROOT
+from tests.support.launcher import run_ocs
 
 SCENARIO = """\
 name: broken
@@ -78,10 +77,7 @@ def test_a_server_refuses_broken_requests_and_serves_the_others(tmp_path):
         catalogs.publish(world.desk, catalogue, "library.yaml")
 
         def ocs(*arguments: str) -> subprocess.CompletedProcess[str]:
-            return subprocess.run(
-                [sys.executable, "-m", "ocs.cli.main", "simulate", *arguments, "--json"],
-                capture_output=True, text=True, timeout=120, check=False, cwd=ROOT,
-            )  # fmt: skip
+            return run_ocs("simulate", *arguments, "--json")
 
         assert ocs("provision", str(path), "--database", world.server.url).returncode == 0
         done = ocs("run", str(path), "--port", str(world.server.addresses[0][1]))

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from ocs.store import migrations
 from ocs.store.interface import Store
 from ocs.store.memory import MemoryStore
 from ocs.store.sql import SqlStore
 from tests.support.ledger_rows import new_ids
+from tests.support.tables import with_tables
 
 SQL = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 
@@ -39,11 +39,10 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
-@pytest.fixture
-def sql_url(empty_url: str) -> str:
+@pytest.fixture(params=SQL)
+def sql_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database with its tables."""
-    migrations.upgrade(empty_url)
-    return empty_url
+    return with_tables(request.param, tmp_path, request.getfixturevalue)
 
 
 @pytest.fixture
@@ -57,8 +56,4 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, open_store: OpenStore)
     """Each store there is."""
     if request.param == "memory":
         return MemoryStore(new_ids())
-    url = f"sqlite:///{tmp_path / 'ocs.db'}"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
-    migrations.upgrade(url)
-    return open_store(url)
+    return open_store(with_tables(request.param, tmp_path, request.getfixturevalue))

@@ -22,9 +22,8 @@ def _debit(store: SqlStore, number: int) -> bool:
 
 
 @pytest.fixture
-def postgres_store(postgres_url, open_store) -> SqlStore:
-    migrations.upgrade(postgres_url)
-    store: SqlStore = open_store(postgres_url)
+def postgres_store(postgres_tables_url, open_store) -> SqlStore:
+    store: SqlStore = open_store(postgres_tables_url)
     add_account(store, 5)
     return store
 
@@ -137,11 +136,10 @@ def test_nobody_listens_at_the_address(open_store, tmp_path: Path) -> None:
 
 @pytest.mark.postgres
 def test_an_account_that_somebody_keeps_locked_makes_the_store_unavailable(
-    postgres_url, open_store, monkeypatch
+    postgres_tables_url, open_store, monkeypatch
 ) -> None:
     monkeypatch.setitem(dialects._HOT_POSTGRES, "lock_timeout", "50")
-    migrations.upgrade(postgres_url)
-    store = open_store(postgres_url)
+    store = open_store(postgres_tables_url)
     add_account(store, 5)
     with store.engine.connect() as other:
         other.exec_driver_sql("BEGIN")

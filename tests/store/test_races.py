@@ -14,7 +14,6 @@ from ocs.charging.model.working_set import WorkingSet
 from ocs.clock import IdSource, SystemClock
 from ocs.errors import ConflictError, StoreConflictError, StoreUnavailableError
 from ocs.ledger.account import Identifier
-from ocs.store import migrations
 from ocs.store.interface import RETRIES_MAX
 from ocs.store.sql import SqlStore
 from tests.support.ledger_rows import (
@@ -27,6 +26,7 @@ from tests.support.ledger_rows import (
     make_session,
     read_session,
 )
+from tests.support.tables import make_tables
 
 
 def count(store: SqlStore, table: str) -> int:
@@ -146,10 +146,9 @@ def test_a_decision_may_say_itself_that_it_lost_a_race(sql_store) -> None:
 
 @pytest.mark.postgres
 def test_a_session_key_that_is_taken_while_we_decide_is_tried_again(
-    postgres_url, open_store
+    postgres_tables_url, open_store
 ) -> None:
-    migrations.upgrade(postgres_url)
-    here, there = open_store(postgres_url), open_store(postgres_url)
+    here, there = open_store(postgres_tables_url), open_store(postgres_tables_url)
     add_account(here, 5)
     key = key_of(5, 0, RequestKind.INITIAL)
     attempts: list[int] = []
@@ -172,9 +171,10 @@ def test_a_session_key_that_is_taken_while_we_decide_is_tried_again(
 
 
 @pytest.mark.postgres
-def test_an_identifier_taken_while_we_decided_is_refused_by_name(postgres_url, open_store) -> None:
-    migrations.upgrade(postgres_url)
-    here, there = open_store(postgres_url), open_store(postgres_url)
+def test_an_identifier_taken_while_we_decided_is_refused_by_name(
+    postgres_tables_url, open_store
+) -> None:
+    here, there = open_store(postgres_tables_url), open_store(postgres_tables_url)
 
     taken: list[bool] = []
 
@@ -194,9 +194,8 @@ def _naming(identifier: Identifier):
 
 
 @pytest.mark.postgres
-def test_a_deadlock_is_run_again(postgres_url, open_store, caplog) -> None:
-    migrations.upgrade(postgres_url)
-    store, other = open_store(postgres_url), open_store(postgres_url)
+def test_a_deadlock_is_run_again(postgres_tables_url, open_store, caplog) -> None:
+    store, other = open_store(postgres_tables_url), open_store(postgres_tables_url)
     add_account(store, 5)
     add_account(store, 6)
     locked = threading.Event()
@@ -244,7 +243,7 @@ def _debit_often(path: str, node: int, times: int) -> None:
 @pytest.fixture
 def sqlite_file(tmp_path: Path) -> Path:
     path = tmp_path / "ocs.db"
-    migrations.upgrade(f"sqlite:///{path}")
+    make_tables(f"sqlite:///{path}")
     return path
 
 

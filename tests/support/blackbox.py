@@ -24,11 +24,13 @@ from ocs.provisioning.customers import accounts, subscribers
 from ocs.provisioning.desk import Desk, Found
 from ocs.provisioning.proof import audit
 from ocs.provisioning.usage import reviews
-from ocs.store import dialects, migrations
+from ocs.store import dialects
 from ocs.store.reading import Reader
 from ocs.store.sql import SqlStore
 from tests.support.blackbox_client import Peer
+from tests.support.launcher import forked_ocs
 from tests.support.ocs_process import CATALOGUE, OcsProcess
+from tests.support.tables import make_tables
 
 DESK_NODE = 202
 CLOCK_REREAD_SECONDS = 0.06
@@ -92,12 +94,12 @@ class World:
         self,
         directory: Path,
         url: str = "",
-        make: Callable[..., OcsProcess] = OcsProcess,
+        make: Callable[..., OcsProcess] = forked_ocs,
         **sections: dict[str, Any],
     ) -> None:
         charging = {"answer_within_ms": 10_000, **sections.pop("charging", {})}
         self.server = make(directory, url, test_clock=True, charging=charging, **sections)
-        migrations.upgrade(self.server.url)
+        make_tables(self.server.url)
         assert self.server.clock_file is not None
         self.server.clock_file.write_text("0", encoding="ascii")
         self.offset = 0

@@ -5,8 +5,6 @@
 """
 
 import json
-import subprocess
-import sys
 import time
 from typing import Any, NamedTuple
 
@@ -25,31 +23,15 @@ from protocol.session_commands import (
 )
 from tests.support.blackbox import World
 from tests.support.blackbox_client import OCS_HOST, OCS_REALM, Answer, Avp, Peer, avps_in
-from tests.support.sources import ROOT
+from tests.support.launcher import run_ocs
 
-COMMAND_SECONDS = 60.0
 PATIENCE_SECONDS = 10.0
 ASKING = (SessionCommand.RE_AUTH, SessionCommand.ABORT_SESSION)
 
 
 def command(url: str, *arguments: str) -> Any:
     """Run a command of the operator's in another process and return its JSON."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys; from ocs.cli.main import main; sys.exit(main())",
-            *arguments,
-            "--json",
-            "--database",
-            url,
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_SECONDS,
-        check=False,
-    )
+    done = run_ocs(*arguments, "--json", "--database", url)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -18,10 +18,11 @@ from ocs.provisioning.catalogues.catalogs import Catalogues
 from ocs.provisioning.customers.subscribers import NewSubscriber, open_account
 from ocs.provisioning.desk import Desk
 from ocs.provisioning.proof import audit
-from ocs.store import dialects, migrations, schema
+from ocs.store import dialects, schema
 from ocs.store.reading import Reader
 from ocs.store.sql import SqlStore
 from tests.support.ocs_process import CATALOGUE
+from tests.support.tables import make_tables
 from tests.support.traffic import Subscriber
 
 BOOKS_NODE = 203
@@ -103,7 +104,7 @@ def open_books(url: str) -> Iterator[Books]:
 
 def create_database(url: str, subscribers: list[Subscriber]) -> None:
     """Make the tables, publish the black-box catalogue and open the accounts."""
-    migrations.upgrade(url)
+    make_tables(url)
     with open_books(url) as books:
         catalogs.publish(books.desk, CATALOGUE.read_text(encoding="utf-8"), "black-box.yaml")
         books.add(subscribers)

@@ -32,9 +32,10 @@ from ocs.provisioning.catalogues.catalogs import Catalogues
 from ocs.provisioning.customers.subscribers import NewSubscriber, add
 from ocs.provisioning.desk import Desk
 from ocs.provisioning.proof import audit
-from ocs.store import dialects, migrations
+from ocs.store import dialects
 from ocs.store.reading import Reader
 from ocs.store.sql import SqlStore
+from tests.support.tables import make_tables
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "config" / "catalogues" / "black-box.yaml"
 NOON_NS = 1_767_614_400 * 10**9
@@ -175,7 +176,7 @@ def open_office(
     url: str, *, operator: str = "desk", reason: str = "test", publish: bool = True
 ) -> Iterator[Office]:
     """Yield an office on a new database with the black-box catalogue published."""
-    migrations.upgrade(url)
+    make_tables(url)
     clock = ManualClock(NOON_NS)
     ids = IdSource(clock, 1)
     store = SqlStore(url, ids, allow_unsafe=True)

@@ -17,12 +17,12 @@ import yaml
 
 from ocs.clock import IdSource, SystemClock
 from ocs.ledger.account import OperatorAction
-from ocs.store import migrations
 from ocs.store.interface import PeerEntry
 from ocs.store.sql import SqlStore
 from tests.support.diameter_client import DiameterClient
 from tests.support.service import add_account
 from tests.support.sources import ROOT
+from tests.support.tables import make_tables
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -193,7 +193,7 @@ class OcsProcess:
 
     def create_database(self) -> None:
         """Make the tables, publish the black-box catalogue, open one account with 10.00."""
-        migrations.upgrade(self.url)
+        make_tables(self.url)
         ids = IdSource(SystemClock(), SEED_NODE)
         store = SqlStore(self.url, ids)
         action = OperatorAction(ids.next_id(), 1, "test", "catalog publish", "black-box", "test")

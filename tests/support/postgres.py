@@ -1,5 +1,7 @@
 """A private PostgreSQL for the tests: `postgres_server`, `postgres_url`, `private_postgres`.
 
+`postgres_tables_url` is a database that has its tables already.
+
 The cluster lives in a temporary directory and listens on a Unix socket there, so it meets no
 other server. It is as durable as production (fsync, synchronous_commit), because the server under
 test refuses anything less. As root, which PostgreSQL refuses, it runs as another user.
@@ -240,10 +242,10 @@ class PostgresServer:
         with psycopg.connect(self.conninfo(database), autocommit=True) as connection:
             connection.execute(statement.encode())
 
-    def create_database(self) -> str:
-        """Make an empty database and return its name."""
+    def create_database(self, template: str = "template0") -> str:
+        """Make an empty database, or a copy of another one, and return its name."""
         name = f"test_{next(self._names)}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return name
 
     def drop_database(self, name: str) -> None:
@@ -280,6 +282,24 @@ def postgres_server() -> Iterator[PostgresServer]:
 def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """The SQLAlchemy URL of a fresh, empty database."""
     name = postgres_server.create_database()
+    yield postgres_server.url(name)
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def postgres_tables(postgres_server: PostgresServer) -> str:
+    """The name of a database with the tables of this program and nothing in them."""
+    from ocs.store import migrations
+
+    name = postgres_server.create_database()
+    migrations.upgrade(postgres_server.url(name))
+    return name
+
+
+@pytest.fixture
+def postgres_tables_url(postgres_server: PostgresServer, postgres_tables: str) -> Iterator[str]:
+    """The SQLAlchemy URL of a fresh database with its tables."""
+    name = postgres_server.create_database(postgres_tables)
     yield postgres_server.url(name)
     postgres_server.drop_database(name)
 

@@ -3,7 +3,6 @@
 import json
 import random
 import subprocess
-import sys
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +13,7 @@ from simulators.load.joining import join, read_report
 from simulators.reports.balances import BalanceLine
 from simulators.reports.report import LatencyBins, Measurements, Ramp, RampStep, Report, make_report
 from simulators.reports.verdict import Verdict
+from tests.support.launcher import run_ocs
 
 STARTED_MS = 1_700_000_000_000
 
@@ -123,10 +123,7 @@ def test_balances_problems_and_verdicts_come_along():
 
 
 def call(*arguments: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "ocs.cli.main", "simulate", "join", *arguments],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    return run_ocs("simulate", "join", *arguments)
 
 
 @pytest.mark.rule("X-094")

@@ -1,7 +1,5 @@
 """Coordinated omission: a server that stalls is seen by all who would have come meanwhile."""
 
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -10,6 +8,7 @@ from hdrh.histogram import HdrHistogram
 
 from simulators.load.joining import read_report
 from simulators.reports.report import Report
+from tests.support.launcher import run_ocs
 from tests.support.responder import Responder, grant_all
 
 RATE, STALL_SECONDS, SLOW_MS = 200, 0.6, 100
@@ -48,11 +47,7 @@ def run(load: str, directory: Path) -> Report:
     path, report = directory / "stalled.yaml", directory / "report.json"
     path.write_text(SCENARIO.replace("LOAD", load))
     with Responder(answer) as responder:
-        done = subprocess.run(
-            [sys.executable, "-m", "ocs.cli.main", "simulate", "run", path, "--report", report,
-             "--port", str(responder.port)],
-            capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+        done = run_ocs("simulate", "run", path, "--report", report, "--port", str(responder.port))
     assert done.returncode == 0, done.stdout + done.stderr
     assert began.is_set()
     return read_report(report)

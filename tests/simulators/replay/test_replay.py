@@ -14,6 +14,7 @@ from simulators.replay import tshark
 from simulators.replay.findings import Findings, UnusableError
 from simulators.replay.loading import load_capture
 from tests.support.captures import START_NS, Made, Talk, cca, ccr, ipv4, pcap, session, tcp
+from tests.support.launcher import run_ocs
 from tests.support.responder import Responder, answer_to
 
 SCENARIO = """\
@@ -46,10 +47,7 @@ def recorded(_: Responder, __: Any, request: Any) -> Any:
 
 
 def simulate(*arguments: object, expect: int = 0) -> Any:
-    done = subprocess.run(
-        [sys.executable, "-m", "ocs.cli.main", "simulate", *map(str, arguments)],
-        capture_output=True, text=True, timeout=90, check=False,
-    )  # fmt: skip
+    done = run_ocs("simulate", *map(str, arguments))
     assert done.returncode == expect, done.stdout + done.stderr
     return done
 

@@ -15,6 +15,7 @@ from tests.support.blackbox import World
 from tests.support.blackbox_asking import row_of
 from tests.support.captures import Talk, pcap, session
 from tests.support.certificates import Authority
+from tests.support.launcher import run_ocs
 from tests.support.responder import Responder, grant_all
 from tests.support.sources import ROOT
 
@@ -99,10 +100,7 @@ def test_a_replay_over_tls(tmp_path):
 @pytest.mark.rule("X-063")
 def test_prepared_load_is_not_recorded(tmp_path):
     path = tmp_path / "load.pcap"
-    done = subprocess.run(
-        [sys.executable, "-m", "ocs.cli.main", "simulate", "record", "load", path],
-        capture_output=True, text=True, timeout=60, check=False, cwd=ROOT,
-    )  # fmt: skip
+    done = run_ocs("simulate", "record", "load", path)
     assert done.returncode == 2
     assert "is prepared load, which is not recorded" in done.stderr
     assert not path.exists()

@@ -1,8 +1,6 @@
 """The HTML of a report: complete, self-contained, and drawn by a browser that has no network."""
 
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,6 +14,7 @@ from simulators.reports.plots import number, ticks, time_of
 from simulators.reports.report import Measurements, Ramp, RampStep, Report, make_report
 from simulators.reports.verdict import Verdict
 from tests.support.browser import colours, open_page
+from tests.support.launcher import run_ocs
 from tests.support.responder import Responder, answer_to, grant_all
 
 LIGHT, DARK = ("#ffffff", "#2563b8"), ("#14171a", "#6ea8fe")
@@ -147,11 +146,7 @@ def real_page(directory: Path) -> Path:
     scenario, page = directory / "seen.yaml", directory / "seen.html"
     scenario.write_text(SCENARIO)
     with Responder(answer) as responder:
-        done = subprocess.run(
-            [sys.executable, "-m", "ocs.cli.main", "simulate", "run", scenario, "--html", page,
-             "--port", str(responder.port)],
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        done = run_ocs("simulate", "run", scenario, "--html", page, "--port", str(responder.port))
     assert done.returncode == 0, done.stdout + done.stderr
     return page
 

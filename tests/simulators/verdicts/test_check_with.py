@@ -17,20 +17,16 @@ from simulators.verdicts.own_account import OwnAccount, OwnRequest, OwnService, 
 from simulators.verdicts.reconciling import discrepancies
 from simulators.verdicts.statements import Statement
 from tests.support.bookkeeper import Bookkeeper
+from tests.support.launcher import run_ocs
 from tests.support.recipes import blocks, commands
 from tests.support.responder import Responder
-from tests.support.sources import ROOT
 
 TITLE = "test somebody else's OCS"
 MSISDNS = [f"+15550000{number:02d}" for number in range(1, 21)]
 
 
 def ocs(directory: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "ocs.cli.main", *arguments],
-        capture_output=True, text=True, timeout=120, check=False, cwd=directory,
-        env={"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    return run_ocs(*arguments, cwd=directory)
 
 
 def write_recipe(directory: Path) -> list[list[str]]:

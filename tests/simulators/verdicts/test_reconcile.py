@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 import pickle
 import subprocess
 import sys
@@ -36,6 +35,7 @@ from simulators.verdicts.own_account import OwnAccount
 from simulators.verdicts.reconciling import discrepancies, reconciled
 from simulators.verdicts.statements import ChargedSession, Statement
 from tests.support.blackbox import World
+from tests.support.launcher import run_ocs
 from tests.support.responder import answer_to
 from tests.support.sources import ROOT
 
@@ -98,12 +98,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def ocs(*arguments: str, code: int = 0, **variables: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "ocs.cli.main", *arguments],
-        capture_output=True, text=True, timeout=120, check=False, cwd=ROOT,
-        env={key: value for key, value in os.environ.items() if not key.startswith("OCS_")}
-        | variables,
-    )  # fmt: skip
+    done = run_ocs(*arguments, environ=variables)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout or done.stderr
 
