@@ -6,6 +6,8 @@ unit). ``units`` are cumulative paid units of one charge context, in the service
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from ocs.amounts import INT64_MAX
 from ocs.catalog.model import Price, Steps
 from ocs.rating import steps
@@ -49,6 +51,29 @@ def peak_charge_micro(
         return cost_micro(price, before + units) - cost_before_micro
     low, high = billed_units(price, before), billed_units(price, before + units)
     return max(0, steps.peak_micro(price, price.steps, low, high) - cost_before_micro)
+
+
+def dearest_charge_micro(price: Price, before: int, units: int) -> int:
+    """Return a sum that up to ``units`` more never cost more than, however many others are used
+    first, after ``before`` (K-219).
+    """
+    if units <= 0:
+        return 0
+    span = -(-units // price.increment) * price.increment
+    if price.steps is not None:
+        return steps.dearest_micro(price, price.steps, billed_units(price, before), span)
+    return max(-(-span * price.rate_micro // price.per), charge_micro(price, before, units))
+
+
+def dearest_units(price: Price, before: int, budget_micro: int, wanted: int) -> int:
+    """Return the most units, at most ``wanted``, that surely cost no more than the budget so."""
+
+    def cost(units: int) -> int:
+        return dearest_charge_micro(price, before, units)
+
+    if wanted <= 0 or cost(wanted) <= budget_micro:
+        return max(0, wanted)
+    return bisect_right(range(1, wanted), budget_micro, key=cost)
 
 
 def affordable_units(price: Price, before: int, budget_micro: int, wanted: int) -> int:

@@ -1,4 +1,4 @@
-"""Prices with tiers or a maximum: cost, peak and inverse over billed units (K-001 to K-006).
+"""Prices with tiers or a maximum: cost, peak, worst case and inverse over billed units (K-001..6).
 
 Called by pricing alone, for prices that have steps. A cost may fall where a volume tier is
 cheaper than the one before it, so what is held and what fits look at the peak on the way (M-004).
@@ -34,6 +34,32 @@ def peak_micro(price: Price, steps: Steps, low: int, high: int) -> int:
             if end >= high:
                 break
     return peak
+
+
+def dearest_micro(price: Price, steps: Steps, low: int, span: int) -> int:
+    """Return a sum that ``span`` billed units never exceed, wherever after ``low`` they are used.
+
+    They are taken for as dear as the dearest step ahead, with as many rises of the cost as they can
+    pass: fees of tiers, and where another tier makes the whole dearer.
+    """
+    span = max(span, steps.lowest) if not low else span
+    rises = [] if low else [(0, steps.offsets[0] + price.setup_micro * steps.divisor)]
+    for step in range(bisect_left(steps.ends, low), len(steps.ends)):
+        end = steps.ends[step]
+        rise = steps.offsets[step + 1] - steps.offsets[step]
+        rise += end * (steps.slopes[step + 1] - steps.slopes[step])
+        if rise > 0:
+            rises.append((end, rise))
+    most = max(
+        (sum(rise for end, rise in rises if start <= end < start + span) for start, _ in rises),
+        default=0,
+    )
+    slope = max(steps.slopes[bisect_left(steps.ends, low + 1) :])
+    cost = -(-(most + span * slope) // steps.divisor)
+    if steps.maximum_micro is None:
+        return cost
+    spent = cost_micro(price, steps, low) if low and not price.volume else 0
+    return min(cost, steps.maximum_micro - spent)
 
 
 def fit(price: Price, steps: Steps, billed: int, target: int, most_micro: int) -> int:

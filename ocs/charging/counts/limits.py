@@ -93,6 +93,10 @@ def _room(decision: Decision, part: Part) -> Room | None:
             if found.micro is None or rest < found.micro:
                 found.micro, found.limit = max(0, rest), limit.code
                 found.shared = counter.reserved_micro > 0 or promised_micro > 0
+            if counter.subscriber_id:
+                own_micro = max(0, rest)
+                if found.member_micro is None or own_micro < found.member_micro:
+                    found.member_micro = own_micro
         elif limit.changes_price and rest <= 0:
             continue
         elif found.units is None or rest < found.units:
@@ -134,15 +138,21 @@ def judge(part: Part, size: Size) -> None:
     assert found is not None
     ends = found.stops and found.units is not None and size.units >= found.units
     if not ends and found.micro is not None and not any(one.available > 0 for one in part.units):
-        spent = found.micro - _more_micro(size)
-        ends = size.payer is not None and not size.payer.affordable(size.paid, spent, 1)
+        more_micro = size.reserved_micro if size.counter is None else size.promised_micro
+        payer, left_micro = size.payer, found.micro - more_micro
+        ends = payer is not None and not payer.affordable(size.paid, left_micro, 1)
+        if payer is not None and size.dearest_micro and found.member_micro is not None:
+            left_micro = found.member_micro - payer.alone(size.paid)
+            ends = ends or payer.dearest(size.paid, 1) > left_micro
     if ends and not size.final:
-        size.short_of_others = found.shared
-        size.final = not found.shared
+        size.short_of_others = found.shared or _shares_count(size)
+        size.final = not size.short_of_others
 
 
-def _more_micro(size: Size) -> int:
-    return size.reserved_micro if size.counter is None else size.promised_micro
+def _shares_count(size: Size) -> bool:
+    """Tell whether what others report first may leave more of a limit of one member."""
+    counter = size.counter
+    return size.dearest_micro > 0 and counter is not None and counter.granted > size.paid
 
 
 def claim(decision: Decision, part: Part, size: Size) -> None:
@@ -152,9 +162,12 @@ def claim(decision: Decision, part: Part, size: Size) -> None:
     for limit, counter in _counted(decision, part.service, decision.request.event_ns):
         units, micro = size.units, 0
         if limit.unit is MONEY:
-            # All that is granted at a counted price is looked at anew each time.
-            covered = size.counter is not None and covers(limit, counter, size.counter)
-            units, micro = 0, 0 if covered else _more_micro(size)
+            units, micro = 0, size.reserved_micro
+            if size.counter is not None:
+                # What all that is granted comes to is asked for anew each time; whose cost it will
+                # be, where others share the count, nobody knows.
+                covered = covers(limit, counter, size.counter)
+                micro = 0 if covered else size.dearest_micro
         counters.claim(decision, part.quota, counter, units, micro)
     size.bucket_expiry_ns = min(size.bucket_expiry_ns or _NEVER_NS, found.ends_ns)
 

@@ -228,6 +228,8 @@ class Room:
     """None: none of them is in the units of the service."""
     micro: int | None = None
     """None: none of them is in money."""
+    member_micro: int | None = None
+    """The same of those that are of one member only."""
     stops: bool = False
     """Usage stops after these units; else it goes on at another price."""
     shared: bool = False

@@ -60,8 +60,9 @@ def left(limit: Limit, counter: Counter | None) -> int:
 def covers(limit: Limit, counter: Counter, price: Counter) -> bool:
     """Tell whether all that is granted at a counted price is part of what a limit counts.
 
-    A limit of one member with a price that counts all of them together is not such a case: whose
-    the cost will be is not known before it is reported, so each grant claims what it has added.
+    A limit of one member with a price that counts all of them together is not such a case: what
+    his units cost depends on what the others report first, so each grant claims what it costs at
+    most wherever in the count it is used (K-219).
     Where a period of the price began before that of the limit, what was granted in the one before
     counts too until it is reported, which it is when the limit's period ends.
     """

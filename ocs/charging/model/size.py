@@ -21,6 +21,14 @@ class Payer(Protocol):
     def surely_more(self, paid: int, left_micro: int) -> bool:
         """Tell cheaply that one more increment is affordable; False means: look closer."""
 
+    def dearest(self, already: int, units: int) -> int:
+        """Return what units after ``already`` new ones cost at most, in micro units, however many
+        others of the same count use first.
+        """
+
+    def alone(self, units: int) -> int:
+        """Return what units cost, in micro units, when no others of the same count come first."""
+
     def charge(self, units: int) -> int:
         """Return what so many more units can cost at most, in micro units."""
 
@@ -54,3 +62,6 @@ class Size(msgspec.Struct):
     """Units of a second quota, behind the tariff switch (C-063)."""
     counter: Counter | None = None
     """The count that the paid units are part of, where their price counts over sessions."""
+    dearest_micro: int = 0
+    """What they cost at most, however many units of it others use first (K-219). Known where a
+    limit in money is of one member, and the count of all."""

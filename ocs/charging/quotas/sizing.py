@@ -96,6 +96,9 @@ def _promise(
     if counter is None:
         return 0, 0
     payer = size.payer = QuotaPayer(part, index, rule.price, counter=counter)
+    own_micro = part.room.member_micro if part.room and not rule.price.by_member else None
+    if own_micro is not None and cap_micro is not None:
+        payable = pricing.dearest_units(rule.price, counter.units, own_micro, payable)
     budget = most = entries.available_micro(decision.state, part.money)
     promised = 0
     if part.room is not None or cap_micro is not None:
@@ -108,6 +111,8 @@ def _promise(
         prices.promise(decision, part, counter, paid, reserved)
         if part.room is not None:
             size.promised_micro = prices.promised_micro(rule.price, counter) - promised
+        if own_micro is not None:
+            size.dearest_micro = payer.dearest(0, paid)
         size.counter = counter
         note_expiry(part.money, counter.holds, size)
     return paid, reserved
@@ -263,6 +268,16 @@ class QuotaPayer:
             and not self._seconds
             and left_micro >= pricing.increment_cost_max_micro(self._price)
         )
+
+    def dearest(self, already: int, units: int) -> int:
+        """Return what units after ``already`` new ones cost at most, in micro units, however many
+        others of the same count use first (K-219).
+        """
+        return pricing.dearest_charge_micro(self._price, self._before + already, units)
+
+    def alone(self, units: int) -> int:
+        """Return what units cost, in micro units, when no others of the same count come first."""
+        return pricing.charge_micro(self._price, self._before, units)
 
     def charge(self, units: int) -> int:
         """Return what so many more units can cost at most, in micro units (M-004)."""
