@@ -4,6 +4,7 @@ Histograms are added as they are, series by when they began on the clock of the 
 the processes of a run (`processes`) and for saved reports (`ocs simulate join`).
 """
 
+import json
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,17 +16,19 @@ from hdrh.histogram import HdrHistogram
 from pydantic import TypeAdapter, ValidationError
 
 from simulators.reports.balances import SUBSCRIBERS_MAX, BalanceLine
+from simulators.reports.counted import Counted, Granted, added_grants
 from simulators.reports.errors import ERRORS_MAX, ErrorExample
-from simulators.reports.report import (
-    TYPE_NAMES,
-    Latency,
-    Ramp,
-    RampStep,
-    Report,
-    empty_histogram,
-    summarise_histogram,
+from simulators.reports.histograms import (
+    NO_LATENCY,
+    added,
+    added_texts,
+    decoded,
+    encoded,
+    summary,
 )
+from simulators.reports.report import TYPE_NAMES, Ramp, RampStep, Report
 from simulators.reports.series import Series, TimeSeries
+from simulators.verdicts.judging import judge
 
 REPORT_OCTETS_MAX = 64 << 20
 """Octets of a saved report."""
@@ -33,7 +36,6 @@ _UNREADABLE = (
     *(zlib.error, HdrCookieException, HdrLengthException),
     *(IndexError, TypeError, ValueError),
 )
-_NONE = Latency(0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 def read_report(path: Path) -> Report:
@@ -52,9 +54,14 @@ def read_report(path: Path) -> Report:
 
 
 def join(reports: Sequence[Report]) -> Report:
-    """One report of at least one; ValueError when what they hold cannot be read."""
+    """One report of at least one; ValueError when what they hold cannot be read.
+
+    What their scenarios expect is judged over all of them, as far as it was counted in them
+    (`Report.counted`); other verdicts, as those about the server's books, stay as they are.
+    """
     try:
-        return _join(reports)
+        joined = _join(reports)
+        return replace(joined, verdicts=[*judge(joined), *joined.verdicts])
     except _UNREADABLE as error:
         raise ValueError(f"a histogram or series cannot be read: {error}") from None
 
@@ -67,11 +74,12 @@ def _join(reports: Sequence[Report]) -> Report:
     seconds = max(at + one.seconds for at, one in zip(later, reports, strict=True))
     histograms = _histograms(reports)
     named = [histograms[name] for name in TYPE_NAMES.values() if name in histograms]
-    latency = {"all": _summary(_sum(named)) if named else _NONE}
+    latency = {"all": summary(added(named)) if named else NO_LATENCY}
     latency |= {
-        name: _summary(histograms[name]) for name in TYPE_NAMES.values() if name in histograms
+        name: summary(histograms[name]) for name in TYPE_NAMES.values() if name in histograms
     }
     answers = sum(one.answers for one in reports)
+    ramps = [one.ramp for one in reports if one.ramp is not None]
     return Report(
         scenario=_common([one.scenario for one in reports]),
         mode=_common([one.mode for one in reports]),
@@ -88,44 +96,29 @@ def _join(reports: Sequence[Report]) -> Report:
         result_codes=_counts([one.result_codes for one in reports], key=int),
         events=_counts([one.events for one in reports]),
         problems=_problems(reports),
-        ramp=_ramp(reports),
-        late_ms=_summary(histograms["late"]) if "late" in histograms else None,
-        due_ms=_summary(histograms["due"]) if "due" in histograms else None,
+        ramp=joined_ramp(ramps) if ramps else None,
+        late_ms=summary(histograms["late"]) if "late" in histograms else None,
+        due_ms=summary(histograms["due"]) if "due" in histograms else None,
         started_unix_ms=began,
         processes=sum(one.processes for one in reports),
         histograms={name: encoded(one) for name, one in histograms.items()},
         series=_series(reports, later),
         errors=_errors(reports),
         balances=_balances(reports, later),
-        verdicts=[verdict for one in reports for verdict in one.verdicts],
+        verdicts=[
+            verdict
+            for one in reports
+            for verdict in one.verdicts
+            if verdict.books or not one.counted
+        ],
+        counted=_counted(reports),
     )
-
-
-def encoded(histogram: HdrHistogram) -> str:
-    """As `LatencyBins.encoded`."""
-    text: bytes = histogram.encode()
-    return text.decode("ascii")
-
-
-def _summary(histogram: HdrHistogram) -> Latency:
-    return summarise_histogram(histogram) if histogram.get_total_count() else _NONE
-
-
-def _sum(histograms: Sequence[HdrHistogram]) -> HdrHistogram:
-    together = empty_histogram()
-    for one in histograms:
-        together.add(one)
-    return together
-
-
-def _decoded(text: str) -> HdrHistogram:
-    return HdrHistogram.decode(text.encode("ascii"))
 
 
 def _histograms(reports: Sequence[Report]) -> dict[str, HdrHistogram]:
     names = {name: None for one in reports for name in one.histograms}
     return {
-        name: _sum([_decoded(one.histograms[name]) for one in reports if name in one.histograms])
+        name: added(decoded(one.histograms[name]) for one in reports if name in one.histograms)
         for name in names
     }
 
@@ -184,11 +177,36 @@ def _balances(reports: Sequence[Report], later: Sequence[float]) -> list[Balance
     return lines
 
 
-def _ramp(reports: Sequence[Report]) -> Ramp | None:
+def _counted(reports: Sequence[Report]) -> list[Counted]:
+    """The blocks of all of them, equal ones added up."""
+    alike: dict[str, list[Counted]] = {}
+    for one in (counted for report in reports for counted in report.counted):
+        key = json.dumps([one.block, one.begins_seconds, one.ends_seconds], sort_keys=True)
+        alike.setdefault(key, []).append(one)
+    return [_added_up(parts) for parts in alike.values()]
+
+
+def _added_up(parts: Sequence[Counted]) -> Counted:
+    if len(parts) == 1:
+        return parts[0]
+    grants: dict[tuple[int | None, str], Granted] = {}
+    for one in (granted for part in parts for granted in part.granted):
+        key = one.rating_group, one.unit
+        grants[key] = added_grants(grants[key], one) if key in grants else one
+    return replace(
+        parts[0],
+        requests=sum(one.requests for one in parts),
+        answered=sum(one.answered for one in parts),
+        codes=_counts([one.codes for one in parts], key=int),
+        service_codes=_counts([one.service_codes for one in parts], key=int),
+        histogram=added_texts(one.histogram for one in parts),
+        granted=list(grants.values()),
+        final_units=_counts([one.final_units for one in parts]),
+    )
+
+
+def joined_ramp(ramps: Sequence[Ramp]) -> Ramp:
     """The steps that all of them measured, up to the first that was too much for one of them."""
-    ramps = [one.ramp for one in reports if one.ramp is not None]
-    if not ramps:
-        return None
     steps: list[RampStep] = []
     for parts in zip(*(ramp.steps for ramp in ramps), strict=False):
         steps.append(_step(parts))
@@ -199,8 +217,8 @@ def _ramp(reports: Sequence[Report]) -> Ramp | None:
 
 
 def _step(parts: Sequence[RampStep]) -> RampStep:
-    histogram = _sum([_decoded(one.histogram) for one in parts if one.histogram])
-    latency = _summary(histogram)
+    histogram = added(decoded(one.histogram) for one in parts if one.histogram)
+    latency = summary(histogram)
     return RampStep(
         sessions_per_second=round(sum(one.sessions_per_second for one in parts), 3),
         requests=sum(one.requests for one in parts),

@@ -4,86 +4,34 @@ A process has connections of its own, so that every gateway needs as many as the
 and its part of the load, with dice of its own. Called by `ocs simulate run --processes`.
 """
 
-import hashlib
 import multiprocessing
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 from protocol.tls import TlsFiles, load
 from simulators.load.joining import join
+from simulators.load.journal import Journal, JournalWriter
+from simulators.load.parts import parts_of
 from simulators.load.prepared import PeerRefusedError, run_prepared
-from simulators.reports.balances import Balances
-from simulators.reports.report import LatencyBins, Measurements, Report
-from simulators.reports.series import Point, TimeSeries
-from simulators.scenarios.model import Gateway, Load, Scenario
+from simulators.load.telling import Teller, Told, Word, heard, together
+from simulators.reports.report import Measurements, Report
+from simulators.scenarios.model import Scenario
+from simulators.traffic.observer import Observer
+from simulators.verdicts.tallies import Tallies
 
-_RATES = ("per_second", "burst_per_second", "from_per_second", "to_per_second")
 _START_SECONDS = 60.0
 """How long the processes wait for the last of them."""
 _TOLD_EVERY_SECONDS = 1.0
-_POINTS_TOLD = 60
 
 Progress = Callable[[Measurements, float], None]
-
-
-def parts_of(scenario: Scenario, count: int) -> list[Scenario]:
-    """What each of so many processes carries; ValueError when there is not enough for all."""
-    return [
-        scenario.model_copy(
-            update={
-                "seed": _seed(scenario.seed, number, count),
-                "gateways": tuple(_gateways(scenario, number, count)),
-                "load": _load(scenario.load, number, count),
-            }
-        )
-        for number in range(count)
-    ]
-
-
-def _seed(seed: int, number: int, count: int) -> int:
-    text = f"{seed} part {number} of {count}".encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
-
-
-def _gateways(scenario: Scenario, number: int, count: int) -> Iterator[Gateway]:
-    for gateway in scenario.gateways:
-        hosts = gateway.origin_hosts()
-        if len(hosts) < count:
-            raise ValueError(
-                f"{gateway.origin_host} has {len(hosts)} connections: {count} processes need as"
-                " many, with {n} in origin_host"
-            )
-        for host in hosts[number::count]:
-            yield gateway.model_copy(update={"origin_host": host, "connections": 1})
-
-
-def _load(whole: Load, number: int, count: int) -> Load:
-    changes: dict[str, Any] = {}
-    for name in ("concurrency", "sessions"):
-        amount = getattr(whole, name)
-        if amount is not None:
-            if amount < count:
-                raise ValueError(f"{name}: {amount} cannot be shared by {count} processes")
-            changes[name] = amount // count + (number < amount % count)
-    for name in ("arrivals_per_second", "requests_per_second"):
-        rate = getattr(whole, name)
-        if rate is not None:
-            changes[name] = rate / count
-    if whole.arrivals is not None:
-        rates = {
-            name: getattr(whole.arrivals, name) / count
-            for name in _RATES
-            if hasattr(whole.arrivals, name)
-        }
-        changes["arrivals"] = whole.arrivals.model_copy(update=rates)
-    return whole.model_copy(update=changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,98 +45,77 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """What a process says of itself: how far it is, at last its report, or why there is none."""
+class _Task:
+    """What one process has to do."""
 
-    seconds: float = 0.0
-    measured: Measurements | None = None
-    report: Report | None = None
-    failure: str = ""
+    scenario: Scenario
+    part: Scenario
+    target: Target
+    journal: Path | None
+    """Where it keeps all that happens."""
 
 
-def _carry(part: Scenario, target: Target, ready: Barrier, told: Connection) -> None:
+def _carry(task: _Task, ready: Barrier, told: Connection) -> None:
     """What a process does."""
+    try:
+        with ExitStack() as stack:
+            told.send(Told(report=_carried(task, ready, told, stack)))
+    except BrokenBarrierError:
+        told.send(Told(failure="it was not started, as another one could not be"))
+    except PeerRefusedError as error:
+        told.send(Told(failure=f"the server did not accept a gateway: {error}"))
+    except OSError as error:
+        server = f"no server at {task.target.host} port {task.target.port}"
+        failure = str(error) if error.filename else f"{server}: {error.strerror or error}"
+        told.send(Told(failure=failure))
+    except ValueError as error:
+        told.send(Told(failure=str(error)))
+    except KeyboardInterrupt:
+        told.send(Told(failure="ended by a signal"))
+
+
+def _carried(task: _Task, ready: Barrier, told: Connection, stack: ExitStack) -> Report:
+    from simulators.traffic.simulation import run_scenario  # noqa: PLC0415 - before the start
+
+    part, target = task.part, task.target
+    observers: list[Observer] = []
+    tallies = Tallies(part) if part.expect and part.mode == "subscribers" else None
+    if tallies is not None:
+        observers.append(tallies)
+    if task.journal is not None:
+        observers.append(stack.enter_context(JournalWriter(task.journal, task.scenario, part)))
+    teller = Teller()
     spoken = 0.0
 
     def progress(measured: Measurements, seconds: float) -> None:
         nonlocal spoken
         if seconds - spoken >= _TOLD_EVERY_SECONDS:
             spoken = seconds
-            told.send(_Told(seconds, _in_short(measured)))
+            counts = tallies.all if tallies is not None else []
+            told.send(teller.told(seconds, measured, counts))
 
-    try:
-        from simulators.traffic.simulation import run_scenario  # noqa: PLC0415 - before the start
-
-        credentials = None if target.tls is None else load(target.tls)
-        ready.wait(_START_SECONDS)
-        if part.mode == "prepared":
-            report = run_prepared(part, target.host, target.port, progress)
-        else:
-            report = run_scenario(
-                part, target.host, target.port, progress, credentials, (), target.start_unix_ns
-            )
-        told.send(_Told(report=report))
-    except BrokenBarrierError:
-        told.send(_Told(failure="it was not started, as another one could not be"))
-    except PeerRefusedError as error:
-        told.send(_Told(failure=f"the server did not accept a gateway: {error}"))
-    except (OSError, ValueError) as error:
-        told.send(_Told(failure=str(error)))
-    except KeyboardInterrupt:
-        told.send(_Told(failure="ended by a signal"))
-
-
-def _in_short(measured: Measurements) -> Measurements:
-    """What a dashboard needs, small enough to be told every second."""
-    series = TimeSeries()
-    series.width_seconds = measured.series.width_seconds
-    series.points = measured.series.points[-_POINTS_TOLD:]
-    series.faults_by_kind = measured.series.faults_by_kind
-    return replace(
-        measured,
-        series=series,
-        balances=Balances(),
-        lateness=LatencyBins(),
-        from_due=LatencyBins(),
-        ramp_at=None,
-    )
-
-
-def together(parts: list[Measurements]) -> Measurements:
-    """Several measurements in short as one; their series end at the same time."""
-    whole = Measurements()
-    length = max((len(one.series.points) for one in parts), default=0)
-    whole.series.points = [Point() for _ in range(length)]
-    for one in parts:
-        whole.sent += one.sent
-        whole.retransmitted += one.retransmitted
-        whole.timed_out += one.timed_out
-        whole.connection_losses += one.connection_losses
-        whole.differing_answers += one.differing_answers
-        whole.result_codes.update(one.result_codes)
-        whole.tally.update(one.tally)
-        whole.problems += one.problems
-        whole.errors.add(one.errors)
-        whole.series.width_seconds = max(whole.series.width_seconds, one.series.width_seconds)
-        whole.series.faults_by_kind.update(one.series.faults_by_kind)
-        for kind, bins in one.latencies.items():
-            whole.latencies[kind].add(bins)
-        for point, other in zip(
-            reversed(whole.series.points), reversed(one.series.points), strict=False
-        ):
-            point.add(other)
-    return whole
+    credentials = None if target.tls is None else load(target.tls)
+    ready.wait(_START_SECONDS)
+    if part.mode == "prepared":
+        return run_prepared(part, target.host, target.port, progress)
+    report = run_scenario(
+        part, target.host, target.port, progress, credentials, tuple(observers),
+        target.start_unix_ns,
+    )  # fmt: skip
+    return report if tallies is None else replace(report, counted=tallies.counted())
 
 
 @dataclass(slots=True)
 class _Crew:
-    """The processes, and what each has told last."""
+    """The processes, and what each has told."""
 
+    parts: list[Scenario]
     processes: list[BaseProcess]
     ears: dict[Connection, int]
-    latest: dict[int, Measurements] = field(default_factory=dict)
+    ready: Barrier
+    words: dict[int, Word] = field(default_factory=dict)
     reports: dict[int, Report] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
+    failures: dict[int, str] = field(default_factory=dict)
 
     def listen(self, progress: Progress | None) -> None:
         """Until the last process has ended."""
@@ -198,38 +125,57 @@ class _Crew:
                 number = self.ears[ear]
                 try:
                     told = ear.recv()
-                except EOFError:
+                except (EOFError, OSError):
                     del self.ears[ear]
                     self._ended(number)
                     continue
                 self._heard(number, told)
                 if told.measured is not None and progress is not None:
-                    progress(together(list(self.latest.values())), told.seconds)
+                    progress(together(list(self.words.values())), told.seconds)
 
-    def _heard(self, number: int, told: _Told) -> None:
+    def _heard(self, number: int, told: Told) -> None:
         if told.measured is not None:
-            self.latest[number] = told.measured
+            self.words[number] = heard(self.words.get(number), told)
         elif told.report is not None:
             self.reports[number] = told.report
         else:
-            self.problems.append(f"process {number + 1}: {told.failure}")
+            self.failures[number] = told.failure
 
     def _ended(self, number: int) -> None:
         self.processes[number].join()
-        known = number in self.reports
-        said = any(one.startswith(f"process {number + 1}:") for one in self.problems)
-        if not known and not said:
-            code = self.processes[number].exitcode
-            self.problems.append(f"process {number + 1}: ended early, with {code}")
+        if number in self.reports:
+            return
+        self.ready.abort()  # the others need not wait for it, if they still do
+        code = self.processes[number].exitcode or 0
+        killed = f"it was killed by signal {-code}" if code < 0 else f"it ended early, with {code}"
+        failure = self.failures.get(number, killed)
+        whose = f"process {number + 1} of {len(self.processes)}"
+        word = self.words.get(number)
+        if word is None:
+            self.failures[number] = f"{whose}: {failure}"
+            return
+        self.failures.pop(number, None)
+        told = f"what it measured until second {word.seconds:.0f} counts"
+        self.reports[number] = word.report(self.parts[number], f"{whose}: {failure}; {told}")
+
+    @property
+    def problems(self) -> list[str]:
+        """Of processes of which nothing else is known."""
+        return [self.failures[number] for number in sorted(self.failures)]
 
 
 def run_processes(
-    scenario: Scenario, count: int, target: Target, progress: Progress | None = None
+    scenario: Scenario,
+    count: int,
+    target: Target,
+    progress: Progress | None = None,
+    journals: Path | None = None,
 ) -> Report:
     """Run a scenario in so many processes, and join what they report.
 
-    A signal ends them in good order. Raises ValueError when the scenario cannot be shared, or when
-    no process could report; what some could not is a problem of the report.
+    With `journals`, a directory, each keeps there what happens (`journal`). A signal ends them in
+    good order. Raises ValueError when the scenario cannot be shared, or when no
+    process could report; what some could not is a problem of the report.
     """
     parts = parts_of(scenario, count)
     context = multiprocessing.get_context("spawn")
@@ -237,12 +183,14 @@ def run_processes(
     processes, ears = [], {}
     for number, part in enumerate(parts):
         ear, mouth = context.Pipe(duplex=False)
-        process = context.Process(target=_carry, args=(part, target, ready, mouth))
+        kept = None if journals is None else journals / f"{number:03d}.journal"
+        task = _Task(scenario, part, target, kept)
+        process = context.Process(target=_carry, args=(task, ready, mouth))
         process.start()
         mouth.close()
         processes.append(process)
         ears[ear] = number
-    crew = _Crew(list(processes), ears)
+    crew = _Crew(parts, list(processes), ears, ready)
     with _signals_for(crew.processes):
         crew.listen(progress)
     if not crew.reports:
@@ -255,6 +203,15 @@ def run_processes(
         problems=[*joined.problems, *crew.problems],
         started_unix_ms=joined.started_unix_ms or time.time_ns() // 1_000_000,
     )
+
+
+def journals_in(directory: Path) -> list[Journal]:
+    """What the processes of a run have kept there; nothing of one that ended before it began."""
+    found = []
+    for path in sorted(directory.glob("*.journal")):
+        with suppress(ValueError):
+            found.append(Journal(path))
+    return found
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
 from simulators.reports.balances import BalanceLine, Balances
+from simulators.reports.counted import Counted
 from simulators.reports.errors import ErrorExample, Errors
 from simulators.reports.series import Series, TimeSeries
 from simulators.reports.verdict import Verdict
@@ -210,6 +211,8 @@ class Report:
     balances: list[BalanceLine] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     """About what the scenario expects, and what the server's books say."""
+    counted: list[Counted] = field(default_factory=list)
+    """What the verdicts about each block of `expect` are found from."""
 
     @property
     def ok(self) -> bool:

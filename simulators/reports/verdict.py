@@ -14,6 +14,8 @@ class Verdict:
     ok: bool
     expected: str
     found: str
+    books: bool = False
+    """It is about the server's books: of several runs only their accounts together can tell."""
 
     def line(self) -> str:
         """For people."""

@@ -232,6 +232,16 @@ class Expectation(Strict):
         return bool(self.checks & _BOOKS)
 
     @property
+    def beyond_prepared(self) -> str:
+        """What of it prepared load cannot be judged by, in words; empty if all of it can be."""
+        if self.scope:
+            return self.scope
+        others = sorted(self.checks - _OF_PREPARED)
+        if any(one.of == "service" for one in self.result_codes):
+            others.append("result_codes of services")
+        return ", ".join(others)
+
+    @property
     def scope(self) -> str:
         """The part of the run in words; empty for all of it."""
         parts = [one for one in (self.service, self.subscribers, self.request) if one]
@@ -246,5 +256,5 @@ class Expectation(Strict):
 
 _SCOPE = {"name", "service", "subscribers", "request", "from_seconds", "to_seconds", "step"}
 _BOOKS = {"balance", "held", "spent", "reconciled"}
-OF_PREPARED = {"latency_ms", "rates", "result_codes", "no_other_result_codes"}
-"""What prepared load can be judged by, and only as a whole."""
+_OF_PREPARED = {"latency_ms", "rates", "result_codes", "no_other_result_codes"}
+"""What prepared load can be judged by, and only as a whole: nothing else is in its report."""

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from simulators.scenarios.arrivals import Arrivals, Poisson, Ramp
 from simulators.scenarios.document import Document, read_document
 from simulators.scenarios.document import Path as ValuePath
-from simulators.scenarios.expectations import OF_PREPARED, Expectation
+from simulators.scenarios.expectations import Expectation
 from simulators.scenarios.faults import Faults
 from simulators.scenarios.populations import IdentityType, Subscribers
 from simulators.scenarios.services import (
@@ -36,6 +36,12 @@ CARRIED: dict[Shape, tuple[ServiceKind, ...]] = {
     "kamailio": ("voice",),
 }
 """What each family of gateways can charge for at all."""
+
+
+_JUDGED_OF_PREPARED = (
+    "Of mode: prepared only the whole run can be judged, by latency_ms, rates, result_codes of the"
+    " command and no_other_result_codes: leave the rest out, or use mode: subscribers"
+)
 
 
 class Gateway(Strict):
@@ -215,10 +221,8 @@ class Scenario(Strict):
                 raise ValueError(f"{where} {block.subscribers}, which is no group here")
             if block.step is not None and block.step > steps:
                 raise ValueError(f"{where} step {block.step} of a ramp of {steps} steps")
-            others = block.checks - OF_PREPARED
-            if self.mode == "prepared" and (block.scope or others):
-                what = block.scope or ", ".join(sorted(others))
-                raise ValueError(f"{where} {what}, which mode: prepared does not know")
+            if self.mode == "prepared" and (what := block.beyond_prepared):
+                raise ValueError(f"{where} {what}. {_JUDGED_OF_PREPARED}")
 
     def _check_prepared(self) -> None:
         if any(gateway.shape != "generic" for gateway in self.gateways):

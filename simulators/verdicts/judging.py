@@ -1,11 +1,15 @@
 """Verdicts about a run: what each block of `expect` wanted, and what was found.
 
-Pure: from the counts of `tallies` and the report; what needs the server's books is in `books`.
+Pure: from what a report has of the counts of `tallies`, so that reports of several runs can be
+joined and judged as one. What needs the server's books is in `reconciling`.
 """
 
+import json
 from collections.abc import Iterator
 
-from simulators.reports.report import Latency, Report, summarise
+from simulators.reports.counted import Counted, Granted, added_grants
+from simulators.reports.histograms import NO_LATENCY, decoded, summary
+from simulators.reports.report import Report
 from simulators.reports.verdict import Verdict
 from simulators.scenarios.expectations import (
     Bound,
@@ -14,35 +18,20 @@ from simulators.scenarios.expectations import (
     GrantExpected,
     ResultCodeExpected,
 )
-from simulators.scenarios.model import Scenario
-from simulators.verdicts.tallies import Grants, Tally, window_of
 
 
-def judge(scenario: Scenario, report: Report, tallies: list[Tally]) -> list[Verdict]:
-    """A verdict for everything that is expected, in the order of the scenario."""
-    ramp = scenario.load.ramp
-    step_seconds = ramp.step_seconds if ramp is not None else 0.0
+def judge(report: Report) -> list[Verdict]:
+    """A verdict for everything that is expected and needs no books, in the order of the scenario.
+
+    Of several reports that were joined it is about all that they measured.
+    """
     verdicts: list[Verdict] = []
-    for block, tally in zip(scenario.expect, tallies, strict=True):
-        begins, ends = window_of(block, step_seconds)
-        seconds = max(min(ends or report.seconds, report.seconds) - begins, 0.0)
-        latency = summarise(tally.latencies)
-        verdicts += _Judge(block, tally, latency, seconds, report).verdicts()
+    for counted in report.counted:
+        block = Expectation.model_validate_json(json.dumps(counted.block))
+        ends = min(counted.ends_seconds or report.seconds, report.seconds)
+        seconds = max(ends - counted.begins_seconds, 0.0)
+        verdicts += _Judge(block, counted, seconds, report).verdicts()
     return verdicts
-
-
-def judge_prepared(scenario: Scenario, report: Report) -> list[Verdict]:
-    """The same of prepared load, of which there is nothing but the report."""
-    codes = {int(code): count for code, count in report.result_codes.items()}
-    tally = Tally(requests=report.requests, answered=report.answers)
-    tally.codes.update(codes)
-    return [
-        verdict
-        for block in scenario.expect
-        for verdict in _Judge(
-            block, tally, report.latency_ms["all"], report.seconds, report
-        ).verdicts()
-    ]
 
 
 def title(block: Expectation) -> str:
@@ -55,20 +44,20 @@ class _Judge:
     """Judges one block."""
 
     def __init__(
-        self, block: Expectation, tally: Tally, latency: Latency, seconds: float, report: Report
+        self, block: Expectation, counted: Counted, seconds: float, report: Report
     ) -> None:
         self._block = block
-        self._tally = tally
-        self._latency = latency
+        self._counted = counted
         self._seconds = seconds
         self._report = report
 
     def verdicts(self) -> Iterator[Verdict]:
-        block, tally = self._block, self._tally
+        block, counted = self._block, self._counted
         if block.requests is not None:
-            yield self._number("requests", block.requests, tally.requests)
+            yield self._number("requests", block.requests, counted.requests)
         if block.answered is not None:
-            share = tally.answered / tally.requests if tally.requests else None
+            asked = counted.requests
+            share = counted.answered / asked if asked else None
             yield self._number("share of requests answered", block.answered, share)
         if block.nothing_lost:
             yield self._nothing_lost()
@@ -91,9 +80,9 @@ class _Judge:
         return Verdict(name, bound.holds(value), str(bound), found or _short(value))
 
     def _nothing_lost(self) -> Verdict:
-        tally, lost = self._tally, self._tally.requests - self._tally.answered
-        found = [f"{lost} of {tally.requests} requests without an answer"]
-        ok = lost == 0 and tally.requests > 0
+        asked, lost = self._counted.requests, self._counted.requests - self._counted.answered
+        found = [f"{lost} of {asked} requests without an answer"]
+        ok = lost == 0 and asked > 0
         if not self._block.scope:
             differing, problems = self._report.differing_answers, len(self._report.problems)
             found.append(f"{differing} differing answers")
@@ -105,8 +94,8 @@ class _Judge:
 
     def _code(self, expected: ResultCodeExpected) -> Verdict:
         of_command = expected.of == "command"
-        codes = self._tally.codes if of_command else self._tally.service_codes
-        count, total = codes[expected.code], codes.total()
+        codes = self._counted.codes if of_command else self._counted.service_codes
+        count, total = codes.get(str(expected.code), 0), sum(codes.values())
         what = f"result code {expected.code}{'' if of_command else ' of services'}"
         if expected.count is not None:
             return self._number(what, expected.count, count)
@@ -117,18 +106,19 @@ class _Judge:
 
     def _no_other_codes(self) -> Verdict:
         wanted = {one.code for one in self._block.result_codes if one.of == "command"}
-        others = {code: n for code, n in self._tally.codes.items() if code not in wanted}
+        codes = {int(code): count for code, count in self._counted.codes.items()}
+        others = {code: count for code, count in codes.items() if code not in wanted}
         found = ", ".join(f"{code}: {count}" for code, count in sorted(others.items()))
         name = f"{title(self._block)}no other result codes"
         expected = ", ".join(str(code) for code in sorted(wanted))
         return Verdict(name, not others, f"only {expected}", found or "no others")
 
     def _granted(self, expected: GrantExpected) -> Iterator[Verdict]:
-        together = Grants()
-        for (rating_group, unit), one in self._tally.grants.items():
-            if unit == expected.unit and expected.rating_group in (None, rating_group):
-                together = _sum(together, one)
         group = expected.rating_group
+        together = Granted(group, expected.unit, 0, 0, 0, 0)
+        for one in self._counted.granted:
+            if one.unit == expected.unit and group in (None, one.rating_group):
+                together = added_grants(together, one)
         where = f"{expected.unit} granted{'' if group is None else f' to rating group {group}'}"
         if expected.grants is not None:
             yield self._number(f"grants of {where}", expected.grants, together.count)
@@ -142,13 +132,15 @@ class _Judge:
             yield Verdict(name, ok, str(expected.each), found)
 
     def _final_units(self, expected: FinalUnitExpected) -> Verdict:
-        count = self._tally.final_units[expected.action]
+        count = self._counted.final_units.get(expected.action, 0)
         return self._number(f"final units with {expected.action}", expected.count, count)
 
     def _latencies(self) -> Iterator[Verdict]:
-        expected, latency = self._block.latency_ms, self._latency
+        expected = self._block.latency_ms
         if expected is None:
             return
+        histogram = self._counted.histogram
+        latency = summary(decoded(histogram)) if histogram else NO_LATENCY
         for name in sorted(expected.model_fields_set, key=_POINTS.index):
             most = getattr(expected, name)
             if most is None:
@@ -167,8 +159,8 @@ class _Judge:
         if rates is None:
             return
         counts = {
-            "requests per second": (rates.requests_per_second, self._tally.requests),
-            "answers per second": (rates.answers_per_second, self._tally.answered),
+            "requests per second": (rates.requests_per_second, self._counted.requests),
+            "answers per second": (rates.answers_per_second, self._counted.answered),
         }
         for what, (bound, count) in counts.items():
             if bound is not None:
@@ -177,17 +169,6 @@ class _Judge:
 
 
 _POINTS = ("p50", "p95", "p99", "p999", "max")
-
-
-def _sum(one: Grants, other: Grants) -> Grants:
-    if not one.count:
-        return other
-    return Grants(
-        one.count + other.count,
-        one.total + other.total,
-        min(one.lowest, other.lowest),
-        max(one.highest, other.highest),
-    )
 
 
 def _short(value: float) -> str:

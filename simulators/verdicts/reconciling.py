@@ -5,12 +5,12 @@ A request that nobody answered may be in the books or not; if it is, it is there
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from protocol.credit_control import RequestedAction
 from simulators.reports.verdict import Verdict
 from simulators.scenarios.expectations import Expectation, money_text
-from simulators.scenarios.model import Scenario
+from simulators.scenarios.populations import Subscribers
 from simulators.verdicts.judging import title
 from simulators.verdicts.own_account import OwnAccount, OwnRequest, OwnSession
 from simulators.verdicts.statements import ChargedRequest, ChargedSession, Statement
@@ -186,11 +186,14 @@ def _listed(found: list[str]) -> str:
 
 
 def judge_books(
-    scenario: Scenario, own: OwnAccount, statements: list[Statement]
+    blocks: Iterable[Expectation],
+    subscribers: tuple[Subscribers, ...],
+    own: OwnAccount,
+    statements: list[Statement],
 ) -> Iterator[Verdict]:
-    """Verdicts about what the blocks of `expect` say of balances."""
-    groups = Groups(scenario.subscribers)
-    for block in scenario.expect:
+    """Verdicts about what blocks of `expect` say of balances."""
+    groups = Groups(subscribers)
+    for block in blocks:
         if block.subscribers is None:
             concerned = statements
         else:

@@ -6,11 +6,13 @@ compares the counts with what was expected.
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from protocol.codec import FLAG_RETRANSMIT
 from protocol.credit_control import CreditControlAnswer, MultipleServices, RequestType
-from simulators.reports.report import TYPE_NAMES, LatencyBins
+from simulators.reports.counted import Counted, Granted
+from simulators.reports.histograms import added_texts
+from simulators.reports.report import TYPE_NAMES, LatencyBins, Report
 from simulators.scenarios.expectations import Expectation
 from simulators.scenarios.model import Scenario
 from simulators.scenarios.populations import Subscribers
@@ -103,6 +105,7 @@ class Tallies(Observer):
     """A tally for each block of a scenario's `expect`."""
 
     def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
         self._blocks = [(one, Tally()) for one in scenario.expect]
         self._speed_up = scenario.speed_up
         self._groups = Groups(scenario.subscribers)
@@ -115,6 +118,10 @@ class Tallies(Observer):
     def all(self) -> list[Tally]:
         """The tallies in the order of the blocks."""
         return [tally for _, tally in self._blocks]
+
+    def counted(self) -> list[Counted]:
+        """What the report of the run keeps of them."""
+        return counted(self._scenario, self.all)
 
     def request_sent(
         self,
@@ -191,3 +198,48 @@ def window_of(block: Expectation, step_seconds: float) -> tuple[float, float | N
     if block.step is not None:
         return (block.step - 1) * step_seconds, block.step * step_seconds
     return block.from_seconds or 0.0, block.to_seconds
+
+
+def counted(scenario: Scenario, tallies: list[Tally]) -> list[Counted]:
+    """What reports keep of the tallies of a scenario's blocks."""
+    ramp = scenario.load.ramp
+    step_seconds = ramp.step_seconds if ramp is not None else 0.0
+    return [
+        _counted(block, tally, step_seconds)
+        for block, tally in zip(scenario.expect, tallies, strict=True)
+    ]
+
+
+def _counted(block: Expectation, tally: Tally, step_seconds: float) -> Counted:
+    begins, ends = window_of(block, step_seconds)
+    return Counted(
+        block=block.model_dump(mode="json", exclude_unset=True),
+        begins_seconds=begins,
+        ends_seconds=ends,
+        requests=tally.requests,
+        answered=tally.answered,
+        codes=_named(tally.codes),
+        service_codes=_named(tally.service_codes),
+        histogram=tally.latencies.encoded() if tally.latencies.count else "",
+        granted=[
+            Granted(group, unit, one.count, one.total, one.lowest, one.highest)
+            for (group, unit), one in tally.grants.items()
+        ],
+        final_units=dict(sorted(tally.final_units.items())),
+    )
+
+
+def _named(codes: Counter[int]) -> dict[str, int]:
+    return {str(code): count for code, count in sorted(codes.items())}
+
+
+def counted_of_prepared(scenario: Scenario, report: Report) -> list[Counted]:
+    """The same of prepared load, of which there is nothing but the report."""
+    tally = Tally(requests=report.requests, answered=report.answers)
+    whole = added_texts(
+        report.histograms[name] for name in TYPE_NAMES.values() if name in report.histograms
+    )
+    return [
+        replace(_counted(block, tally, 0.0), codes=dict(report.result_codes), histogram=whole)
+        for block in scenario.expect
+    ]

@@ -11,7 +11,7 @@ from ocs.cli.command import Group
 
 _COMMANDS = {
     "run": ("ocs.cli.simulate.run", "run"),
-    "join": ("ocs.cli.simulate.sharing", "join"),
+    "join": ("ocs.cli.simulate.joining", "join"),
     "replay": ("ocs.cli.simulate.replay", "replay"),
     "record": ("ocs.cli.simulate.record", "record"),
     "list": ("ocs.cli.simulate.library", "list_"),

@@ -17,8 +17,8 @@ from ocs.cli.simulate.choosing import (
     scenario_options,
     server_options,
 )
-from ocs.cli.simulate.record import recording
-from ocs.cli.simulate.sharing import processes_option, run_shared
+from ocs.cli.simulate.record import check_kept, journal_option, recording
+from ocs.cli.simulate.sharing import Kept, processes_option, run_shared
 from ocs.cli.simulate.verdicts import VERDICT_OPTIONS, Judge, verdict_options
 from ocs.cli.simulate.watching import WATCH_OPTIONS, Watch, watch_options
 from ocs.errors import FaultError, RefusedError, UsageError
@@ -54,6 +54,7 @@ ocs simulate run demo --tls-certificate pgws.pem --tls-key pgws.key --tls-truste
     type=OUTPUT_FILE,
     help="Record the run there, as a capture for `ocs simulate replay`.",
 )
+@journal_option
 @verdict_options
 @watch_options
 @processes_option
@@ -63,6 +64,7 @@ def run(
     start: str | None,
     report_file: Path | None,
     record_file: Path | None,
+    journal_file: Path | None,
     processes: int,
     **options: Any,
 ) -> int:
@@ -75,14 +77,16 @@ def run(
     judge = Judge(run, chosen, **{name: options.pop(name) for name in VERDICT_OPTIONS})
     watch = Watch(run.out, scenario, chosen, **{name: options.pop(name) for name in WATCH_OPTIONS})
     server = Server(**options)
-    with recording(record_file, chosen) as observers, watch.running():
-        watching = (*judge.observers, *observers)
-        if processes > 1:
-            measured = run_shared(
-                chosen, processes, server, watch.progress, _instant(start), watched=bool(watching)
-            )
-        else:
-            measured = _run(chosen, server, watch.progress, watching, _instant(start))
+    check_kept(chosen, record_file, journal_file)
+    begins = _instant(start)
+    if processes > 1:
+        kept = Kept(record_file, journal_file, judge.accounts)
+        with watch.running():
+            measured = run_shared(chosen, processes, server, watch.progress, begins, kept)
+    else:
+        with recording(record_file, journal_file, chosen) as observers, watch.running():
+            watching = (*judge.observers, *observers)
+            measured = _run(chosen, server, watch.progress, watching, begins)
     report = judge.judged(measured)
     watch.keep(report)
     document = json.loads(report.as_json())

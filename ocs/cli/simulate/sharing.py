@@ -1,21 +1,22 @@
-"""Runs of several processes: `ocs simulate run --processes N` and `ocs simulate join`."""
+"""Runs of several processes: `ocs simulate run --processes N`."""
 
-import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
 
-from ocs.cli.command import Run, ocs_command
-from ocs.cli.output import console, print_json
-from ocs.cli.simulate.choosing import OUTPUT_FILE, Server
-from ocs.cli.simulate.watching import html_option, write_page
+from ocs.cli.simulate.choosing import Server
+from ocs.cli.simulate.record import retold
 from ocs.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
+    from simulators.load.journal import Journal
     from simulators.reports.report import Measurements, Report
     from simulators.scenarios.model import Scenario
+    from simulators.traffic.observer import Observer
 
 PROCESSES_MAX = 64
 
@@ -28,75 +29,52 @@ processes_option = click.option(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of every message: files, and accounts that are told of them afterwards."""
+
+    record_file: Path | None = None
+    journal_file: Path | None = None
+    accounts: "tuple[Observer, ...]" = ()
+
+    @property
+    def something(self) -> bool:
+        """Whether there is anything."""
+        return bool(self.record_file or self.journal_file or self.accounts)
+
+
 def run_shared(
     chosen: "Scenario",
     count: int,
     server: Server,
     progress: "Callable[[Measurements, float], None]",
     start_unix_ns: int | None,
-    *,
-    watched: bool,
+    kept: Kept,
 ) -> "Report":
-    """Run a scenario in several processes.
+    """Run a scenario in several processes; what they have kept is put together afterwards.
 
-    Raises UsageError for what only one can do: `watched` says that somebody has to see every
-    request. Raises RefusedError when it cannot be shared, or no process could do its part.
+    Raises RefusedError when it cannot be shared, or no process could do its part.
     """
-    if watched:
-        raise UsageError(
-            "a recording, and what a scenario expects of sessions or books, needs one process"
-        )
     if chosen.mode == "prepared" and server.tls_files is not None:
         raise UsageError(f"{chosen.name} is prepared load, which does not speak TLS")
-    from simulators.load.processes import Target, run_processes
+    from simulators.load.processes import Target, journals_in, run_processes
 
     target = Target(server.host, server.port, server.tls_files, start_unix_ns)
-    try:
-        return run_processes(chosen, count, target, progress)
-    except ValueError as error:
-        raise RefusedError(f"{chosen.name}: {error}") from None
+    with TemporaryDirectory(prefix="ocs-simulate-") as name:
+        directory = Path(name)
+        try:
+            return run_processes(
+                chosen, count, target, progress, directory if kept.something else None
+            )
+        except ValueError as error:
+            raise RefusedError(f"{chosen.name}: {error}") from None
+        finally:
+            _keep(journals_in(directory), chosen, kept)
 
 
-@ocs_command(
-    "join", example="ocs simulate join here.json there.json --report both.json --html both.html"
-)
-@click.argument(
-    "reports",
-    metavar="REPORT...",
-    nargs=-1,
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-)
-@click.option(
-    "--report",
-    "report_file",
-    type=OUTPUT_FILE,
-    help="Also write the joined report there, as JSON.",
-)
-@html_option
-def join(
-    run: Run, reports: tuple[Path, ...], report_file: Path | None, html_file: Path | None
-) -> int:
-    """Join what `ocs simulate run --report` wrote of runs at the same time into one report.
+def _keep(journals: "list[Journal]", chosen: "Scenario", kept: Kept) -> None:
+    if kept.journal_file is not None:
+        from simulators.load.journal import write_merged
 
-    Nothing is lost: histograms are added, and the runs over time are laid upon each other by the
-    clocks of their systems. Exit code 0 means that all of them were well.
-    """
-    from simulators.load.joining import join as joined
-    from simulators.load.joining import read_report
-
-    if len({path.resolve() for path in reports}) < len(reports):
-        raise UsageError("each report can be joined only once")
-    try:
-        report = joined([read_report(path) for path in reports])
-    except ValueError as error:
-        raise RefusedError(str(error)) from None
-    if report_file is not None:
-        report_file.write_text(report.as_json() + "\n", encoding="utf-8")
-    if html_file is not None:
-        write_page(html_file, report)
-    if run.out.as_json:
-        print_json(json.loads(report.as_json()))
-    else:
-        report.show(console())
-    return 0 if report.ok else 1
+        write_merged(kept.journal_file, journals, chosen)
+    retold(journals, kept.accounts, kept.record_file)

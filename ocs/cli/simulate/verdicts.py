@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from os import environ
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,17 +9,12 @@ import click
 
 from ocs.cli.command import Run
 from ocs.cli.simulate.choosing import OUTPUT_FILE
-from ocs.errors import OcsError, RefusedError, UsageError
-from ocs.settings import DATABASE_URL_VARIABLE
+from ocs.cli.simulate.reconciling import Books
 
 if TYPE_CHECKING:
     from simulators.reports.report import Report
-    from simulators.reports.verdict import Verdict
     from simulators.scenarios.model import Scenario
     from simulators.traffic.observer import Observer
-    from simulators.traffic.subscriber import Identities
-    from simulators.verdicts.own_account import OwnAccount
-    from simulators.verdicts.statements import Statement
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -73,101 +67,52 @@ class Judge:
         from simulators.verdicts.own_account import OwnAccount
         from simulators.verdicts.tallies import Tallies
 
-        self._run = run
         self._scenario = scenario
         self._junit_file = junit_file
-        self._command = check_command
-        self._reconcile = reconcile or check_command is not None
         self._began_unix_ns = SystemClock().now_ns()
         watched = bool(scenario.expect) and scenario.mode == "subscribers"
         self._tallies = Tallies(scenario) if watched else None
         self._own: OwnAccount | None = None
-        self._before: dict[Identities, int] = {}
-        if self._reconcile or any(block.needs_books for block in scenario.expect):
-            self._check_options()
+        self._books: Books | None = None
+        compared = reconcile or check_command is not None
+        if compared or any(block.needs_books for block in scenario.expect):
+            self._books = Books(run, [scenario], check_command, compared=compared)
+            self._books.look_before()
             self._own = OwnAccount()
-            self._look_before()
 
-    def _check_options(self) -> None:
-        if self._scenario.mode == "prepared":
-            raise UsageError(f"{self._scenario.name} is prepared load, of which no books are kept")
-        named = (self._run.database_option, self._run.config, environ.get(DATABASE_URL_VARIABLE))
-        if self._command is None and not any(named):
-            raise UsageError(
-                "the server's books are needed: give --database URL, or --check-with COMMAND"
-            )
-
-    def _look_before(self) -> None:
-        """Find out now, not after the run, that the books cannot be read."""
-        if self._command is None:
-            self._run.catalogues.current()
-            return
-        from simulators.verdicts.asking import SUBSCRIBERS_MAX, CheckError, ask
-
-        count = self._scenario.subscriber_count
-        if count > SUBSCRIBERS_MAX:
-            raise UsageError(f"{count} subscribers are more than {SUBSCRIBERS_MAX}")
-        everybody = [self._scenario.identities_of(position) for position in range(count)]
-        try:
-            answers = ask(self._command, "before", [(one, []) for one in everybody])
-        except CheckError as error:
-            raise RefusedError(str(error)) from None
-        self._before = {
-            one.identities: one.balance_micro for one in answers if one.balance_micro is not None
-        }
+    @property
+    def accounts(self) -> "tuple[Observer, ...]":
+        """What has to be told every message, in the run or afterwards from journals."""
+        return () if self._own is None else (self._own,)
 
     @property
     def observers(self) -> "tuple[Observer, ...]":
-        """What the run has to tell."""
-        return tuple(one for one in (self._tallies, self._own) if one is not None)
+        """What a run of one process has to tell."""
+        return (*self.accounts, *(() if self._tallies is None else (self._tallies,)))
 
     def judged(self, report: "Report") -> "Report":
-        """The report with its verdicts, which are also written where that is wanted."""
-        from simulators.verdicts.judging import judge, judge_prepared
-        from simulators.verdicts.junit import junit_xml
+        """The report with its verdicts, which are also written where that is wanted.
+
+        What several processes have counted is in their report already.
+        """
+        from simulators.verdicts.judging import judge
+        from simulators.verdicts.tallies import counted_of_prepared
 
         if self._scenario.mode == "prepared":
-            verdicts = judge_prepared(self._scenario, report)
-        else:
-            tallies = self._tallies.all if self._tallies is not None else []
-            verdicts = judge(self._scenario, report, tallies)
-        if self._own is not None:
-            verdicts += self._of_books(self._own)
-        report = replace(report, verdicts=[*report.verdicts, *verdicts])
-        if self._junit_file is not None:
-            self._junit_file.write_bytes(junit_xml(report, self._began_unix_ns))
+            report = replace(report, counted=counted_of_prepared(self._scenario, report))
+        elif self._tallies is not None and not report.counted:
+            report = replace(report, counted=self._tallies.counted())
+        verdicts = judge(report)
+        if self._books is not None and self._own is not None:
+            verdicts += self._books.verdicts(self._own)
+        report = replace(report, verdicts=verdicts)
+        write_junit(self._junit_file, report, self._began_unix_ns)
         return report
 
-    def _of_books(self, own: "OwnAccount") -> "list[Verdict]":
-        from simulators.reports.verdict import Verdict
-        from simulators.verdicts.asking import CheckError
-        from simulators.verdicts.reconciling import judge_books, reconciled
 
-        try:
-            found = self._statements(own)
-        except (CheckError, OcsError) as error:
-            return [Verdict("the server's books", False, "that they can be read", str(error))]
-        verdicts = list(judge_books(self._scenario, own, found))
-        stated = any(block.reconciled for block in self._scenario.expect)
-        if self._reconcile and not stated:
-            verdicts += reconciled(own, found)
-        return verdicts
+def write_junit(file: Path | None, report: "Report", began_unix_ns: int) -> None:
+    """Write the verdicts of a report, if that is wanted."""
+    if file is not None:
+        from simulators.verdicts.junit import junit_xml
 
-    def _statements(self, own: "OwnAccount") -> "list[Statement]":
-        if self._command is None:
-            from ocs.cli.simulate.books import statements
-
-            return statements(self._run.desk, self._run.catalogues, own)
-        from simulators.verdicts.asking import ask
-
-        found = ask(
-            self._command,
-            "after",
-            [
-                (identities, [session.session_id for session in sessions])
-                for identities, sessions in own.subscribers().items()
-            ],
-        )
-        for one in found:
-            one.before_micro = self._before.get(one.identities)
-        return found
+        file.write_bytes(junit_xml(report, began_unix_ns))

@@ -13,15 +13,15 @@ import pytest
 from config import config_path
 from protocol.codec import Header
 from protocol.credit_control import CreditControlAnswer, CreditControlRequest
-from simulators.reports.report import Latency, Report
+from simulators.reports.report import Latency, LatencyBins, Report
 from simulators.reports.verdict import Verdict
 from simulators.scenarios.document import DocumentError
 from simulators.scenarios.expectations import micro, money_text
 from simulators.scenarios.model import parse_scenario
 from simulators.scenarios.populations import IdentityPattern, Subscribers
-from simulators.verdicts.judging import judge_prepared
+from simulators.verdicts.judging import judge
 from simulators.verdicts.junit import junit_xml
-from simulators.verdicts.tallies import Groups
+from simulators.verdicts.tallies import Groups, counted_of_prepared
 from tests.support.responder import Responder, answer_to, final, grant_all
 from tests.support.sources import ROOT
 
@@ -89,21 +89,27 @@ def test_mistakes_in_what_is_expected_are_told(block, problem):
 
 @pytest.mark.rule("X-070")
 @pytest.mark.parametrize(
-    ("block", "known"),
+    ("block", "unknown"),
     [
-        ("{latency_ms: {p99: 3}}", True),
-        ("{service: sms, latency_ms: {p99: 3}}", False),
-        ("{balance: {exactly: '1'}}", False),
+        ("{latency_ms: {p99: 3}, rates: {answers_per_second: {at_least: 1}}}", ""),
+        ("{result_codes: [{code: 2001, share: {at_least: 1}}], no_other_result_codes: true}", ""),
+        ("{service: sms, latency_ms: {p99: 3}}", "sms"),
+        ("{balance: {exactly: '1'}}", "balance"),
+        ("{nothing_lost: true, requests: {at_least: 1}}", "nothing_lost, requests"),
+        ("{result_codes: [{code: 4012, of: service, count: {at_most: 0}}]}",
+         "result_codes of services"),
     ],
 )
-def test_prepared_load_can_be_judged_as_a_whole(block, known):
+def test_prepared_load_can_be_judged_as_a_whole(block, unknown):
     text = SCENARIO.replace("name: exp", "mode: prepared\nname: exp") + f"  - {block}\n"
     text = text.replace("arrivals: {process: constant, per_second: 20}, sessions: 12",
                         "concurrency: 2, duration_seconds: 1")  # fmt: skip
-    if known:
-        assert parse_scenario(text, "s.yaml").expect
+    if unknown:
+        [problem] = problems_of(text)
+        assert problem.startswith(f"expect[0] is about {unknown}. Of mode: prepared only the whole")
+        assert problem.endswith("leave the rest out, or use mode: subscribers")
     else:
-        assert "which mode: prepared does not know" in problems_of(text)[0]
+        assert parse_scenario(text, "s.yaml").expect
 
 
 def stops_after_two(
@@ -215,9 +221,17 @@ def test_the_steps_of_a_ramp_are_judged_apart(tmp_path):
     assert rate == pytest.approx(second, rel=0.5)
 
 
+def of_latencies(*milliseconds: int) -> str:
+    bins = LatencyBins()
+    for one in milliseconds:
+        bins.record(one * 1000)
+    return bins.encoded()
+
+
 REPORT = Report(
     "small\x00 <run>", "prepared", 1, 2.0, 10, 10, 5.0, 0, 0, 0, 0,
     {"all": Latency(10, 1.0, 2.0, 3.0, 4.0, 5.0)}, {"2001": 9, "4012": 1}, {}, [],
+    histograms={"initial": of_latencies(1, 2, 2, 2), "update": of_latencies(1, 1, 1, 1, 2, 5)},
 )  # fmt: skip
 
 
@@ -227,13 +241,14 @@ def test_prepared_load_is_judged_by_its_report():
     text = text.replace("arrivals: {process: constant, per_second: 20}, sessions: 12",
                         "concurrency: 2, duration_seconds: 1")  # fmt: skip
     text += (
-        "  - {latency_ms: {p99: 3, max: 4}, rates: {answers_per_second: {exactly: 5}},"
+        "  - {latency_ms: {p50: 3, max: 4}, rates: {answers_per_second: {exactly: 5}},"
         " result_codes: [{code: 2001, share: {at_least: 0.95}}]}\n"
     )
-    verdicts = judge_prepared(parse_scenario(text, "s.yaml"), REPORT)
+    counted = counted_of_prepared(parse_scenario(text, "s.yaml"), REPORT)
+    verdicts = judge(replace(REPORT, counted=counted))
     assert [(one.name, one.ok, one.found) for one in verdicts] == [
         ("share of result code 2001", False, "0.9 (9 of 10)"),
-        ("latency p99", True, "3.00 ms"),
+        ("latency p50", True, "1.00 ms"),
         ("latency max", False, "5.00 ms"),
         ("answers per second", True, "5.0"),
     ]

@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import shlex
 import subprocess
 import sys
 from collections import Counter
@@ -186,6 +187,47 @@ def test_what_sponsors_pay_is_no_money_of_the_account(world, tmp_path):
     verdict = run(world, path, "--reconcile")["reconciled with the server's books"]
     assert verdict["ok"], verdict["found"]
     assert any(one.amount_micro for one in world.desk.ledger.sponsored(0, 1 << 62))
+
+
+NOTHING = "import sys; [print('{}') for _ in sys.stdin]"
+"""A command of --check-with that knows of no session."""
+
+
+@pytest.mark.rule("X-098", "X-100")
+def test_several_processes_and_joined_runs_are_reconciled_as_one(world, tmp_path):
+    expect = "expect: [{held: {exactly: '0'}, nothing_lost: true}]\n"
+    path = provide(world, tmp_path, "1010", expect)
+    body, given, sessions = path.read_text(encoding="utf-8"), [], 0
+    for name, processes in (("here", "2"), ("there", "1")):
+        host = f'{{origin_host: "{name}{{n}}.example", origin_realm: net.example, connections: 2}}'
+        scenario = tmp_path / f"{name}.yaml"
+        gateway = "{origin_host: pgw1.net.example, origin_realm: net.example}"
+        assert gateway in body
+        scenario.write_text(body.replace(gateway, host), encoding="utf-8")
+        for number in (1, 2):
+            ocs("peer", "allow", f"{name}{number}.example", "--database", world.server.url)
+        kept = ("--report", f"{tmp_path}/{name}.json", "--journal", f"{tmp_path}/{name}.journal")
+        found = run(world, scenario, "--processes", processes, "--reconcile", *kept)
+        verdict = found["reconciled with the server's books"]
+        assert verdict["ok"], verdict["found"]
+        assert verdict["books"]
+        sessions += int(verdict["found"].split()[0])  # refunds are sessions of their own
+        assert found["held of each"]["ok"]
+        given += ["--journal", f"{tmp_path}/{name}.journal"]
+    reports = [f"{tmp_path}/here.json", f"{tmp_path}/there.json"]
+    command = ("simulate", "join", *reports, *given, "--json")
+    printed = ocs(*command, "--reconcile", "--database", world.server.url)
+    verdicts = json.loads(printed)["verdicts"]
+    assert [one["name"] for one in verdicts] == [
+        "nothing lost", "held of each", "reconciled with the server's books",
+    ]  # fmt: skip
+    assert verdicts[2]["ok"], verdicts[2]["found"]
+    assert verdicts[2]["found"].startswith(f"{sessions} sessions of ")
+    assert sessions >= 32
+    asked = f"{shlex.quote(sys.executable)} -c {shlex.quote(NOTHING)}"
+    wrong = json.loads(ocs(*command, "--check-with", asked, code=1))["verdicts"]
+    assert [one["ok"] for one in wrong] == [True, False, False]
+    assert "what was used and answered is not in the books" in wrong[2]["found"]
 
 
 @pytest.mark.rule("X-079")
