@@ -2,13 +2,14 @@
 
 import queue
 import ssl
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import structlog
 
-from ocs.service.peers.dialing import JITTER, Dialing, DialingParts, Pauses
+from ocs.service.peers.dialing import JITTER, Dialing, DialingParts, Pauses, PeerCall
 from ocs.service.peers.directory import PeerDirectory, PeerRules
 from ocs.store.interface import PeerEntry
 from protocol.base import DisconnectCause
@@ -98,17 +99,35 @@ class Server:
         return len(self.thread.call(lambda: self.factory.connections)) + len(began)
 
     def settle(self) -> None:
-        """Everything that the sockets have brought has been looked at."""
+        """No call is on its way, and everything that the sockets have brought has been looked at.
+
+        A call begins in the resolver's thread, which takes its time on a busy machine.
+        """
+        self._turn_until(lambda call: call._attempt is None)
+
+    def will_call_again(self) -> None:
+        """Return when nobody who is called has taken the call, and the next one is planned."""
+        self._turn_until(lambda call: call._timer is not None)
+
+    def _turn_until(self, done_with: Callable[[PeerCall], bool]) -> None:
+        """Let the reactor turn until this is true of every call, and then a little more.
+
+        The clock goes on meanwhile: a call that is refused fails after a moment.
+        """
         done: queue.SimpleQueue[None] = queue.SimpleQueue()
+        reactor = self.thread.reactor
 
         def turn(left: int) -> None:
-            if left:
-                self.thread.reactor.callLater(0, turn, left - 1)
+            if not all(map(done_with, self.dialing._calls.values())):
+                self.reactor.advance(0.01)
+                reactor.callLater(0.01, turn, 5)
+            elif left:
+                reactor.callLater(0, turn, left - 1)
             else:
                 done.put(None)
 
-        self.thread.reactor.callFromThread(turn, 5)
-        done.get(timeout=10)
+        reactor.callFromThread(turn, 5)
+        done.get(timeout=30)
 
 
 class Stage:
@@ -177,7 +196,7 @@ def test_who_does_not_answer_is_called_again_and_said_once_in_the_log(stage, cap
     peer.stop_listening()
     server.start()
     for _ in range(3):
-        server.settle()
+        server.will_call_again()
         server.wait_out()
     peer.listen()
     server.wait_out()
@@ -202,7 +221,7 @@ def test_an_answer_that_does_not_fit_is_no_connection_and_is_tried_again(
     called = peer.called()
     called.accept(**answer)
     assert called.is_closed_by_server()
-    server.settle()
+    server.will_call_again()
     assert not server.directory.is_open(GREATER)
     assert reason in capsys.readouterr().out
     server.wait_out()
@@ -403,7 +422,7 @@ def test_a_called_peer_with_the_certificate_of_another_is_no_peer(stage, tmp_pat
     called = peer.called()
     called.accept()
     assert called.is_closed_by_server()
-    server.settle()
+    server.will_call_again()
     assert not server.directory.is_open(GREATER)
     assert "the certificate is not that of zzz.net.example" in capsys.readouterr().out
 
