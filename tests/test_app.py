@@ -25,6 +25,7 @@ from protocol.credit_control import MultipleServices
 from protocol.credit_control_reader import read_cca
 from protocol.credit_control_writer import write_ccr
 from tests.support.diameter_client import ConnectionEndedError
+from tests.support.launcher import forked_ocs
 from tests.support.ocs_process import OcsProcess
 from tests.support.service import ccr, mscc
 from tests.support.sources import ROOT
@@ -34,7 +35,7 @@ DEADLINE_SECONDS = 20.0
 
 @pytest.fixture
 def server(tmp_path):
-    process = OcsProcess(tmp_path)
+    process = forked_ocs(tmp_path)
     process.create_database()
     with process:
         yield process
@@ -118,7 +119,7 @@ def test_a_second_signal_and_silent_peers_do_not_keep_it(tmp_path):
 
 
 def test_after_kill_nine_a_retransmission_gets_the_same_octets_and_moves_no_money(tmp_path):
-    process = OcsProcess(tmp_path)
+    process = forked_ocs(tmp_path)
     process.create_database()
     with process:
         first = process.peer()
@@ -135,7 +136,7 @@ def test_after_kill_nine_a_retransmission_gets_the_same_octets_and_moves_no_mone
 
 
 def test_the_test_clock_makes_tcc_run_out(tmp_path):
-    process = OcsProcess(tmp_path, test_clock=True)
+    process = forked_ocs(tmp_path, test_clock=True)
     process.create_database()
     with process, process.peer() as client:
         client.ccr(asked(1, 0, mscc()))
@@ -194,7 +195,7 @@ def is_live(address):
 
 
 def test_metrics_liveness_and_readiness_are_on_a_port_of_their_own(tmp_path):
-    process = OcsProcess(tmp_path, metrics={"enabled": True, "port": 0})
+    process = forked_ocs(tmp_path, metrics={"enabled": True, "port": 0})
     process.create_database()
     with process, process.peer() as client:
         address = next(line["listen"] for line in process.log if line["event"] == "metrics")
@@ -217,7 +218,7 @@ def test_metrics_liveness_and_readiness_are_on_a_port_of_their_own(tmp_path):
 
 
 def test_the_log_masks_the_subscriber(tmp_path):
-    process = OcsProcess(tmp_path)
+    process = forked_ocs(tmp_path)
     process.create_database()
     with process, process.peer() as client:
         client.ccr(asked(1, 0, mscc()))
@@ -240,7 +241,7 @@ def test_a_port_in_use_is_named_with_what_to_do(tmp_path):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        process = OcsProcess(tmp_path, diameter={"listen": [f"127.0.0.1:{port}"]})
+        process = forked_ocs(tmp_path, diameter={"listen": [f"127.0.0.1:{port}"]})
         process.create_database()
         said = fails_to_start(process)
     assert f"cannot listen on 127.0.0.1:{port}" in said
@@ -248,7 +249,7 @@ def test_a_port_in_use_is_named_with_what_to_do(tmp_path):
 
 
 def test_an_address_of_another_machine_is_named(tmp_path):
-    process = OcsProcess(tmp_path, diameter={"listen": ["192.0.2.1:0"]})
+    process = forked_ocs(tmp_path, diameter={"listen": ["192.0.2.1:0"]})
     process.create_database()
     assert "this machine has no such address" in fails_to_start(process)
 
@@ -299,7 +300,7 @@ def test_every_limit_reaches_the_connections():
 
 @pytest.mark.postgres
 def test_a_session_on_postgresql(tmp_path, postgres_url):
-    process = OcsProcess(tmp_path, postgres_url)
+    process = forked_ocs(tmp_path, postgres_url)
     process.create_database()
     with process:
         with process.peer() as client:
@@ -316,7 +317,7 @@ def test_without_postgresql_the_answer_is_3004_in_time_and_service_comes_back(
     tmp_path, private_postgres
 ):
     url = private_postgres.url(private_postgres.create_database())
-    process = OcsProcess(tmp_path, url)
+    process = forked_ocs(tmp_path, url)
     process.create_database()
     with process, process.peer() as client:
         assert client.ccr(asked(1, 0, mscc())).result_code == 2001

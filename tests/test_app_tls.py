@@ -21,7 +21,7 @@ from tests.support.blackbox_client import OCS_HOST
 from tests.support.certificates import Authority
 from tests.support.connection_pair import capabilities_request
 from tests.support.diameter_client import ConnectionEndedError, DiameterClient
-from tests.support.ocs_process import OcsProcess
+from tests.support.launcher import forked_ocs
 from tests.support.sctp_client import SctpClient
 from tests.support.service import ccr, mscc
 
@@ -39,7 +39,7 @@ class Secured:
         self.pgw1 = self.authority.issue("pgw1.net.example")
         secured = self.authority.settings(self.own, **(tls or {}))
         (directory / "server").mkdir()
-        self.process = OcsProcess(
+        self.process = forked_ocs(
             directory / "server",
             diameter={"tls": secured, **diameter},
             metrics={"enabled": True, "port": 0},
@@ -148,7 +148,7 @@ def test_files_that_cannot_be_used_stop_the_start_with_the_setting_that_names_th
 
 
 def test_without_tls_sighup_ends_the_server_as_it_ends_any_program(tmp_path):
-    process = OcsProcess(tmp_path)
+    process = forked_ocs(tmp_path)
     process.create_database()
     with process:
         process.hang_up()
@@ -191,7 +191,7 @@ def until_answered(process, origin_host):
 @pytest.mark.parametrize("network", ["127.0.0.2/32", "::ffff:127.0.0.2/128"])
 def test_a_peer_must_come_from_its_network(tmp_path, network):
     anywhere = {"origin_host": "pgw2.net.example"}
-    process = OcsProcess(tmp_path, diameter={"peers": [peer_from(network), anywhere]})
+    process = forked_ocs(tmp_path, diameter={"peers": [peer_from(network), anywhere]})
     process.create_database()
     with process:
         with calling(process, FROM_THERE) as client:
@@ -210,7 +210,7 @@ def test_a_peer_must_come_from_its_network(tmp_path, network):
 
 @pytest.mark.rule("B-044")
 def test_where_no_peer_may_come_from_nobody_is_listened_to(tmp_path):
-    process = OcsProcess(tmp_path, diameter={"peers": [peer_from("127.0.0.2/32")]})
+    process = forked_ocs(tmp_path, diameter={"peers": [peer_from("127.0.0.2/32")]})
     process.create_database()
     with process:
         with closing(socket.create_connection(process.addresses[0], timeout=10)) as stranger:
@@ -242,7 +242,7 @@ def test_where_nobody_may_come_from_there_is_no_handshake_either(tmp_path):
 
 @pytest.mark.rule("B-004", "B-041")
 def test_a_session_on_sctp(needs_sctp, tmp_path):
-    process = OcsProcess(
+    process = forked_ocs(
         tmp_path, diameter={"sctp": {"listen": ["127.0.0.1,127.0.0.2:0"]}, "listen": []}
     )
     process.create_database()

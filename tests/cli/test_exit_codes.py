@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.launcher import run_ocs
+
 ROOT = Path(__file__).resolve().parents[2]
 CATALOGUE = ROOT / "config" / "catalogues" / "black-box.yaml"
 
@@ -98,7 +100,7 @@ def test_errors_are_documents_with_json(tmp_path):
 def test_databases_that_cannot_be_used(tmp_path, url, words):
     (tmp_path / "notes.txt").write_text("this is no database, whatever its name says\n" * 50)
     for command in (["subscriber", "list"], ["peer", "allow", "pgw1"], ["db", "upgrade"]):
-        ran = ocs(*command, cwd=tmp_path, OCS_DATABASE_URL=url)
+        ran = run_ocs(*command, cwd=tmp_path, environ={"OCS_DATABASE_URL": url})
         assert ran.returncode == 1, (command, ran.stderr)
         assert ran.stderr.startswith("ocs: ")
         assert "Traceback" not in ran.stderr
