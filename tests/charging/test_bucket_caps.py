@@ -51,6 +51,28 @@ def counted(played: Scenario) -> list[tuple[int, int]]:
 
 
 @pytest.mark.rule("K-217")
+def test_a_grant_of_one_bucket_opens_no_earlier_period_of_another():
+    """What is granted of the one counts in a month, what the other may pay in a day."""
+    catalog = load_catalog(yamldoc.parse(TEXT.replace(
+        "      texts: {", "      monthly: {unit: octets, amount: 1 MB, "
+        "at_most: {amount: 50 B, every: month}}\n      texts: {"
+    ), "bounded.yaml"))  # fmt: skip
+    buckets = [
+        Bucket(ACCOUNT, 7, Unit.OCTETS, "surf", 1_000, priority=1),
+        Bucket(ACCOUNT, 8, Unit.OCTETS, "monthly", 1_000, priority=2),
+    ]
+    played = Scenario(catalog, "10.00", buckets=buckets)
+    played.clock.advance(28 * DAY)  # the second of February
+    played.play("""
+        I 0 @a 100 rsu=300  => 100 ok 300 thr=60 | B=10.00 R=0
+        T 1 @a 100 used=300 => 2001              | B=10.00 R=0
+        I 0 @b 100 rsu=20   => 100 ok 20 thr=4   | B=10.00 R=0
+        T 1 @b 100 used=60  => 2001              | B=9.90 R=0
+    """)
+    assert left(played) == {"monthly": 950, "surf": 700}
+
+
+@pytest.mark.rule("K-217")
 def test_beyond_it_the_next_bucket_pays_and_then_money():
     played = scenario("10.00", more=100)
     played.play("""

@@ -74,17 +74,17 @@ def is_shared(decision: Decision, part: Part) -> bool:
 
 def take_units(
     decision: Decision, buckets: list[Bucket], released: Sequence[Hold], units: int,
-    claimed: Sequence[Claim] = (),
-) -> list[Hold]:
+    claimed: Sequence[Claim] = (), granted_ns: int = 0,
+) -> list[Hold]:  # fmt: skip
     """Take up to ``units`` as entries.take_units does, from each bucket what it may pay.
 
-    They are counted in the period in which they were granted, which ``claimed`` says.
+    They are counted in the periods of ``granted_ns``, in which they were granted, where such
+    buckets were among those that ``claimed`` says.
     """
     working_set, state, posting = decision.working_set, decision.state, decision.posting
-    at_ns = max(
-        (one.period_ns for one in claimed if one.code.startswith(_PREFIX)),
-        default=decision.request.event_ns,
-    )
+    at_ns = decision.request.event_ns
+    if any(one.code.startswith(_PREFIX) for one in claimed):
+        at_ns = granted_ns or at_ns
     taken = entries.take_units(working_set, state, [], released, units, posting)
     _count(decision, taken, at_ns)
     left = units - sum(entry.amount for entry in taken)

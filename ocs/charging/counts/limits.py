@@ -65,6 +65,13 @@ def applies(decision: Decision, part: Part) -> bool:
     return not said.emergency and (part.charges or part.terms.mode is FREE)
 
 
+def applies_to_free(decision: Decision, service: Service) -> bool:
+    """Tell whether an event that costs nothing is of what limits count: by its plan's terms."""
+    terms = decision.plan.terms.get(service.code) if decision.plan is not None else None
+    said = decision.request.attributes
+    return terms is not None and terms.mode is FREE and not said.emergency
+
+
 def look(decision: Decision, part: Part, wanted: int) -> int:
     """Note what the limits leave for the next grant; return how much of ``wanted`` it may be."""
     if not applies(decision, part):

@@ -148,10 +148,11 @@ def _pay(decision: Decision, event: Event) -> list[Hold] | None:
     """Take what an event costs; None when the account cannot cover it or a limit is passed."""
     service = event.service
     assert service is not None
-    if event.mode is ChargeMode.FREE:
-        return []
-    taken = _take(decision, event, service)
-    if taken is None or not decision.limited:
+    is_free = event.mode is ChargeMode.FREE
+    taken = [] if is_free else _take(decision, event, service)
+    if taken is None or not decision.limited or (
+        is_free and not limits.applies_to_free(decision, service)
+    ):
         return taken
     money = {one.bucket_id for one in decision.state.buckets if one.unit == Unit.MONEY}
     charged = sum(entry.amount for entry in taken if entry.bucket_id in money)

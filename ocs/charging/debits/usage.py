@@ -162,6 +162,9 @@ def _debit_units(
         _debit_as_granted(decision, part, units, line, after=after)
         return
     while units:
+        if part.clocked and not part.quota.started_ns:
+            # The seconds of this report end now, however many prices they have.
+            part.quota.started_ns = decision.request.event_ns - units * NS_PER_SECOND
         step = units
         if part.terms.limited and part.charges:
             ahead = limits.until_change(decision, part)
@@ -175,11 +178,12 @@ def _debit_units(
 
 
 def _change_price(decision: Decision, part: Part) -> None:
-    """Rate what comes next by the price that holds now that a limit is reached."""
+    """Rate what comes next by the price that held when it was granted, behind the limit."""
     quota, index = part.quota, decision.index
     assert index is not None
-    zone = decision.context_key(part.service, part.terms, part.asked)
-    slot = index.tariff_at(part.terms, zone, quota.slot_ns or decision.request.event_ns)
+    at_ns = (quota.granted_ns if part.claimed else 0) or decision.request.event_ns
+    zone = decision.context_key(part.service, part.terms, part.asked, at_ns=at_ns)
+    slot = index.tariff_at(part.terms, zone, at_ns)
     quota.zone, quota.started_ns = zone, 0
     quota.rule = slot.rule.code if slot.rule is not None else ""
     quota.slot_ns = slot.start_ns
@@ -199,7 +203,7 @@ def _debit_as_granted(
     ):
         free = _take_units(decision, part, units, line)
         units -= free
-        if seconds and not quota.contexts:
+        if seconds and not find_context(quota, quota.rule, quota.zone, quota.started_ns):
             # Paid seconds begin where the free ones ended (M-011, M-012).
             quota.started_ns += free * NS_PER_SECOND
     if units:
@@ -220,7 +224,8 @@ def _take_units(
     decision.posting.about(part.service.code)
     if decision.bounded:
         taken = bucket_caps.take_units(
-            decision, part.units, part.released_units, units, part.claimed
+            decision, part.units, part.released_units, units, part.claimed,
+            part.quota.granted_ns,
         )
     else:
         taken = entries.take_units(

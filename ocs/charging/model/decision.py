@@ -139,11 +139,12 @@ class Decision:
         return self.index.zone_of(number) if number else ""
 
     def context_key(
-        self, service: Service, terms: ServiceTerms, asked: ServiceRequest, number: str = ""
+        self, service: Service, terms: ServiceTerms, asked: ServiceRequest, number: str = "",
+        at_ns: int = 0,
     ) -> str:
         """Return what the price of a request depends on besides time: its destination zone (that
         of ``number`` where one is given) and, where prices have conditions, what was last said
-        about them (G-009).
+        about them (G-009). Limits are those of the periods of ``at_ns``, by default the event's.
         """
         zone = self.zone_for(service, number) if service.destination_rated else ""
         if not terms.conditional or self.index is None:
@@ -157,7 +158,7 @@ class Decision:
             member = (self.session or self.request).subscriber_id
             limit = reached(
                 self.plan, self.state.account, self.index.periods, service, member,
-                self.request.event_ns,
+                at_ns or self.request.event_ns,
             )
             said = replace(said, limit=limit)
         if terms.related:

@@ -98,6 +98,7 @@ class QuotaState(msgspec.Struct, array_like=True):
     granted: int = 0
     """Units outstanding at the client, in the service's unit."""
     granted_ns: int = 0
+    """When it was granted, by the client's clock: the instant that its price is of."""
     slot_ns: int = 0
     """Tariff slot of the outstanding grant."""
     zone: str = ""

@@ -89,7 +89,7 @@ def _keep(decision: Decision, part: Part, policy: QuotaPolicy) -> Size:
     left = size_priced(decision, part, policy, part.kept)
     if part.room is not None:
         limits.claim(decision, part, left)
-    part.quota.granted = left.units
+    part.quota.granted, part.quota.granted_ns = left.units, decision.request.event_ns
     return left
 
 
@@ -137,7 +137,7 @@ def write_grant(
             validity = min(validity, _seconds_until(decision, size.switch_ns))
     _set_validity(decision, part, validity if validity > 0 else 1)
     quota.granted = size.units
-    quota.granted_ns = request.received_ns
+    quota.granted_ns = request.event_ns
     quota.final = size.final
     quota.limited = (granted.octets if unit is SECONDS else granted.seconds) is not None
     if not quota.reported_ns:

@@ -181,10 +181,10 @@ def _payer(
     quota = part.quota
     if part.clocked:
         start_ns = quota.started_ns or decision.request.event_ns
-        if not quota.contexts:
+        context = find_context(quota, quota.rule, quota.zone, quota.started_ns)
+        if context is None:
             # Paid seconds begin where the free ones end (M-011, M-012).
             start_ns += size.units * NS_PER_SECOND
-        context = find_context(quota, quota.rule, quota.zone, quota.started_ns)
         return QuotaPayer(part, index, price, context, None, start_ns)
     next_rule: PriceRule | None = None
     if size.switch_ns and decision.request.profile.tariff_change and not part.one_tariff:
