@@ -26,7 +26,7 @@ from ocs.ledger import entries
 from ocs.ledger.account import Contra
 from tests.support import slow_rating
 from tests.support.charging import ACCOUNT, NOON_NS, Scenario
-from tests.support.slow_account import Item, SlowPlan
+from tests.support.slow_plan import Item, SlowPlan
 
 NOON_S = NOON_NS // NS_PER_SECOND
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

@@ -1,143 +1,272 @@
-"""An account charged as the document says, with no thought of speed, quotas or databases.
+"""An account charged as the document says, with no thought of speed, holds or databases.
 
 What the engine debits is compared with this. It asks the wall clock minute by minute, adds prices
-up unit by unit (slow_rating), and knows nothing of grants: a report is charged at the price that
-held when its quota was granted, seconds second by second from the first one that is paid. Nothing
-is shared with the server but the values of the catalogue.
+up unit by unit (slow_rating), and of grants knows only what the answers say: a report is charged at
+the price that held when its quota was granted, seconds second by second from the first one that is
+paid, and free units that were granted pay first. Nothing is shared with the server but the values
+of the catalogue.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
-from functools import cache
 from zoneinfo import ZoneInfo
 
 from ocs.amounts import Unit
-from ocs.catalog.limits import Rollover
-from ocs.catalog.model import Catalog, Period, PriceRule, TimeBand
+from ocs.catalog.model import LIMIT, Catalog, ChargeMode, Period, PriceRule
+from ocs.ledger.details import Cap
 from tests.support import slow_rating
+from tests.support.slow_clock import band_at, period_of
+from tests.support.slow_counts import Key, SlowCounts
 
 MINUTE = 60
 SLOT_MINUTES_MAX = 9 * 24 * 60
 """A rule that has held for so long is taken as one that always did."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCH_DAY = date(1970, 1, 1)
 
 
 @dataclass
 class Heap:
-    """Free units of one member, who has one session in the unit at a time: what is held for
-    others is nobody's question here.
-    """
+    """Free units; those of one name share what the plan lets them pay in a period."""
 
     name: str
     unit: Unit
     amount: int
     priority: int
     member: int
+    """Whose they are; 0: everybody's."""
 
 
 @dataclass
 class SlowQuota:
-    """What one session has used of one service."""
+    """What one session has used of one service, and what it was granted last."""
 
     counts: dict[tuple[str, int], int] = field(default_factory=dict)
     """Paid units by rule and the slot that they were granted in."""
     first_second: int | None = None
     """When the first paid second was."""
     paid_seconds: int = 0
+    label: str = ""
+    """The limit behind which it was granted: whose prices hold."""
+    crossed: bool = False
+    """Its usage has reached a limit since."""
+    granted_s: int = 0
+    granted: int = 0
+    service: str = ""
+    member: int = 0
+    free: dict[int, int] = field(default_factory=dict)
+    """What it was granted of the heaps, by their priority."""
 
 
 class SlowAccount:
     """Money and free units; what is used costs what the catalogue says."""
 
-    def __init__(self, catalog: Catalog, plan: str, heaps: list[Heap]) -> None:
+    def __init__(
+        self, catalog: Catalog, plan: str, heaps: list[Heap], caps: tuple[Cap, ...] = ()
+    ) -> None:
         self.catalog = catalog
         self.plan = catalog.plans[plan]
         self.heaps = sorted(heaps, key=lambda heap: heap.priority)
         self.spent_micro = 0
         self.tax_micro = 0
-        """How much of what was spent is tax."""
-        self.limited: dict[tuple[str, int, date], int] = {}
-        """What was used or spent of each limit, by member and period."""
-        self._counts: dict[tuple[str, str, int, date], int] = {}
+        """How much of what was spent is tax, by whomever."""
+        self.sponsored: dict[str, int] = {}
+        """What sponsors have spent."""
         self._zone = ZoneInfo(catalog.time_zone)
+        self.limits = SlowCounts(catalog, self.plan, self._zone, caps)
+        self._counts: dict[tuple[str, str, int, object], int] = {}
+        self._open: list[SlowQuota] = []
+        self._bands: dict[int, str] = {}
+        """The band of each minute that was looked at."""
+        self._capped = {
+            one.code: one.at_most for one in self.plan.allowances if one.at_most is not None
+        }
+        self._paid: dict[Key, int] = {}
+        """What heaps of a name have paid in a period."""
 
-    def use(
-        self, quota: SlowQuota, service: str, units: int, granted_s: int, reported_s: int,
-        member: int,
-    ) -> None:  # fmt: skip
-        """Charge what one report says: free units first, the rest by its price."""
-        spent = self.spent_micro
-        self._use(quota, service, units, granted_s, reported_s, member)
-        for limit in self.plan.limits:
-            money = limit.unit is Unit.MONEY
-            if (service in limit.services or not limit.services) and (
-                money or limit.unit is self.catalog.services[service].unit
-            ):
-                day = self.period_of(Period(limit.period), granted_s)
-                key = (limit.code, member if limit.by_member else 0, day)
-                more = self.spent_micro - spent if money else units
-                self.limited[key] = self.limited.get(key, 0) + more
+    # ------------------------------------------------------------------------------- grants
 
-    def _use(
-        self, quota: SlowQuota, service: str, units: int, granted_s: int, reported_s: int,
-        member: int,
+    def grant(
+        self, quota: SlowQuota, service: str, units: int, at_s: int, member: int
+    ) -> None:
+        """Note an answer: what it grants is promised until the next report."""
+        self.end(quota)
+        label = self._label(service, member, at_s)
+        if label != quota.label:
+            # Seconds begin anew at another price.
+            quota.label, quota.first_second, quota.paid_seconds = label, None, 0
+        quota.service, quota.member = service, member
+        quota.granted, quota.granted_s, quota.crossed = units, at_s, False
+        self._open.append(quota)
+        if not self._is_free(service) and not self.rule_at(service, at_s, label).sponsor:
+            for heap in self._heaps(service, member):
+                part = min(self._room(heap, at_s), units - sum(quota.free.values()))
+                if part > 0:
+                    quota.free[heap.priority] = part
+        self.limits.promise(service, member, at_s, units)
+
+    def end(self, quota: SlowQuota) -> None:
+        """Let go what a quota was granted and has not used."""
+        if any(one is quota for one in self._open):
+            self._open = [one for one in self._open if one is not quota]
+            self.limits.promise(quota.service, quota.member, quota.granted_s, -quota.granted)
+        quota.granted = 0
+        quota.free = {}
+
+    def _is_free(self, service: str) -> bool:
+        return self.plan.terms[service].mode is ChargeMode.FREE
+
+    def _label(self, service: str, member: int, at_s: int) -> str:
+        """Return the limit that is reached, as far as prices ask for it."""
+        reached = self.limits.reached(service, member, at_s)
+        asked = any(
+            rule.names(LIMIT, reached) for rule in self.plan.terms[service].rules
+        )
+        return reached if asked else ""
+
+    # -------------------------------------------------------------------------------- usage
+
+    def report(
+        self, quota: SlowQuota, sides: list[tuple[int, int]], reported_s: int, member: int,
+        service: str,
+    ) -> None:
+        """Charge one report: ``sides`` are units and when their price held, in their order."""
+        free, limited_s = quota.free, quota.granted_s if quota.granted else reported_s
+        self.end(quota)
+        spent, total = self.spent_micro, sum(units for units, _ in sides)
+        for units, at_s in sides:
+            run = 0
+            for _ in range(units):
+                if quota.crossed:
+                    self._charge(quota, service, run, at_s, reported_s, total, free, member)
+                    total, run, quota.crossed = total - run, 0, False
+                    label = self._label(service, member, limited_s)
+                    if label != quota.label:
+                        quota.label, quota.first_second, quota.paid_seconds = label, None, 0
+                run += 1
+                quota.crossed = self.limits.use(service, member, limited_s)
+            self._charge(quota, service, run, at_s, reported_s, total, free, member)
+            total -= run
+        self.limits.spend(service, member, limited_s, self.spent_micro - spent)
+
+    def _charge(
+        self, quota: SlowQuota, service: str, units: int, at_s: int, reported_s: int,
+        until_end: int, promised: dict[int, int], member: int,
     ) -> None:  # fmt: skip
-        sold = self.catalog.services[service]
-        free = self._take_free(sold.unit, member, units)
+        """Charge units of one price; with them ``until_end`` units of the report are left."""
+        if not units or self._is_free(service):
+            return
+        sold, terms = self.catalog.services[service], self.plan.terms[service]
+        rule = self.rule_at(service, at_s, quota.label)
+        free = 0
+        if not rule.sponsor:
+            free = self._take_free(quota, service, units, reported_s, promised, member)
         paid = units - free
-        terms = self.plan.terms[service]
-        counted = any(rule.price.counted for rule in terms.rules)
-        if sold.unit is Unit.SECONDS and not counted:
+        apart = any(one.price.counted or one.sponsor for one in terms.rules)
+        if sold.unit is Unit.SECONDS and not apart:
             if quota.first_second is None:
                 # The call has run in one piece up to this report; the free seconds came first.
-                quota.first_second = reported_s - units
+                quota.first_second = reported_s - until_end
             if not quota.paid_seconds:
                 quota.first_second += free
             if paid:
-                before = self._clocked(service, quota.first_second, quota.paid_seconds)
+                label = quota.label
+                before = self._clocked(service, label, quota.first_second, quota.paid_seconds)
                 quota.paid_seconds += paid
-                after = self._clocked(service, quota.first_second, quota.paid_seconds)
-                self._spend(service, before, after)
+                after = self._clocked(service, label, quota.first_second, quota.paid_seconds)
+                self._spend(rule, service, before, after)
         elif paid:
-            self._pay(quota, service, paid, granted_s, member)
+            self._pay(quota, rule, service, paid, at_s, member)
 
     def event(self, service: str, units: int, at_s: int, member: int) -> None:
-        """Charge an event, which is a session of its own."""
-        self.use(SlowQuota(), service, units, at_s, at_s, member)
+        """Charge an event: a session of its own, at the price that holds when it begins."""
+        quota = SlowQuota(label=self._label(service, member, at_s))
+        spent = self.spent_micro
+        self._charge(quota, service, units, at_s, at_s, units, {}, member)
+        for _ in range(units):
+            self.limits.use(service, member, at_s)
+        self.limits.spend(service, member, at_s, self.spent_micro - spent)
 
-    def _take_free(self, unit: Unit, member: int, units: int) -> int:
+    # --------------------------------------------------------------------------- free units
+
+    def _heaps(self, service: str, member: int) -> list[Heap]:
+        unit = self.catalog.services[service].unit
+        return [one for one in self.heaps if one.unit is unit and one.member in (0, member)]
+
+    def _take_free(
+        self, quota: SlowQuota, service: str, units: int, reported_s: int,
+        promised: dict[int, int], member: int,
+    ) -> int:  # fmt: skip
+        """Take what the quota was granted of heaps, then what nobody was."""
         taken = 0
-        for heap in self.heaps:
-            if heap.unit is unit and heap.member == member:
-                part = min(heap.amount, units - taken)
-                heap.amount -= part
-                taken += part
+        capped = any(one.name in self._capped and one.priority in promised for one in self.heaps)
+        at_s = quota.granted_s if capped else reported_s
+        for heap in self._heaps(service, member):
+            part = min(promised.get(heap.priority, 0), units - taken)
+            taken += self._take(heap, part, at_s)
+            if heap.priority in promised:
+                promised[heap.priority] -= part
+        for heap in self._heaps(service, member):
+            room = self._room(heap, at_s) - promised.get(heap.priority, 0)
+            taken += self._take(heap, max(0, min(room, units - taken)), at_s)
         return taken
 
+    def _take(self, heap: Heap, units: int, at_s: int) -> int:
+        heap.amount -= units
+        key = self._capped_key(heap, at_s)
+        if key is not None:
+            self._paid[key] = self._paid.get(key, 0) + units
+        return units
+
+    def _room(self, heap: Heap, at_s: int) -> int:
+        """Return what of a heap nobody was granted and the plan lets it pay."""
+        room = heap.amount - sum(one.free.get(heap.priority, 0) for one in self._open)
+        key, cap = self._capped_key(heap, at_s), self._capped.get(heap.name)
+        if cap is not None and key is not None:
+            same = {one.priority for one in self.heaps if one.name == heap.name}
+            promised = sum(
+                units
+                for one in self._open
+                if self._capped_key(heap, one.granted_s) == key
+                for priority, units in one.free.items()
+                if priority in same
+            )
+            room = min(room, cap.amount - self._paid.get(key, 0) - promised)
+        return max(0, room)
+
+    def _capped_key(self, heap: Heap, at_s: int) -> Key | None:
+        cap = self._capped.get(heap.name)
+        if cap is None:
+            return None
+        return heap.name, 0, period_of(self._zone, Period(cap.period), at_s)
+
+    # -------------------------------------------------------------------------------- money
+
     def _pay(
-        self, quota: SlowQuota, service: str, units: int, granted_s: int, member: int
+        self, quota: SlowQuota, rule: PriceRule, service: str, units: int, at_s: int, member: int
     ) -> None:
-        rule = self.rule_at(service, granted_s)
         price = rule.price
         if price.counted:
             of = member if price.by_member else 0
-            key = (service, rule.code, of, self.period_of(price.counted, granted_s))
+            key = (service, rule.code, of, period_of(self._zone, price.counted, at_s))
             before = self._counts.get(key, 0)
             self._counts[key] = before + units
         else:
-            slot = (rule.code, self.slot_of(service, granted_s))
+            slot = (rule.code, self.slot_of(service, at_s, quota.label))
             before = quota.counts.get(slot, 0)
             quota.counts[slot] = before + units
         cost = slow_rating.cost
-        self._spend(service, cost(price, before), cost(price, before + units))
+        self._spend(rule, service, cost(price, before), cost(price, before + units))
 
-    def _spend(self, service: str, before_micro: int, after_micro: int) -> None:
+    def _spend(
+        self, rule: PriceRule, service: str, before_micro: int, after_micro: int
+    ) -> None:
         """Pay what a total rises by, and the tax of the total less that of the total before."""
-        self.spent_micro += after_micro - before_micro
+        amount = after_micro - before_micro
+        if rule.sponsor:
+            self.sponsored[rule.sponsor] = self.sponsored.get(rule.sponsor, 0) + amount
+        else:
+            self.spent_micro += amount
         tax = self.plan.terms[service].tax
         if tax is not None:
             rate = Fraction(tax.numerator, tax.denominator)
@@ -146,21 +275,20 @@ class SlowAccount:
             self.tax_micro += after.numerator // after.denominator
             self.tax_micro -= before.numerator // before.denominator
 
-    def _clocked(self, service: str, first_second: int, seconds: int) -> int:
+    def _clocked(self, service: str, label: str, first_second: int, seconds: int) -> int:
         """Each increment costs the price of its first second; the first second's has setup and
         minimum (M-011).
         """
         if not seconds:
             return 0
-        first = self.rule_at(service, first_second).price
-        only = {rule.code for rule in self.plan.terms[service].rules}
-        if len(only) == 1:
+        first = self.rule_at(service, first_second, label).price
+        if not any(rule.band for rule in self.plan.terms[service].rules):
             return slow_rating.cost(first, seconds)
         total, billed_until = Fraction(0), 0
         for second in range(max(seconds, first.minimum)):
             if second < billed_until:
                 continue
-            price = self.rule_at(service, first_second + second).price
+            price = self.rule_at(service, first_second + second, label).price
             billed = price.increment
             if second >= seconds:
                 billed = min(billed, first.minimum - second)
@@ -171,182 +299,31 @@ class SlowAccount:
 
     # ------------------------------------------------------------------------------ the clock
 
-    def rule_at(self, service: str, second: int) -> PriceRule:
-        """Return the price of a service at an instant (s since 1970)."""
-        rules = self.plan.terms[service].rules
-        band = self.band_at(second)
-        named = [rule for rule in rules if rule.band == band and band]
-        return (named or [rule for rule in rules if not rule.band])[0]
+    def rule_at(self, service: str, second: int, label: str = "") -> PriceRule:
+        """Return the price of a service at an instant (s since 1970), behind a limit or not."""
+        rules = self._rules(service, label)
+        return rules.get(self._band_at(second), rules[""])
 
-    def slot_of(self, service: str, second: int) -> int:
-        """Return the minute in which the price began to hold, looking back minute by minute."""
+    def _rules(self, service: str, label: str) -> dict[str, PriceRule]:
+        """Return the prices behind a limit, or before any, by their time bands."""
+        return {
+            one.band: one for one in self.plan.terms[service].rules
+            if (one.names(LIMIT, label) if label else not one.when)
+        }  # fmt: skip
+
+    def _band_at(self, second: int) -> str:
         minute = second - second % MINUTE
-        code = self.rule_at(service, second).code
+        if minute not in self._bands:
+            self._bands[minute] = band_at(self.catalog.bands, self._zone, minute)
+        return self._bands[minute]
+
+    def slot_of(self, service: str, second: int, label: str = "") -> int:
+        """Return the minute in which the price began to hold, looking back minute by minute."""
+        minute, rules = second - second % MINUTE, self._rules(service, label)
+        if len(rules) == 1:
+            return 0
+        rule = rules.get(self._band_at(minute), rules[""])
         for back in range(SLOT_MINUTES_MAX):
-            if self.rule_at(service, minute - back * MINUTE).code != code:
+            if rules.get(self._band_at(minute - back * MINUTE), rules[""]) is not rule:
                 return minute - (back - 1) * MINUTE
         return 0
-
-    def band_at(self, second: int) -> str:
-        """Return the first band that covers an instant."""
-        return _band(self.catalog.bands, self._zone, second - second % MINUTE)
-
-    def period_of(self, period: Period, second: int) -> date:
-        """Return the first day of a day, week or month."""
-        day = _local(self._zone, second).date()
-        if period is Period.MONTH:
-            return day.replace(day=1)
-        return day - timedelta(days=day.weekday()) if period is Period.WEEK else day
-
-
-def _local(zone: ZoneInfo, second: int) -> datetime:
-    return (_EPOCH + timedelta(seconds=second)).astimezone(zone)
-
-
-@cache
-def _band(bands: tuple[TimeBand, ...], zone: ZoneInfo, second: int) -> str:
-    local = _local(zone, second)
-    minute, today = local.hour * 60 + local.minute, local.date()
-    for band in bands:
-        for span in band.spans:
-            over_midnight = span.end_minute <= span.start_minute
-            days = [(today, span.start_minute, 1440 if over_midnight else span.end_minute)]
-            if over_midnight:
-                days.append((today - timedelta(days=1), 0, span.end_minute))
-            for day, start, end in days:
-                named = day.weekday() in span.weekdays or (day - _EPOCH_DAY).days in span.dates
-                if named and start <= minute < end:
-                    return band.name
-    return ""
-
-
-@dataclass
-class Item:
-    """A fee that comes back, and the heaps that it fills; ``days`` None: from the first day on."""
-
-    every: str
-    count: int
-    day: int | None
-    """Weekday from Monday = 0, or day of the month; 0 for days."""
-    minute: int
-    fee_micro: int
-    fills: dict[str, int]
-    keeps: dict[str, Rollover]
-    """What is carried over of each; nothing of those that are not here."""
-    unpaid: bool = False
-    next_s: int = 0
-
-
-class SlowPlan:
-    """What recurring items do to money and heaps, by looking at every day of the calendar."""
-
-    DAYS = 800
-
-    def __init__(self, items: list[Item], time_zone: str, start_s: int, money_micro: int) -> None:
-        self.items = items
-        self.money_micro = money_micro
-        self.heaps: dict[str, list[list[int]]] = {}
-        """What is left of each period, the oldest first, and how often it was carried over."""
-        self._zone = ZoneInfo(time_zone)
-        self._first_s = start_s
-        self.now_s = start_s
-        for item in items:
-            item.next_s = next(one for one in self._starts(item) if one > start_s)
-            self._run(item)
-
-    def go_to(self, second: int) -> None:
-        """Run every period that begins until then, in order of time, then of the plan."""
-        while True:
-            due = min(self.items, key=lambda one: one.next_s)
-            if due.next_s > second:
-                break
-            self.now_s = due.next_s
-            due.next_s = next(one for one in self._starts(due) if one > self.now_s)
-            self._run(due)
-        self.now_s = second
-
-    def pay_in(self, amount_micro: int) -> None:
-        """Top up, which makes up for what could not be paid, in the plan's order."""
-        self.money_micro += amount_micro
-        for item in self.items:
-            if item.unpaid:
-                self._run(item, again=True)
-
-    def _run(self, item: Item, *, again: bool = False) -> None:
-        before = {name: self.heaps.get(name, []) for name in item.fills}
-        for name in item.fills:
-            # What is left of the period before is gone with it, unless it is carried over now.
-            self.heaps[name] = []
-        item.unpaid = item.fee_micro > 0 and self.money_micro < item.fee_micro
-        if item.unpaid:
-            return
-        self.money_micro -= item.fee_micro
-        for name, amount in item.fills.items():
-            rule = item.keeps.get(name)
-            kept: list[list[int]] = []
-            if rule is not None and not again:
-                kept = self._carry(rule, amount, before[name])
-            self.heaps[name] = [*kept, [amount, 0]]
-
-    @staticmethod
-    def _carry(rule: Rollover, amount: int, left: list[list[int]]) -> list[list[int]]:
-        kept, room = [], rule.maximum
-        for units, times in reversed(left):
-            if times >= rule.periods:
-                continue
-            part = min(units, amount * rule.percent // 100) if times == 0 else units
-            if room is not None:
-                part = min(part, room)
-                room -= part
-            if part:
-                kept.append([part, times + 1])
-        return kept[::-1]
-
-    def take(self, name: str, units: int) -> int:
-        """Use up to ``units`` of an allowance: what was carried over first; return how many."""
-        taken = 0
-        for heap in self.heaps.get(name, []):
-            part = min(heap[0], units - taken)
-            heap[0] -= part
-            taken += part
-        return taken
-
-    def left(self, name: str) -> int:
-        """Return what is left of an allowance."""
-        return sum(units for units, _ in self.heaps.get(name, []))
-
-    def _starts(self, item: Item) -> list[int]:
-        return _starts(
-            item.every, item.count, item.day, item.minute, self._first_s, self._zone, self.DAYS
-        )
-
-
-@cache
-def _starts(
-    every: str, count: int, day: int | None, minute: int, first_s: int, zone: ZoneInfo, days: int
-) -> list[int]:
-    first = _local(zone, first_s)
-    found = []
-    for number in range(-40, days):
-        today = first.date() + timedelta(days=number)
-        last = (today.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
-        months = (today.year - first.year) * 12 + today.month - first.month
-        if day is None:
-            begins = {
-                "day": number >= 0 and number % count == 0,
-                "week": number >= 0 and number % (7 * count) == 0,
-                "month": months >= 0 and months % count == 0
-                and today.day == min(first.day, last.day),
-            }[every]
-            at = first.time()
-        else:
-            begins = {
-                "day": True, "week": today.weekday() == day,
-                "month": today.day == min(day, last.day) and (today.month - 1) % count == 0,
-            }[every]  # fmt: skip
-            at = time(minute // 60, minute % 60)
-        if begins:
-            # A time that spring leaves out is read with the offset before: as much later.
-            moment = datetime.combine(today, at.replace(fold=0), zone)
-            found.append(int(moment.timestamp()))
-    return found

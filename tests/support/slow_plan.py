@@ -1,0 +1,147 @@
+"""Fees and renewals of a plan, found by walking through the calendar day by day: slow, obvious.
+
+What the server debits and gives at each period is compared with this. Nothing is shared with the
+server but the values of the catalogue.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from functools import cache
+from zoneinfo import ZoneInfo
+
+from ocs.catalog.limits import Rollover
+from tests.support.slow_clock import local_time
+
+
+@dataclass
+class Item:
+    """A fee that comes back, and the heaps that it fills; ``days`` None: from the first day on."""
+
+    every: str
+    count: int
+    day: int | None
+    """Weekday from Monday = 0, or day of the month; 0 for days."""
+    minute: int
+    fee_micro: int
+    fills: dict[str, int]
+    keeps: dict[str, Rollover]
+    """What is carried over of each; nothing of those that are not here."""
+    unpaid: bool = False
+    next_s: int = 0
+
+
+class SlowPlan:
+    """What recurring items do to money and heaps, by looking at every day of the calendar."""
+
+    DAYS = 800
+
+    def __init__(self, items: list[Item], time_zone: str, start_s: int, money_micro: int) -> None:
+        self.items = items
+        self.money_micro = money_micro
+        self.heaps: dict[str, list[list[int]]] = {}
+        """What is left of each period, the oldest first, and how often it was carried over."""
+        self._zone = ZoneInfo(time_zone)
+        self._first_s = start_s
+        self.now_s = start_s
+        for item in items:
+            item.next_s = next(one for one in self._starts(item) if one > start_s)
+            self._run(item)
+
+    def go_to(self, second: int) -> None:
+        """Run every period that begins until then, in order of time, then of the plan."""
+        while True:
+            due = min(self.items, key=lambda one: one.next_s)
+            if due.next_s > second:
+                break
+            self.now_s = due.next_s
+            due.next_s = next(one for one in self._starts(due) if one > self.now_s)
+            self._run(due)
+        self.now_s = second
+
+    def pay_in(self, amount_micro: int) -> None:
+        """Top up, which makes up for what could not be paid, in the plan's order."""
+        self.money_micro += amount_micro
+        for item in self.items:
+            if item.unpaid:
+                self._run(item, again=True)
+
+    def _run(self, item: Item, *, again: bool = False) -> None:
+        before = {name: self.heaps.get(name, []) for name in item.fills}
+        for name in item.fills:
+            # What is left of the period before is gone with it, unless it is carried over now.
+            self.heaps[name] = []
+        item.unpaid = item.fee_micro > 0 and self.money_micro < item.fee_micro
+        if item.unpaid:
+            return
+        self.money_micro -= item.fee_micro
+        for name, amount in item.fills.items():
+            rule = item.keeps.get(name)
+            kept: list[list[int]] = []
+            if rule is not None and not again:
+                kept = self._carry(rule, amount, before[name])
+            self.heaps[name] = [*kept, [amount, 0]]
+
+    @staticmethod
+    def _carry(rule: Rollover, amount: int, left: list[list[int]]) -> list[list[int]]:
+        kept, room = [], rule.maximum
+        for units, times in reversed(left):
+            if times >= rule.periods:
+                continue
+            part = min(units, amount * rule.percent // 100) if times == 0 else units
+            if room is not None:
+                part = min(part, room)
+                room -= part
+            if part:
+                kept.append([part, times + 1])
+        return kept[::-1]
+
+    def take(self, name: str, units: int) -> int:
+        """Use up to ``units`` of an allowance: what was carried over first; return how many."""
+        taken = 0
+        for heap in self.heaps.get(name, []):
+            part = min(heap[0], units - taken)
+            heap[0] -= part
+            taken += part
+        return taken
+
+    def left(self, name: str) -> int:
+        """Return what is left of an allowance."""
+        return sum(units for units, _ in self.heaps.get(name, []))
+
+    def _starts(self, item: Item) -> list[int]:
+        return _starts(
+            item.every, item.count, item.day, item.minute, self._first_s, self._zone, self.DAYS
+        )
+
+
+@cache
+def _starts(
+    every: str, count: int, day: int | None, minute: int, first_s: int, zone: ZoneInfo, days: int
+) -> list[int]:
+    first = local_time(zone, first_s)
+    found = []
+    for number in range(-40, days):
+        today = first.date() + timedelta(days=number)
+        last = (today.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
+        months = (today.year - first.year) * 12 + today.month - first.month
+        if day is None:
+            begins = {
+                "day": number >= 0 and number % count == 0,
+                "week": number >= 0 and number % (7 * count) == 0,
+                "month": months >= 0 and months % count == 0
+                and today.day == min(first.day, last.day),
+            }[every]
+            at = first.time()
+        else:
+            begins = {
+                "day": True, "week": today.weekday() == day,
+                "month": today.day == min(day, last.day) and (today.month - 1) % count == 0,
+            }[every]  # fmt: skip
+            at = time(minute // 60, minute % 60)
+        if begins:
+            # A time that spring leaves out is read with the offset before: as much later.
+            moment = datetime.combine(today, at.replace(fold=0), zone)
+            found.append(int(moment.timestamp()))
+    return found
