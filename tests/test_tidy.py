@@ -18,7 +18,7 @@ TWISTED = (
     *("protocol.transport", "protocol.transport_sctp", "protocol.transport_tls"),
     *("ocs.service", "ocs.app"),
     *("simulators.traffic.gateway", "simulators.traffic.simulation"),
-    "simulators.replay.carrier",
+    *("simulators.traffic.running", "simulators.replay.carrier"),
 )
 WALL_CLOCK = ("time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "date.today")
 

@@ -211,7 +211,7 @@ def _document(
     explained: Document | None,
     checked: Document,
 ) -> Document:
-    from simulators.traffic.simulation import INTERRUPTED
+    from simulators.traffic.running import INTERRUPTED
 
     matches = explained is None or explained["matches"]
     return {

@@ -103,6 +103,9 @@ def together(words: list[Word]) -> Measurements:
         whole.timed_out += one.timed_out
         whole.connection_losses += one.connection_losses
         whole.differing_answers += one.differing_answers
+        whole.late_answers += one.late_answers
+        whole.unasked_answers += one.unasked_answers
+        whole.given_up += one.given_up
         whole.result_codes.update(one.result_codes)
         whole.tally.update(one.tally)
         whole.problems += one.problems

@@ -1,44 +1,28 @@
 """A replay on the wire: the connections of the clients on Twisted, and the clock of the run.
 
 A request that was in flight when its connection was lost is sent again with the T flag (RFC 6733
-section 5.5.4). `run_replay` is what the command calls; `Replay` runs on somebody else's reactor.
+section 5.5.4). `preparing` runs a `Replay` on a reactor of its own.
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from protocol.answers import Origin, error_answer
-from protocol.codec import FLAG_RETRANSMIT, Header
+from protocol.answers import Origin
+from protocol.codec import Header
 from protocol.credit_control_reader import partial_ccr_fields, read_cca
 from protocol.errors import ProtocolError
-from protocol.peer import PeerClosed, PeerSettings
-from protocol.session_commands import (
-    SessionAnswer,
-    SessionCommand,
-    read_session_request,
-    write_session_answer,
-)
+from protocol.session_commands import SessionCommand
 from protocol.tls import Credentials
-from protocol.transport import DiameterFactory, DiameterProtocol, connect
-from protocol.transport_tls import secured
 from simulators.replay.player import Due, Player
 from simulators.replay.result import Outcome
 from simulators.replay.rewriting import Moment, Rewriter
 from simulators.reports.report import Measurements, Report, make_report
-from simulators.traffic.link import believes
-
-CONNECT_SECONDS = 10.0
-"""How long the server may take to accept every connection, also one that was lost."""
-INTERRUPTED = "ended by a signal"
-_RECONNECT_SECONDS = 0.5
-_SWEEP_SECONDS = 0.25
-_SUCCESS, _COMMAND_UNSUPPORTED, _UNABLE_TO_COMPLY = 2001, 3001, 5012
-
-Progress = Callable[[Measurements, float], None]
+from simulators.traffic.answering import SUCCESS, UNABLE_TO_COMPLY, answer_server
+from simulators.traffic.link import Link
+from simulators.traffic.running import CONNECT_SECONDS, SWEEP_SECONDS, Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,77 +42,62 @@ class _Waiting:
 
     due: Due
     message: bytes
-    sent_ns: int
-    gives_up_at: float
+    first_sent_ns: int
+    gives_up_at: float = 0.0
+    sent: bool = False
 
 
 class _Client:
-    """One client of the recording: the handler of its peer connection."""
+    """One client of the recording: it owns the link to the server."""
 
     def __init__(self, replay: "Replay", origin_host: str, origin_realm: str) -> None:
         self._replay = replay
         self.origin_host = origin_host
         self._origin = Origin(origin_host, origin_realm, replay.unix_seconds)
-        settings = PeerSettings(
-            origin_host,
-            origin_realm,
-            product_name="Gyro gateway simulator",
-            origin_state_id=replay.unix_seconds,
-            vendor_specific_applications=((10415, 4),),
+        target = replay.target
+        self._link: Link[_Waiting] = Link(
+            replay.reactor,
+            lambda: replay.stopping,
+            self,
+            0,
+            (target.host, target.port),
+            self._origin,
+            target.credentials,
+            replay.measured,
         )
-        reactor, credentials = replay.reactor, replay.target.credentials
-        self._factory = DiameterFactory(
-            reactor, settings, self, role="initiator", answer_policy=believes
-        )
-        self._outside: Any = self._factory
-        if credentials is not None:
-            self._outside = secured(
-                reactor, self._factory, lambda: credentials.context, is_client=True
-            )
-        self._conn: DiameterProtocol | None = None
         self._lost_at = replay.elapsed()
-        self.waiting: dict[int, _Waiting] = {}
-        self._resend: list[_Waiting] = []
 
     @property
     def open(self) -> bool:
         """Whether it may send."""
-        return self._conn is not None and self._conn.can_send_requests
+        return self._link.open
 
     @property
     def outstanding(self) -> int:
         """Requests without an answer."""
-        return len(self.waiting) + len(self._resend)
+        return len(self._link.waiting) + len(self._link.queue)
 
     def call(self) -> None:
         """Connect, again and again until the run stops."""
-        if not self._replay.stopping:
-            target = self._replay.target
-            attempt = connect(self._replay.reactor, self._outside, target.host, target.port)
-            attempt.addErrback(self._call_failed)
+        self._link.call()
 
-    def _call_failed(self, failure: Any) -> None:
-        self._replay.last_failure = failure.getErrorMessage()
-        self._replay.reactor.callLater(_RECONNECT_SECONDS, self.call)
-
-    def hang_up(self) -> "Deferred[None]":
+    def hang_up(self) -> "Deferred[Any]":
         """Say goodbye; fires when the connection is closed."""
-        return self._factory.disconnect_all()
+        closed: Deferred[Any] = self._link.hang_up()
+        return closed
 
     def missing_since(self, now: float) -> float:
         """Seconds without a connection."""
-        return 0.0 if self._conn is not None else now - self._lost_at
+        return 0.0 if self._link.connected else now - self._lost_at
 
     def send(self, due: Due) -> None:
         """Rewrite a request for this moment and send it."""
-        conn = self._conn
-        assert conn is not None
-        said: Any = conn.capabilities
+        server = self._link.server
         moment = Moment(
-            said.origin_host,
-            said.origin_realm,
+            server.origin_host,
+            server.origin_realm,
             self._replay.unix_seconds,
-            self._factory.end_to_end_ids(),
+            self._link.factory.end_to_end_ids(),
             time.time_ns() - due.step.at_ns,
         )
         try:
@@ -137,89 +106,67 @@ class _Client:
             self._replay.note_unsendable(due, fault)
             return
         self._replay.measured.sent += 1
-        self._transmit(_Waiting(due, message, time.perf_counter_ns(), 0.0))
+        self._transmit(_Waiting(due, message, time.perf_counter_ns()))
 
     def _transmit(self, waiting: _Waiting) -> None:
-        if self._conn is None or not self._conn.can_send_requests:
-            self._resend.append(waiting)
-            return
-        waiting.gives_up_at = self._replay.elapsed() + self._replay.target.answer_timeout
-        self.waiting[self._conn.send_request(waiting.message)] = waiting
+        if self._link.open:
+            timeout = self._replay.target.answer_timeout
+            waiting.gives_up_at = self._replay.elapsed() + timeout
+            self._link.send(waiting)
+        else:
+            self._link.queue.append(waiting)
 
     def sweep(self, now: float) -> None:
         """Give up what has waited too long."""
-        for hop_by_hop, waiting in list(self.waiting.items()):
+        self._link.count_unasked()
+        for hop_by_hop, waiting in list(self._link.waiting.items()):
             if now >= waiting.gives_up_at:
-                del self.waiting[hop_by_hop]
-                if self._conn is not None:
-                    self._conn.forget_request(hop_by_hop)
+                self._link.forget(hop_by_hop)
                 self._replay.unanswered(waiting.due, waiting.message)
 
-    # For the transport.
+    # For the link.
 
-    def peer_up(self, conn: DiameterProtocol) -> None:
+    def link_up(self, link: Link[_Waiting]) -> None:
         """The server has accepted us: send again what an earlier connection left unanswered."""
-        self._conn = conn
-        resend, self._resend = self._resend, []
-        for waiting in resend:
-            message = bytearray(waiting.message)
-            message[4] |= FLAG_RETRANSMIT
-            waiting.message = bytes(message)
-            self._replay.measured.retransmitted += 1
+        again, link.queue = link.queue, []
+        for waiting in again:
             self._transmit(waiting)
         self._replay.client_opened()
 
-    def peer_down(self, conn: DiameterProtocol, closed: PeerClosed) -> None:
-        """The connection is lost, or was refused: keep its requests and call again."""
-        if self._replay.stopping:
-            return
-        self._replay.last_failure = closed.reason
-        if conn is not self._conn:
-            self._replay.last_failure = f"no capabilities exchanged: {closed.reason}"
-        else:
-            self._replay.measured.connection_losses += 1
-            self._conn = None
-            self._lost_at = self._replay.elapsed()
-        self._resend += self.waiting.values()
-        self.waiting.clear()
-        self._replay.reactor.callLater(_RECONNECT_SECONDS, self.call)
+    def link_down(self, link: Link[_Waiting], reason: str, was_cut: bool) -> None:  # noqa: ARG002
+        """The connection is lost: keep its requests for the next one."""
+        self._replay.last_failure = reason
+        self._lost_at = self._replay.elapsed()
+        link.queue += link.waiting.values()
+        link.waiting.clear()
 
-    def peer_changed(self, conn: DiameterProtocol, event: Any) -> None:  # noqa: ARG002
+    def link_failed(self, reason: str) -> None:
+        """A call was in vain; it is made again."""
+        self._replay.last_failure = reason
+
+    def link_changed(self, link: Link[_Waiting]) -> None:  # noqa: ARG002
         """The server is suspect, leaving, or back."""
         self._replay.pump_soon()
 
-    def requests(self, conn: DiameterProtocol, batch: list[tuple[Header, bytes]]) -> None:
+    def asked(self, link: Link[_Waiting], batch: list[tuple[Header, bytes]]) -> list[bytes]:  # noqa: ARG002
         """RAR and ASR: what the client did about them is in the recording."""
-        for header, message in batch:
-            conn.send_answer(self._answer_to(header, message))
+        tally = self._replay.measured.tally
+        return [
+            answer_server(self._origin, header, message, _decide, tally).message
+            for header, message in batch
+        ]
 
-    def _answer_to(self, header: Header, message: bytes) -> bytes:
-        if header.command_code not in {SessionCommand.RE_AUTH, SessionCommand.ABORT_SESSION}:
-            return error_answer(self._origin, header, _COMMAND_UNSUPPORTED)
-        command = SessionCommand(header.command_code)
-        self._replay.measured.tally[command.name.lower()] += 1
-        try:
-            request = read_session_request(message, header)
-        except ProtocolError as fault:
-            code = getattr(fault, "result_code", _UNABLE_TO_COMPLY)
-            return error_answer(self._origin, header, code, error_message=str(fault))
-        answer = SessionAnswer(
-            header.command_code,
-            request.session_id,
-            _SUCCESS if command is SessionCommand.RE_AUTH else _UNABLE_TO_COMPLY,
-            self._origin.host,
-            self._origin.realm,
-            proxy_infos=request.proxy_infos,
-        )
-        ids = header.hop_by_hop, header.end_to_end
-        return write_session_answer(answer, *ids, header.is_proxiable)
-
-    def answer(self, conn: DiameterProtocol, header: Header, message: bytes) -> None:  # noqa: ARG002
+    def answer_arrived(
+        self, link: Link[_Waiting], waiting: _Waiting, header: Header, message: bytes
+    ) -> None:
         """The answer to a request."""
-        waiting = self.waiting.pop(header.hop_by_hop, None)
-        if waiting is not None:
-            latency_us = (time.perf_counter_ns() - waiting.sent_ns) // 1000
-            self._replay.answered(waiting.due, waiting.message, message, latency_us)
+        link.settle(header.hop_by_hop, waiting)
+        latency_us = (time.perf_counter_ns() - waiting.first_sent_ns) // 1000
+        self._replay.answered(waiting.due, waiting.message, message, latency_us)
+
+
+def _decide(command: SessionCommand, _session_id: str) -> int:
+    return SUCCESS if command is SessionCommand.RE_AUTH else UNABLE_TO_COMPLY
 
 
 class Replay:
@@ -261,7 +208,7 @@ class Replay:
         """Connect, play, disconnect; fires with the report and never fails."""
         for client in self._clients.values():
             client.call()
-        self.reactor.callLater(_SWEEP_SECONDS, self._sweep)
+        self.reactor.callLater(SWEEP_SECONDS, self._sweep)
         return self._finished
 
     def close(self) -> None:
@@ -293,6 +240,7 @@ class Replay:
     def unanswered(self, due: Due, request: bytes) -> None:
         """Nobody waits for this answer any more."""
         self.measured.timed_out += 1
+        self.measured.given_up += 1
         self._outcome.unanswered(due.step, request)
         self._player.answered(due.lane, None)
         self.pump_soon()
@@ -357,7 +305,7 @@ class Replay:
             return
         if self._progress is not None and self._began is not None:
             self._progress(self.measured, time.monotonic() - self._began)
-        self.reactor.callLater(_SWEEP_SECONDS, self._sweep)
+        self.reactor.callLater(SWEEP_SECONDS, self._sweep)
 
     def _stop(self) -> None:
         if self.stopping:
@@ -379,38 +327,3 @@ class Replay:
         ended = self._ended if self._ended is not None else time.monotonic()
         seconds = ended - self._began if self._began is not None else 0.0
         return make_report(self.measured, "replay", "replay", 0, seconds)
-
-
-def run_replay(make: Callable[[Any], Replay]) -> Report:
-    """Run the replay that `make` makes for a reactor; a process can do so only once.
-
-    SIGINT and SIGTERM end it early.
-    """
-    from twisted.internet import asyncioreactor  # noqa: PLC0415 - a process has one reactor
-
-    asyncioreactor.install()  # type: ignore[no-untyped-call]
-    from twisted.internet import reactor as installed  # noqa: PLC0415
-
-    reactor: Any = installed
-    replay = make(reactor)
-    reports: list[Report] = []
-
-    def finished(report: Report) -> None:
-        reports.append(report)
-        reactor.stop()
-
-    def signalled(*_: Any) -> None:
-        if INTERRUPTED not in replay.measured.problems:
-            replay.measured.problems.append(INTERRUPTED)
-        reactor.callFromThread(replay.close)
-
-    def begin() -> None:
-        import signal  # noqa: PLC0415 - replaces what the reactor has installed when it began
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signalled)
-        replay.start().addCallback(finished)
-
-    reactor.callWhenRunning(begin)
-    reactor.run()
-    return reports[0] if reports else replay.report()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from simulators.replay.capture_file import is_capture
-from simulators.replay.carrier import Progress, Replay, Target, run_replay
+from simulators.replay.carrier import Replay, Target
 from simulators.replay.compare import Comparer
 from simulators.replay.conversations import Conversation, RecordedSession, recorded_sessions
 from simulators.replay.findings import Findings, UnusableError
@@ -20,6 +20,7 @@ from simulators.replay.result import Outcome, Result, Source
 from simulators.replay.rewriting import Rewriter, first_match, origin_realm_of
 from simulators.replay.rules import Rules
 from simulators.replay.usage import UsageSession, usage_sessions
+from simulators.traffic.running import Progress, run_on_own_reactor
 
 CLIENTS_MAX = 256
 
@@ -90,7 +91,7 @@ def play(prepared: Prepared, target: Target, progress: Progress | None = None) -
     comparer = Comparer(options.rules) if options.compare else None
     outcome = Outcome(comparer, prepared.findings)
     player = Player(prepared.conversations, options.pace, _carrier_of(rewriter))
-    report = run_replay(
+    report = run_on_own_reactor(
         lambda reactor: Replay(
             reactor, player, rewriter, outcome, target, prepared.clients, progress
         )

@@ -87,10 +87,13 @@ class Dashboard:
             f"p{wanted:g} {percentile(recent.bins, wanted):.2f}" for wanted in (50, 95, 99, 100)
         )
         grid.add_row("latency ms", words.replace("p100", "max"), Text(spark(p99s), "magenta"))
-        waiting = measured.sent - measured.answered - measured.timed_out
         rest = f"sent again {measured.retransmitted}, timed out {measured.timed_out}"
         lost = f", connections lost {measured.connection_losses}"
-        grid.add_row("waiting", str(max(waiting, 0)), rest + lost)
+        grid.add_row("waiting", str(measured.waiting), rest + lost)
+        stray = (measured.given_up, measured.late_answers, measured.unasked_answers)
+        if any(stray):
+            words = f"answers late {stray[1]}, unasked {stray[2]}"
+            grid.add_row("unanswered", str(stray[0]), words)
         return grid
 
     def _errors(self, measured: Measurements) -> RenderableType:

@@ -322,6 +322,9 @@ def _subscribers(report: Report) -> str:
         ["requests sent again", f"{report.retransmissions:,}"],
         ["waits for an answer that were too long", f"{report.timeouts:,}"],
         ["connections lost", f"{report.connection_losses:,}"],
+        ["requests without any answer", f"{report.unanswered:,}"],
+        ["answers that came too late", f"{report.late_answers:,}"],
+        ["answers that nobody had asked for", f"{report.unasked_answers:,}"],
         ["answers that differ from the first one", f"{report.differing_answers:,}"],
     ]
     return _section("events", "What happened", _table(["What", "How often"], rows, 1))

@@ -107,6 +107,12 @@ class Measurements:
     connection_losses: int = 0
     differing_answers: int = 0
     """Answers to a retransmission that were not octet for octet the first answer."""
+    late_answers: int = 0
+    """Answers to requests that nobody waited for any more."""
+    unasked_answers: int = 0
+    """Answers to nothing: their hop-by-hop id is no request's, or the request has its answer."""
+    given_up: int = 0
+    """Requests, each once, that will not get an answer any more."""
     latencies: dict[int, LatencyBins] = field(
         default_factory=lambda: {kind: LatencyBins() for kind in TYPE_NAMES}
     )
@@ -128,6 +134,11 @@ class Measurements:
     def answered(self) -> int:
         """Answers that had a request."""
         return sum(bins.count for bins in self.latencies.values())
+
+    @property
+    def waiting(self) -> int:
+        """Requests, each once however often it was sent, that wait for their answer now."""
+        return self.sent - self.answered - self.given_up
 
     def all_latencies(self) -> LatencyBins:
         """The latencies of all request types together."""
@@ -209,6 +220,12 @@ class Report:
     series: Series | None = None
     errors: list[ErrorExample] = field(default_factory=list)
     balances: list[BalanceLine] = field(default_factory=list)
+    unanswered: int = 0
+    """Requests that got no answer, each once however often it was sent."""
+    late_answers: int = 0
+    """Answers that came when nobody waited for them any more."""
+    unasked_answers: int = 0
+    """Answers that nobody had asked for, or that had come before."""
     verdicts: list[Verdict] = field(default_factory=list)
     """About what the scenario expects, and what the server's books say."""
     counted: list[Counted] = field(default_factory=list)
@@ -246,10 +263,7 @@ class Report:
         if self.events:
             events = ", ".join(f"{name}: {count}" for name, count in self.events.items())
             lines.append(f"  subscribers  {events}")
-        lines.append(
-            f"  sent again {self.retransmissions}, timed out {self.timeouts}, connections lost"
-            f" {self.connection_losses}, differing answers {self.differing_answers}"
-        )
+        lines += self._mishaps()
         if self.series is not None and self.series.faults_by_kind:
             kinds = self.series.faults_by_kind.items()
             lines.append("  faults       " + ", ".join(f"{kind}: {n}" for kind, n in kinds))
@@ -265,6 +279,16 @@ class Report:
             lines += self.ramp.lines()
         lines += [verdict.line() for verdict in self.verdicts]
         lines += [f"  PROBLEM: {problem}" for problem in self.problems]
+        return lines
+
+    def _mishaps(self) -> list[str]:
+        words = f"  sent again {self.retransmissions}, timed out {self.timeouts}, connections lost"
+        lines = [f"{words} {self.connection_losses}, differing answers {self.differing_answers}"]
+        if self.unanswered or self.late_answers or self.unasked_answers:
+            lines.append(
+                f"  unanswered {self.unanswered}, answers that came late {self.late_answers},"
+                f" that nobody asked for {self.unasked_answers}"
+            )
         return lines
 
     def as_table(self) -> RenderableType:
@@ -314,6 +338,9 @@ def make_report(
         timeouts=measured.timed_out,
         connection_losses=measured.connection_losses,
         differing_answers=measured.differing_answers,
+        unanswered=measured.given_up,
+        late_answers=measured.late_answers,
+        unasked_answers=measured.unasked_answers,
         latency_ms=latency,
         result_codes={str(code): n for code, n in sorted(measured.result_codes.items())},
         events=dict(sorted(measured.tally.items())),
@@ -337,8 +364,7 @@ def progress_line(measured: Measurements, seconds: float, before: dict[str, Any]
     before.update(seconds=seconds, answered=answered)
     latency = summarise(measured.all_latencies())
     failed = answered - measured.result_codes[2001]
-    waiting = max(measured.sent - answered - measured.timed_out, 0)
     return (
         f"{seconds:6.1f} s  {rate:8.0f} answers/s  p50 {latency.p50:.2f} ms  p99 {latency.p99:.2f}"
-        f" ms  waiting {waiting}  not 2001: {failed}"
+        f" ms  waiting {measured.waiting}  not 2001: {failed}"
     )

@@ -58,6 +58,16 @@ class Gateway(Strict):
     answer_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
     """Real seconds after which a request is sent again with the T flag."""
     retransmissions_max: Annotated[int, Field(ge=0, le=10)] = 3
+    tx_seconds: Annotated[float, Field(gt=0, le=600)] | None = None
+    """Real seconds after which a request without an answer has failed, however often it was sent
+    and whether there is a connection or not (RFC 8506 section 13); without it, when the
+    retransmissions are over."""
+    failure_handling: Literal["terminate", "continue", "retry_and_terminate"] = (
+        "retry_and_terminate"
+    )
+    """What a failed request means for its session, unless an answer says so."""
+    debit_failure_handling: Literal["terminate_or_buffer", "continue"] = "terminate_or_buffer"
+    """The same for one-time events."""
 
     @model_validator(mode="after")
     def _hosts(self) -> Self:

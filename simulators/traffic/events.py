@@ -63,6 +63,12 @@ class _MessageSession(Session):
             self._tally[f"refused {code}"] += 1
         return code
 
+    def _failed(self, request_type: RequestType, code: int | None = None) -> None:
+        """Count what is delivered although nobody has charged it, if it is."""
+        if self.on_failure.goes_on(request_type, code):
+            self._tally["went on uncharged"] += 1
+            self._tally[f"uncharged {self._report.unit.value}"] += self._report.wanted or 0
+
     def _debited(self, now: float, answer: CreditControlAnswer) -> None:
         """Let a refund follow where one is wanted and the answer says how to name the debit."""
         if self._refund is None:
@@ -127,7 +133,10 @@ class EventSession(_MessageSession):
     def answered(self, now: float, answer: CreditControlAnswer) -> None:
         """Count what came of it; a debit may be refunded later."""
         self.asked, self.done = None, True
-        if self._code_of(answer) not in SUCCESS:
+        code = self._code_of(answer)
+        if code not in SUCCESS:
+            if self._action is RequestedAction.DIRECT_DEBITING:
+                self._failed(RequestType.EVENT, code)
             return
         if self._action is RequestedAction.CHECK_BALANCE:
             enough = answer.check_balance_result == _ENOUGH_CREDIT
@@ -138,9 +147,18 @@ class EventSession(_MessageSession):
             self._tally[f"used {self._report.unit.value}"] += self._report.wanted or 0
             self._debited(now, answer)
 
+    @property
+    def keeps(self) -> bool:
+        """Debits, unless they may go on uncharged, and refunds are kept (RFC 8506 section 6.5)."""
+        if self._action is RequestedAction.DIRECT_DEBITING:
+            return not self.on_failure.goes_on(RequestType.EVENT)
+        return self._action is RequestedAction.REFUND_ACCOUNT
+
     def unanswered(self, now: float) -> None:  # noqa: ARG002
         """Count it; nobody knows whether it was charged."""
         self._tally["unanswered"] += 1
+        if self._action is RequestedAction.DIRECT_DEBITING:
+            self._failed(RequestType.EVENT)
         self.asked, self.done = None, True
 
     def finish(self, now: float) -> None:  # noqa: ARG002 - no instant is too late for it
@@ -214,6 +232,8 @@ class ReservedEventSession(_MessageSession):
         if demand is None or demand.request_type is RequestType.INITIAL:
             self.done = code not in SUCCESS
             self._tally["reserved"] += not self.done
+            if self.done and self._delivered:
+                self._failed(RequestType.INITIAL, code)
             return
         self.done = True
         if code in SUCCESS:
@@ -223,8 +243,11 @@ class ReservedEventSession(_MessageSession):
 
     def unanswered(self, now: float) -> None:  # noqa: ARG002
         """Count it; the reservation ends on its own."""
+        demand, self.asked = self.asked, None
         self._tally["unanswered"] += 1
-        self.asked, self.done = None, True
+        if self._delivered and demand is not None and demand.request_type is RequestType.INITIAL:
+            self._failed(RequestType.INITIAL)
+        self.done = True
 
     def finish(self, now: float) -> None:
         """Deliver what is reserved at once; what was not sent yet never is."""

@@ -36,6 +36,7 @@ class QuotaState(Enum):
     FREE = "needs no credit control"
     RESTRICTED = "redirected or restricted, until the validity time ends"
     STOPPED = "refused, or its final units are used up"
+    UNCHARGED = "used without credit control, because nobody answers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,9 @@ class Quota:
         self._anchor = max(now, self._anchor)
         if not self.running or elapsed <= 0:
             return
-        if self.state in (QuotaState.ACTIVE, QuotaState.ASKED) and self._granted > 0:
+        if self.state is QuotaState.UNCHARGED:
+            self._used += self.rate * elapsed
+        elif self.state in (QuotaState.ACTIVE, QuotaState.ASKED) and self._granted > 0:
             self._used += self.rate * elapsed
             if self._granted - self._used < self.rate * _USE_TOLERANCE_SECONDS:
                 stop = self._manners.stops_at_quota or self._used <= self._granted
@@ -221,6 +224,14 @@ class Quota:
         """A report did not reach the server: it is made again with the next request."""
         self._used += report.used or 0
         self._granted += report.used or 0
+
+    def go_on_uncharged(self, now: float) -> None:
+        """Be used without credit control from now on; what was stopped or restricted is over."""
+        self.advance(now)
+        if self.state is QuotaState.RESTRICTED:
+            self.state = QuotaState.STOPPED
+        elif self.state not in (QuotaState.STOPPED, QuotaState.FREE):
+            self.state = QuotaState.UNCHARGED
 
     def _trigger(self, now: float) -> ReportingReason | None:
         left = self._granted - self._used

@@ -17,6 +17,7 @@ from protocol.credit_control import CreditControlAnswer
 from simulators.scenarios.arrivals import instants
 from simulators.scenarios.model import Gateway, Scenario
 from simulators.scenarios.services import KINDS
+from simulators.traffic.failing import configured
 from simulators.traffic.mishaps import conduct_of
 from simulators.traffic.quota import MANNERS, NEVER
 from simulators.traffic.starting import start_session
@@ -40,8 +41,9 @@ class Lane:
 
     @property
     def has_room(self) -> bool:
-        """Whether one more request may be sent."""
-        return self.open and self.outstanding < self.gateway.window
+        """Whether one more request may be sent; its Tx timer also runs without a connection."""
+        ready = self.open or self.gateway.tx_seconds is not None
+        return ready and self.outstanding < self.gateway.window
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +245,7 @@ class Schedule:
         ordinal = self._ordinals.pop(session.session_id)
         if session.successor is not None and not self._closing:
             session.successor.clock = session.clock
+            session.successor.on_failure = session.on_failure
             self._begin(lane, session.successor, ordinal)
         elif self.scenario.load.concurrency is not None and not self._closing:
             load = self.scenario.load
@@ -281,6 +284,7 @@ class Schedule:
             self.scenario.faults.abandon,
             self.timeline,
         )
+        session.on_failure = configured(lane.gateway)
         faults = self.scenario.faults
         if faults.sessions:
             seed = self.scenario.seed

@@ -113,12 +113,16 @@ def _origin(envelope: Envelope) -> bytes:
     return text("Origin-Host", envelope.origin_host) + text("Origin-Realm", envelope.origin_realm)
 
 
-def _subscription_ids(identities: Identities) -> bytes:
+def _subscription_ids(identities: Identities, *, with_plus: bool = False) -> bytes:
+    """E.164 numbers are digits alone (RFC 8506 section 8.47), which Kamailio does not keep to."""
     return b"".join(
         group(
             "Subscription-Id",
             i32("Subscription-Id-Type", _IDENTITY_TYPES[kind]),
-            text("Subscription-Id-Data", value),
+            text(
+                "Subscription-Id-Data",
+                value.removeprefix("+") if kind == "msisdn" and not with_plus else value,
+            ),
         )
         for kind, value in identities
     )
@@ -360,7 +364,7 @@ def _kamailio(request: Request) -> bytes:
             text("Service-Context-Id", _extended(request.service.service_context)),
             group(
                 "Service-Information",
-                _subscription_ids(((kind, value),)),
+                _subscription_ids(((kind, value),), with_plus=True),
                 kamailio_information(
                     request.session_id,
                     request.msisdn,
@@ -376,7 +380,7 @@ def _kamailio(request: Request) -> bytes:
             _number(request),
             time("Event-Timestamp", request.unix_ns, optional=True),
             _mac_address(),
-            _subscription_ids(((kind, value),)),
+            _subscription_ids(((kind, value),), with_plus=True),
             i32("Multiple-Services-Indicator", 1),
             *map(_kamailio_services, demand.services),
             _cause(request),

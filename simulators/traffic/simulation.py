@@ -4,7 +4,6 @@
 """
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -17,17 +16,16 @@ from simulators.scenarios.model import Scenario
 from simulators.scenarios.values import host_and_port
 from simulators.traffic.gateway import GatewayConnection
 from simulators.traffic.observer import Observer, Observers
+from simulators.traffic.running import (
+    CONNECT_SECONDS,
+    SWEEP_SECONDS,
+    Progress,
+    run_on_own_reactor,
+)
 from simulators.traffic.schedule import Schedule
 
-CONNECT_SECONDS = 10.0
-"""How long the server may take to accept every connection at the start."""
 DRAIN_SECONDS = 15.0
 """How long the end of the last sessions may take."""
-INTERRUPTED = "ended by a signal"
-"""The problem of a report whose run was ended early."""
-_SWEEP_SECONDS = 0.25
-
-Progress = Callable[[Measurements, float], None]
 
 
 class Simulation:
@@ -93,7 +91,7 @@ class Simulation:
         for connection in self._connections.values():
             connection.call()
         self.reactor.callLater(CONNECT_SECONDS, self._check_connected)
-        self.reactor.callLater(_SWEEP_SECONDS, self._sweep)
+        self.reactor.callLater(SWEEP_SECONDS, self._sweep)
         return self._finished
 
     def close(self) -> None:
@@ -155,13 +153,17 @@ class Simulation:
         duration = self.scenario.load.ends_after_seconds
         closing = self._closing_at if self._closing_at is not None else duration
         if closing is not None and now > closing + DRAIN_SECONDS:
+            for connection in self._connections.values():
+                connection.drop_kept()
             left = self.schedule.active
-            self.measured.problems.append(f"{left} sessions did not end in {DRAIN_SECONDS:.0f} s")
+            if left or any(connection.busy for connection in self._connections.values()):
+                words = f"{left} sessions did not end in {DRAIN_SECONDS:.0f} s"
+                self.measured.problems.append(words)
             self._stop()
             return
         if self.schedule.finished:
             self.pump_soon()
-        self.reactor.callLater(_SWEEP_SECONDS, self._sweep)
+        self.reactor.callLater(SWEEP_SECONDS, self._sweep)
 
     def _stop_at_knee(self, now: float) -> None:
         meter, ramp = self._meter, self.scenario.load.ramp
@@ -215,33 +217,8 @@ def run_scenario(
 
     SIGINT and SIGTERM end it early and in good order. `progress` is called four times a second.
     """
-    from twisted.internet import asyncioreactor  # noqa: PLC0415 - a process has one reactor
-
-    asyncioreactor.install()  # type: ignore[no-untyped-call]
-    from twisted.internet import reactor as installed  # noqa: PLC0415
-
-    reactor: Any = installed
-    simulation = Simulation(
-        reactor, scenario, host, port, progress, credentials, observers, start_unix_ns
+    return run_on_own_reactor(
+        lambda reactor: Simulation(
+            reactor, scenario, host, port, progress, credentials, observers, start_unix_ns
+        )
     )
-    reports: list[Report] = []
-
-    def finished(report: Report) -> None:
-        reports.append(report)
-        reactor.stop()
-
-    def signalled(*_: Any) -> None:
-        if INTERRUPTED not in simulation.measured.problems:
-            simulation.measured.problems.append(INTERRUPTED)
-        reactor.callFromThread(simulation.close)
-
-    def begin() -> None:
-        import signal  # noqa: PLC0415 - replaces what the reactor has installed when it began
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signalled)
-        simulation.start().addCallback(finished)
-
-    reactor.callWhenRunning(begin)
-    reactor.run()
-    return reports[0] if reports else simulation.report()

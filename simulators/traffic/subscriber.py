@@ -19,6 +19,7 @@ from protocol.credit_control import (
 )
 from simulators.scenarios.faults import SessionFault
 from simulators.scenarios.services import DataService, Move, Place, Service, VoiceService
+from simulators.traffic.failing import OnFailure
 from simulators.traffic.quota import NEVER, Quota, QuotaState, ServiceReport
 from simulators.traffic.timeline import Timeline
 
@@ -74,8 +75,8 @@ class Session(ABC):
         """Origin-Host of the answers, once known."""
         self.server = -1
         """Which of the gateway's servers has answered last; -1 before the first answer."""
-        self.fails_over = False
-        """Whether the server has allowed that another one goes on with it (RFC 8506 8.4)."""
+        self.on_failure = OnFailure()
+        """What happens when a request of it fails."""
         self.conduct: SessionFault | None = None
         """How the gateway misbehaves on purpose."""
         self.done = False
@@ -98,6 +99,11 @@ class Session(ABC):
     @abstractmethod
     def unanswered(self, now: float) -> None:
         """The gateway has given up waiting for the answer to `asked`."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the gateway keeps a request that nobody answered and sends it again later."""
+        return False
 
     def reauthorise(self) -> bool:
         """Re-Auth-Request: whether a request follows (RFC 8506 section 5.5)."""
@@ -177,6 +183,8 @@ class QuotaSession(Session):
         self._timeline = timeline
         self._opened = False
         self._forced = False
+        self._uncharged = False
+        """Whether it goes on without credit control, because a request has failed."""
         self._cause = _LOGOUT
         if answers_at is not None:
             for quota in quotas:
@@ -204,6 +212,9 @@ class QuotaSession(Session):
         """CCR-I, CCR-U with what has something to say, or CCR-T with the rest."""
         if self.done or self.asked:
             return None
+        if self._uncharged:
+            self._use_uncharged(now)
+            return None
         if self._opened and now >= self._abandons_at:
             self._tally["abandoned"] += 1
             self.done = True
@@ -224,6 +235,24 @@ class QuotaSession(Session):
             return None
         return self._send(RequestType.UPDATE, reports, place=self._place)
 
+    def _use_uncharged(self, now: float) -> None:
+        """Use the services, ask nobody, and at the end count what nobody has charged."""
+        for quota in self.quotas:
+            quota.advance(now)
+            self._turn(quota, now)
+        if self._answers_at is not None and now >= self._answers_at:
+            self._take_call()
+        alive = any(quota.alive for quota in self.quotas)
+        if not alive or now >= min(self._ends_at, self._abandons_at):
+            for quota in self.quotas:
+                self._tally[f"uncharged {quota.unit.value}"] += quota.used
+            self.done = True
+
+    def _take_call(self) -> None:
+        self._answers_at = None
+        for quota in self.quotas:
+            quota.rate = 1.0
+
     def _update(self, now: float) -> list[ServiceReport]:
         if self._forced:
             self._forced = False
@@ -235,9 +264,7 @@ class QuotaSession(Session):
             moved = (quota.moved() for quota in self.quotas)
             return [report for report in moved if report]
         if self._answers_at is not None and now >= self._answers_at:
-            self._answers_at = None
-            for quota in self.quotas:
-                quota.rate = 1.0
+            self._take_call()
             if self._reports_answer:
                 picked_up = (quota.force(None) for quota in self.quotas)
                 return [report for report in picked_up if report]
@@ -281,10 +308,13 @@ class QuotaSession(Session):
             self.done = True
             self._tally["ended" if answer.result_code in SUCCESS else "end refused"] += 1
         elif answer.result_code in TRANSIENT:
-            self._failed(now, demand)
+            self._failed(now, demand, refused=True)
         elif answer.result_code not in SUCCESS:
             self._tally[f"refused {answer.result_code}"] += 1
-            self.done = True
+            if self.on_failure.goes_on(demand.request_type, answer.result_code):
+                self._go_on_uncharged(now, demand, refused=True)
+            else:
+                self.done = True
         else:
             for report in demand.services:
                 quota = self._quota_of(report)
@@ -292,28 +322,50 @@ class QuotaSession(Session):
                 self._tally[quota.answered(now, report, part, self._timeline)] += 1
 
     def unanswered(self, now: float) -> None:
-        """End the session; what the lost request reported goes into the CCR-T."""
+        """Go on without charging, or end the session: what the lost request reported goes into
+        the CCR-T.
+        """
         demand, self.asked = self.asked, None
         if demand is not None:
             self._tally["unanswered"] += 1
-            self._failed(now, demand)
+            self._failed(now, demand, refused=False)
 
-    def _failed(self, now: float, demand: Demand) -> None:
-        """The server did not process the request: end the session, with all its use."""
-        if demand.request_type is not RequestType.UPDATE:
+    def _failed(self, now: float, demand: Demand, *, refused: bool) -> None:
+        """The request has failed: end the session, with all its use, or go on uncharged."""
+        kind = demand.request_type
+        if kind is not RequestType.TERMINATION and self.on_failure.goes_on(kind):
+            self._go_on_uncharged(now, demand, refused=refused)
+        elif kind is RequestType.UPDATE:
+            self._take_back(now, demand)
+            self._ends_at = now
+        else:
             self.done = True
-            return
+
+    def _go_on_uncharged(self, now: float, demand: Demand, *, refused: bool) -> None:
+        """The service is granted without credit control (RFC 8506 section 8.14).
+
+        What was reported in vain is uncharged, too, if the server has said so; else nobody knows.
+        """
+        self._tally["went on uncharged"] += 1
+        self._uncharged = True
+        self._moves.clear()
+        if refused:
+            self._take_back(now, demand)
+        for quota in self.quotas:
+            quota.go_on_uncharged(now)
+
+    def _take_back(self, now: float, demand: Demand) -> None:
+        """What a request reported that the server did not process is not reported yet."""
         for report in demand.services:
             quota = self._quota_of(report)
             quota.advance(now)
             quota.give_back(report)
             if report.used:
                 self._tally[f"used {report.unit.value}"] -= report.used
-        self._ends_at = now
 
     def reauthorise(self) -> bool:
         """Report and ask again for every service with the next `act`."""
-        self._forced = self._opened and not self.done
+        self._forced = self._opened and not self.done and not self._uncharged
         return self._forced
 
     def abort(self, now: float) -> bool:

@@ -81,7 +81,7 @@ def test_generic_data_says_everything_and_passes_the_strict_reader(kind):
     read_ccr(message, read_header(message), STRICT)
     assert (ccr.request_type, ccr.request_number) == (kind, 0 if kind == 1 else 5)
     assert [(one.type, one.data) for one in ccr.subscription_ids] == [
-        (0, "+15550001"),
+        (0, "15550001"),
         (1, "001010000000001"),
     ]
     assert ccr.service_context_id == "32251@3gpp.org"
@@ -158,6 +158,22 @@ def test_kamailio_has_no_application_of_its_own_and_an_extended_context():
     assert ccr.service_context_id == "ext.01.001.8.32260@3gpp.org"
     assert ccr.user_name == "+15550001"
     assert ccr.services[0].requested.time == 30
+
+
+@pytest.mark.rule("X-041")
+@pytest.mark.parametrize(
+    "shape,number",
+    [
+        ("generic", "15550001"),
+        ("open5gs", "15550001"),
+        ("magma", "15550001"),
+        ("kamailio", "+15550001"),
+    ],
+)
+def test_who_sends_a_plus_in_front_of_an_e164_number(shape, number):
+    service, unit = (VOICE, Unit.SECONDS) if shape == "kamailio" else (DATA, Unit.OCTETS)
+    _, ccr = write(shape, service, demand_of(RequestType.INITIAL, unit))
+    assert next(one.data for one in ccr.subscription_ids if one.type == 0) == number
 
 
 @pytest.mark.rule("P-002")

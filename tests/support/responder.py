@@ -96,6 +96,8 @@ class Responder:
     ) -> None:
         self._tls = tls
         self.requests: list[tuple[Header, CreditControlRequest]] = []
+        self.strays: list[bytes] = []
+        """Messages that nobody has asked for: whoever is answered next gets them, too."""
         self.most_outstanding = 0
         self._answerer = answerer
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -174,9 +176,14 @@ class Responder:
                     connection.tick(time.monotonic())
                     connection.receive_data(data)
                     self._serve_events(connection)
-                    accepted.sendall(connection.data_to_send())
+                    accepted.sendall(connection.data_to_send() + self._stray())
                 except OSError:
                     return
+
+    def _stray(self) -> bytes:
+        with self._lock:
+            messages, self.strays = b"".join(self.strays), []
+        return messages
 
     def _serve_events(self, connection: PeerConnection) -> None:
         batch: list[bytes | None] = []
