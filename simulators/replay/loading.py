@@ -12,6 +12,7 @@ from pathlib import Path
 from simulators.replay.capture_file import read_packets
 from simulators.replay.exchanges import Collector, Exchange, Full
 from simulators.replay.findings import Findings, UnusableError
+from simulators.replay.fragments import Fragments
 from simulators.replay.packets import Chunk, Segment, UnknownLinkError, parts_of
 from simulators.replay.tshark import read_segments
 
@@ -80,12 +81,14 @@ def _parts(
         why = f"the packets of {path} are of {error}, which is not read here"
         yield from _by_tshark(path, findings, counts, why)
         return
+    fragments = Fragments()
     for packet in chain([first], packets):
         counts["packets"] += 1
         try:
-            yield from parts_of(packet, counts)
+            yield from parts_of(packet, counts, fragments)
         except UnknownLinkError as error:
             counts[f"packets of {error}, which is not read beside others"] += 1
+    fragments.finish(counts)
 
 
 def _by_tshark(path: Path, findings: Findings, counts: Counter[str], why: str) -> Iterator[Segment]:

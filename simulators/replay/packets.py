@@ -1,16 +1,18 @@
 """TCP segments and SCTP chunks out of captured packets: the link's header, IPv4 or IPv6, TCP.
 
 Link types are those of the tcpdump group's list; VLAN tags (802.1Q, 802.1ad), IPv4 options and IPv6
-extension headers are stepped over. Pure; called by `loading` for each packet.
+extension headers are stepped over, fragments put together. Pure; called by `loading` for each
+packet.
 """
 
 import struct
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from simulators.replay.capture_file import Packet
+from simulators.replay.fragments import Fragment, Fragments
 
 Endpoint = tuple[bytes, int]
 """Address (4 or 16 octets) and port."""
@@ -24,6 +26,8 @@ _TCP, _SCTP, _FRAGMENT, _NO_NEXT_HEADER = 6, 132, 44, 59
 _EXTENSIONS = frozenset({0, 43, 60, 135, 139, 140})
 """Extension headers with a length of their own: hop-by-hop, routing, destination, mobility."""
 _AUTHENTICATION = 51
+_OFFSET, _MORE = 0x1FFF, 0x2000
+"""In the third pair of octets of an IPv4 header, the offset in units of eight octets."""
 _FAMILIES = {2: _IPV4, 10: _IPV6, 24: _IPV6, 28: _IPV6, 30: _IPV6}
 """What systems call IPv4 and IPv6 in the header of a loopback interface."""
 
@@ -76,20 +80,25 @@ def endpoint_text(endpoint: Endpoint) -> str:
     return f"[{text}]:{port}" if len(address) == 16 else f"{text}:{port}"
 
 
-def parts_of(packet: Packet, counts: Counter[str]) -> list[Segment | Chunk]:
+def parts_of(
+    packet: Packet, counts: Counter[str], fragments: Fragments | None = None
+) -> list[Segment | Chunk]:
     """The TCP segment or the SCTP chunks in a packet; none in others, which are counted.
 
-    Raises UnknownLinkError.
+    `fragments` are those of the packets before; what a packet completes counts as in it. Raises
+    UnknownLinkError.
     """
+    if fragments is None:
+        fragments = Fragments()
     unwrap = _LINKS.get(packet.link_type)
     if unwrap is None:
         raise UnknownLinkError(packet.link_type)
     try:
         protocol, start = unwrap(packet.data)
         if protocol == _IPV4:
-            return _ipv4(packet, start, counts)
+            return _ipv4(packet, start, counts, fragments)
         if protocol == _IPV6:
-            return _ipv6(packet, start, counts)
+            return _ipv6(packet, start, counts, fragments)
     except (struct.error, IndexError, _MalformedError):
         counts["packets that are cut short or malformed"] += 1
         return []
@@ -155,39 +164,66 @@ _LINKS: dict[int, Callable[[bytes], tuple[int, int]]] = {
 # ------------------------------------------------------------------------------------------ IP
 
 
-def _ipv4(packet: Packet, start: int, counts: Counter[str]) -> list[Segment | Chunk]:
+def _ipv4(
+    packet: Packet, start: int, counts: Counter[str], fragments: Fragments
+) -> list[Segment | Chunk]:
     data = packet.data
-    first, total, fragment, protocol = struct.unpack_from(">BxH2xHxB", data, start)
+    first, total, name, fragment, protocol = struct.unpack_from(">BxHHHxB", data, start)
     head = (first & 15) * 4
     if first >> 4 != 4 or head < 20:
         raise _MalformedError
     source, target = data[start + 12 : start + 16], data[start + 16 : start + 20]
     # Segmentation by the network card leaves 0; octets behind the total are the link's padding.
     end = start + total if total else len(data) + packet.lost
-    if fragment & 0x3FFF:
-        counts["IP fragments, which are not put together"] += 1
+    if not fragment & (_OFFSET | _MORE):
+        return _transport(packet, protocol, (source, target), start + head, end, counts)
+    offset, last = (fragment & _OFFSET) * 8, not fragment & _MORE
+    part = _fragment(packet, start + head, end, offset, last, protocol)
+    found = fragments.add((source, target, name, protocol), part, counts)
+    if found is None:
         return []
-    return _transport(packet, protocol, (source, target), start + head, end, counts)
+    whole = replace(packet, data=found[1], lost=0)
+    return _transport(whole, protocol, (source, target), 0, len(found[1]), counts)
 
 
-def _ipv6(packet: Packet, start: int, counts: Counter[str]) -> list[Segment | Chunk]:
+def _fragment(
+    packet: Packet, start: int, end: int, offset: int, is_last: bool, protocol: int
+) -> Fragment:
+    if end > len(packet.data):
+        raise _MalformedError  # not all of it was captured
+    return Fragment(packet.at_ns, offset, is_last, protocol, packet.data[start:end])
+
+
+def _ipv6(
+    packet: Packet, start: int, counts: Counter[str], fragments: Fragments
+) -> list[Segment | Chunk]:
     data = packet.data
     first, length, protocol = struct.unpack_from(">B3xHB", data, start)
     if first >> 4 != 6:
         raise _MalformedError
-    source, target = data[start + 8 : start + 24], data[start + 24 : start + 40]
+    addresses = data[start + 8 : start + 24], data[start + 24 : start + 40]
     position = start + 40
     end = position + length if length else len(data) + packet.lost
+    protocol, position = _behind_extensions(data, protocol, position)
+    if protocol == _FRAGMENT:
+        protocol, flags, name = struct.unpack_from(">BxHI", data, position)
+        part = _fragment(packet, position + 8, end, flags & ~7, not flags & 1, protocol)
+        found = fragments.add((*addresses, name), part, counts)
+        if found is None:
+            return []
+        packet, end = replace(packet, data=found[1], lost=0), len(found[1])
+        protocol, position = _behind_extensions(found[1], found[0], 0)
+    if protocol == _NO_NEXT_HEADER:
+        return []
+    return _transport(packet, protocol, addresses, position, end, counts)
+
+
+def _behind_extensions(data: bytes, protocol: int, position: int) -> tuple[int, int]:
     while protocol in _EXTENSIONS or protocol == _AUTHENTICATION:
         following, size = data[position], data[position + 1]
         position += (size + 2) * 4 if protocol == _AUTHENTICATION else (size + 1) * 8
         protocol = following
-    if protocol == _FRAGMENT:
-        counts["IP fragments, which are not put together"] += 1
-        return []
-    if protocol == _NO_NEXT_HEADER:
-        return []
-    return _transport(packet, protocol, (source, target), position, end, counts)
+    return protocol, position
 
 
 def _transport(

@@ -22,7 +22,16 @@ from ocs.provisioning.catalogues import catalogs
 from simulators.replay.findings import Findings, UnusableError
 from simulators.replay.loading import Selection, load_capture
 from tests.support.blackbox import World
-from tests.support.captures import Made, Talk, pcap, session
+from tests.support.captures import (
+    SERVER4,
+    Made,
+    Talk,
+    fragments4,
+    fragments6,
+    ipv6,
+    pcap,
+    session,
+)
 from tests.support.launcher import run_ocs
 from tests.support.responder import Responder
 from tests.support.sources import ROOT
@@ -61,7 +70,7 @@ load: {concurrency: 4, sessions: 20, duration_seconds: 30}
 gateways:
   - {origin_host: "pgw{n}.net.example", origin_realm: net.example, connections: 2, window: 4}
 subscribers:
-  - {count: 12, identities: [{type: msisdn, pattern: "155500##"}]}
+  - {count: 12, identities: [{type: msisdn, pattern: "+155500##"}]}
 services:
   - kind: data
     weight: 3
@@ -244,6 +253,27 @@ def test_tshark_and_our_own_reader_find_the_same(yesterday):
     assert by_tshark[5].at_ns == read[5].at_ns
 
 
+@pytest.mark.rule("X-065")
+@pytest.mark.parametrize("version", [4, 6])
+def test_tshark_puts_the_same_fragments_together(tmp_path, needs_tshark, version):
+    talk = Talk().open()
+    messages = session(updates=3)
+    for request, answer in messages:
+        talk.exchange(request, answer)
+    packets = []
+    for number, (at_ns, data, _) in enumerate(talk.packets):
+        back = data[12:16] == SERVER4
+        whole = data if version == 4 else ipv6(data[20:], back=back)
+        parts = (fragments4 if version == 4 else fragments6)(whole, 96, number)
+        packets += [Made(at_ns + index, one) for index, one in enumerate(parts)]
+    path, own, other = tmp_path / "fragments.pcap", Findings(), Findings()
+    path.write_bytes(pcap(packets))
+    read = load_capture(path, own).exchanges
+    by_tshark = load_capture(path, other, Selection(by_tshark=True)).exchanges
+    assert [(one.request, one.answer) for one in read] == messages
+    assert [(one.request, one.answer) for one in by_tshark] == messages
+
+
 @pytest.mark.rule("X-053")
 def test_a_link_that_only_tshark_reads(tmp_path, needs_tshark):
     wireless = bytes.fromhex("08010000") + bytes(20) + bytes.fromhex("aaaa030000000800")
@@ -265,7 +295,7 @@ def test_what_tshark_cannot_read_either_is_said(tmp_path, needs_tshark):
         load_capture(path, Findings(), Selection(by_tshark=True))
 
 
-@pytest.mark.rule("X-063")
+@pytest.mark.rule("X-063", "X-041")
 def test_tshark_reads_a_recording_without_complaint(tmp_path, needs_tshark):
     path = tmp_path / "run.pcap"
     (tmp_path / "scenario.yaml").write_text(SCENARIO)
@@ -278,6 +308,13 @@ def test_tshark_reads_a_recording_without_complaint(tmp_path, needs_tshark):
     answers = [one for one in frames.values() if "diameter.answer_to" in one.fields]
     assert len(answers) == report["answers"], "tshark matches answers with requests"
     assert [complaint.text for one in answers for complaint in one.complaints] == []
+    identities = [
+        complaint.text
+        for one in frames.values()
+        for complaint in one.complaints
+        if any("Subscription-Id" in name for name in complaint.inside)
+    ]
+    assert identities == [], "numbers are digits alone"
     packets = {"checksum", "Retransmission", "Out-Of-Order", "previous segment", "Malformed Packet"}
     complaints = [complaint.text for one in frames.values() for complaint in one.complaints]
     assert [text for text in complaints if any(word in text for word in packets)] == []

@@ -64,6 +64,32 @@ def ipv6(payload: bytes, *, back: bool = False, protocol: int = 6, before: bytes
     return struct.pack(">IHBB", 6 << 28, size, protocol, 64) + source + target + before + payload
 
 
+def fragments4(packet: bytes, size: int, name: int = 7) -> list[bytes]:
+    """An IPv4 packet without options in fragments of so many octets, a multiple of 8."""
+    payload, protocol, back = packet[20:], packet[9], packet[12:16] == SERVER4
+    made = []
+    for offset in range(0, len(payload), size):
+        more = 0x2000 if offset + size < len(payload) else 0
+        part = ipv4(
+            payload[offset : offset + size],
+            back=back, protocol=protocol, fragment=more | offset // 8,
+        )  # fmt: skip
+        made.append(part[:4] + struct.pack(">H", name) + part[6:])
+    return made
+
+
+def fragments6(packet: bytes, size: int, name: int = 7) -> list[bytes]:
+    """An IPv6 packet in fragments of so many octets, a multiple of 8; all after the IPv6 header."""
+    payload, protocol, back = packet[40:], packet[6], packet[8:24] == SERVER6
+    made = []
+    for offset in range(0, len(payload), size):
+        more = 1 if offset + size < len(payload) else 0
+        head = struct.pack(">BBHI", protocol, 0, offset | more, name)
+        part = payload[offset : offset + size]
+        made.append(ipv6(part, back=back, protocol=44, before=head))
+    return made
+
+
 def ethernet(packet: bytes, *tags: int) -> bytes:
     """An Ethernet frame with VLAN tags of these types."""
     frame = bytes(12)

@@ -76,8 +76,6 @@ def test_what_was_not_captured_of_a_segment_is_counted():
     [
         (1, bytes(12) + b"\x08\x06" + bytes(28), "packets that are not IP"),
         (101, ipv4(bytes(8), protocol=17), "packets that are neither TCP nor SCTP"),
-        (101, ipv4(tcp(DATA), fragment=0x2000), "IP fragments, which are not put together"),
-        (101, ipv6(bytes(8) + tcp(DATA), protocol=44), "IP fragments, which are not put together"),
         (101, ipv4(tcp(DATA))[:25], "packets that are cut short or malformed"),
         (101, ipv4(tcp(DATA)[:12] + b"\xf0" + tcp(DATA)[13:]), "cut short or malformed"),
         (101, b"", "packets that are cut short or malformed"),
