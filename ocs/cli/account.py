@@ -64,14 +64,14 @@ def topup(
 @account.ocs_command(
     "adjust",
     changes=True,
-    example="ocs account adjust +4915112345678 --reason 'wrong top-up' -- -2.50",
+    example="ocs account adjust +4915112345678 -2.50 --reason 'wrong top-up'",
 )
 @click.argument("name", metavar="SUBSCRIBER")
 @click.argument("amount", metavar="AMOUNT")
 @_BUCKET
 @_REFERENCE
 def adjust(run: Run, name: str, amount: str, bucket: str, reference: str) -> None:
-    """Correct a bucket by a signed AMOUNT; write `--` before one with a minus.
+    """Correct a bucket by a signed AMOUNT, such as -5 or 10 MB.
 
     It takes neither what sessions hold nor more than the credit limit allows.
     """

@@ -226,11 +226,16 @@ def _show_changes(target: Console, document: Document) -> None:
             line += f": {change['before'] or 'none'} -> {change['after'] or 'none'}"
         elif change["before"] or change["after"]:
             line += f" ({change['before'] or change['after']})"
+        lines = []
         for sign, members in (("+", change["added"]), ("-", change["removed"])):
-            if members:
-                more = f" and {len(members) - _SHOWN} more" if len(members) > _SHOWN else ""
+            more = f" and {len(members) - _SHOWN} more" if len(members) > _SHOWN else ""
+            if any(" " in member for member in members):
+                lines += [f"  {sign} {member}" for member in members[:_SHOWN]]
+                lines += [f"  {sign}{more}"] if more else []
+            elif members:
                 line += f" {sign} {', '.join(members[:_SHOWN])}{more}"
-        target.print(line, soft_wrap=True)
+        for one in (line, *lines):
+            target.print(one, soft_wrap=True)
     if not document["changes"]:
         target.print("no difference")
 

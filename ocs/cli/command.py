@@ -5,9 +5,11 @@ Command modules declare themselves with ``Group.ocs_command``; main builds the t
 
 import getpass
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from ocs.provisioning.desk import Desk
     from ocs.settings.values import Settings
 
+_BELOW_ZERO = re.compile(r"-\.?[0-9]")
 REASON_MAX = 500
 OPERATOR_MAX = 100
 
@@ -72,6 +75,10 @@ class OcsCommand(click.Command):
         self.example = example
         self.changes = changes
         self.params += [*_global_options(), *(_change_options() if changes else ())]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take a number below zero for the value that it is, wherever it stands."""
+        return super().parse_args(ctx, _values_last(self.params, args))
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the example below the options."""
@@ -165,6 +172,32 @@ def _limited(
         return value
 
     return check
+
+
+def _values_last(params: Iterable[click.Parameter], args: list[str]) -> list[str]:
+    """Return the words of a command with the arguments behind ``--``, so that ``-5`` is one.
+
+    No option begins with a digit. Words without such a number are returned as they are.
+    """
+    taking = {
+        name: one.nargs for one in params
+        if isinstance(one, click.Option) and not one.is_flag and not one.count
+        for name in one.opts
+    }  # fmt: skip
+    options: list[str] = []
+    values: list[str] = []
+    words = iter(args)
+    for word in words:
+        if word == "--":
+            values += words
+        elif word[:1] != "-" or word == "-" or _BELOW_ZERO.match(word):
+            values.append(word)
+        else:
+            given = list(islice(words, taking.get(word, 0)))
+            if len(given) < taking.get(word, 0):
+                return args
+            options += [word, *given]
+    return [*options, "--", *values] if any(map(_BELOW_ZERO.match, values)) else args
 
 
 def _operating_system_user() -> str:

@@ -45,3 +45,14 @@ def test_a_wrong_example_ends_with_its_place(cli, tmp_path):
     assert ran.code == 1
     assert f"wrong.yaml:{line}:" in ran.err
     assert "expects 1.00 EUR, but it costs 0.05 EUR by price 'data'" in ran.err
+
+
+def test_examples_that_differ_are_shown_one_in_a_line(cli, tmp_path):
+    mobile = CATALOGUE.with_name("mobile.yaml")
+    other = tmp_path / "other.yaml"
+    other.write_text(mobile.read_text().replace("costs: 0.90", "costs: 0.91"))
+    assert cli("catalog", "diff", mobile, other).out.splitlines() == [
+        "changed: examples",
+        "  + family: 600 seconds of voice costs 0.91",
+        "  - family: 600 seconds of voice costs 0.90",
+    ]
