@@ -6,6 +6,7 @@ is decided again from the loaded state, so several servers and a late start do e
 
 from __future__ import annotations
 
+from ocs.charging.accounts import rollover
 from ocs.charging.engine import close
 from ocs.charging.model.decision import NS_PER_SECOND, DecisionContext
 from ocs.charging.model.messages import (
@@ -108,7 +109,9 @@ def expire_bucket(
         )
         request_id = _record(working_set, context, key, f"bucket '{bucket.name}' expired")
         posting = entries.Posting(request_id, bucket.expires_ns, context.now_ns)
-        return entries.expire(working_set, bucket, posting)
+        amount = entries.expire(working_set, bucket, posting)
+        rollover.remember_lapsed(working_set, state.account, bucket, amount)
+        return amount
     return 0
 
 

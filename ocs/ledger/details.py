@@ -47,6 +47,18 @@ class Life(msgspec.Struct, omit_defaults=True):
     """While an operator blocks it: the status that comes back."""
 
 
+class Lapsed(msgspec.Struct, array_like=True):
+    """What expired in a bucket while a renewal was unpaid that carries it over when it is paid.
+
+    Fields are only appended.
+    """
+
+    bucket_id: int
+    name: str
+    """The allowance."""
+    amount: int
+
+
 class Recurrence(msgspec.Struct, array_like=True):
     """Where an account is with one recurring item of its plan; fields are only appended."""
 
@@ -67,6 +79,10 @@ class Recurrence(msgspec.Struct, array_like=True):
     """For so many days of it."""
     unpaid: bool = False
     """The period was not run: what it would have brought is missing."""
+    awaits: tuple[str, ...] = ()
+    """Allowances of which something is carried over when this period is paid after all."""
+    lapsed: list[Lapsed] = msgspec.field(default_factory=list)
+    """What of them expired while it was unpaid; at most charging.accounts.rollover.LAPSED_MAX."""
 
 
 class Cap(msgspec.Struct, array_like=True):

@@ -165,6 +165,21 @@ def test_a_top_up_comes_after_what_was_missed(office: Office) -> None:
     office.must_be_clean()
 
 
+@pytest.mark.rule("K-271")
+def test_what_an_operator_makes_up_for_costs_what_it_did_then(any_office: Office) -> None:
+    office = any_office
+    account_id = open_family(office, 90_000_000)
+    go_to(office, "2026-02-20T12:00")
+    catalogs.publish(office.desk, CATALOGUE.replace("fee: 9.30", "fee: 12"), "recurring.yaml")
+    go_to(office, "2026-03-02T12:00")
+    found = find_subscriber(office.desk, NUMBER)
+    accounts.top_up(office.desk, found, "20", catalogue=office.catalogues.current())
+    assert [line["amount"] for line in fees(office, account_id)] == [
+        -8_100_000, -9_300_000, -12_000_000
+    ]  # fmt: skip
+    office.must_be_clean()
+
+
 @pytest.mark.rule("K-267")
 @pytest.mark.parametrize("change", ["block", "limit", "cap", "uncap", "adjust", "refund"])
 def test_whatever_an_operator_changes_comes_after_what_was_missed(

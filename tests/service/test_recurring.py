@@ -8,7 +8,7 @@ from ocs.charging.accounts import recurring
 from ocs.charging.model.messages import RequestKind
 from ocs.charging.model.session import make_session_key
 from ocs.charging.model.working_set import RequestKey
-from ocs.ledger.account import Contra
+from ocs.ledger.account import Contra, OperatorAction
 from ocs.service.timers import adopting
 from ocs.service.timers.adopting import SETTING
 from tests.support import service
@@ -39,7 +39,8 @@ PASSES = PLAIN.replace("  other:", """    allowances: {day: {unit: octets, amoun
 
 @pytest.fixture(autouse=True)
 def catalogues(monkeypatch):
-    for name, text in (("plain", PLAIN), ("passes", PASSES)):
+    dearer = PASSES.replace("fee: 0.25", "fee: 0.50")
+    for name, text in (("plain", PLAIN), ("passes", PASSES), ("dearer", dearer)):
         catalog = load_catalog(yamldoc.parse(text, name))
         monkeypatch.setitem(service.CATALOGUES, name, lambda made=catalog: made)
 
@@ -122,6 +123,27 @@ def test_the_supervisor_runs_what_is_due():
     harness.loop.pump([1.0])
     assert fees(harness) == [0, 1]
     assert harness.server.metrics.duties_done == 1
+
+
+@pytest.mark.rule("K-271")
+@pytest.mark.parametrize("first", ["supervisor", "request"])
+def test_a_server_that_was_away_charges_each_period_by_the_catalogue_of_its_time(first):
+    before = Harness()
+    with_pass(before)
+    at_ns = NOON_NS + 2 * DAY * 10**9 + 1
+    action = OperatorAction(before.ids.next_id(), at_ns, "test", "catalog publish", "", "")
+    before.store.publish_catalogue("dearer", "dearer", action)
+    before.set_clock(3 * DAY)
+    later = Harness(store=before.store, beside=before)
+    if first == "supervisor":
+        later.server.supervisor.start()
+        later.loop.pump([1.0])
+        assert later.server.metrics.duties_done == 3
+    else:
+        later.open().ccr(ccr(1, 0, mscc()))
+    paid = [-line.amount for line in later.store.movements(1001) if line.contra == Contra.FEE]
+    assert paid == [250_000, 250_000, 250_000, 500_000]
+    assert fees(later) == [0, 1, 2, 3]
 
 
 @pytest.mark.rule("K-267")

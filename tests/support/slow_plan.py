@@ -6,7 +6,7 @@ server but the values of the catalogue.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
@@ -30,6 +30,8 @@ class Item:
     """What is carried over of each; nothing of those that are not here."""
     unpaid: bool = False
     next_s: int = 0
+    before: dict[str, list[list[int]]] = field(default_factory=dict)
+    """What was left of each when the period began, paid late or not."""
 
 
 class SlowPlan:
@@ -68,7 +70,8 @@ class SlowPlan:
                 self._run(item, again=True)
 
     def _run(self, item: Item, *, again: bool = False) -> None:
-        before = {name: self.heaps.get(name, []) for name in item.fills}
+        if not again:
+            item.before = {name: self.heaps.get(name, []) for name in item.fills}
         for name in item.fills:
             # What is left of the period before is gone with it, unless it is carried over now.
             self.heaps[name] = []
@@ -79,8 +82,8 @@ class SlowPlan:
         for name, amount in item.fills.items():
             rule = item.keeps.get(name)
             kept: list[list[int]] = []
-            if rule is not None and not again:
-                kept = self._carry(rule, amount, before[name])
+            if rule is not None:
+                kept = self._carry(rule, amount, item.before[name])
             self.heaps[name] = [*kept, [amount, 0]]
 
     @staticmethod

@@ -6,20 +6,22 @@
                            account not active nothing happens; as after a shortage once it is
 
 Every period is run in its order, however late, and by the account's own row only once; its record
-is known by plan, item and beginning, so no second one can be written. The catalogue in force says
-what a period costs and brings. Called by duties, and by provisioning where accounts begin.
+is known by plan, item and beginning, so no second one can be written. The catalogue that was in
+force when a period began says what it costs and brings, however late it is run; where that is not
+known, or did not have it, the one in force now. Called by duties, and by provisioning where
+accounts begin.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from ocs.amounts import MONEY, format_amount, round_half_up
+from ocs.amounts import MONEY, format_amount
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Allowance, Plan
-from ocs.catalog.recurring import Period, Recurring, Unpaid, days_left, days_unused
+from ocs.catalog.recurring import Recurring, Share, Unpaid, days_unused, share_of
 from ocs.charging.accounts import agenda, notices, rollover
 from ocs.charging.model.decision import NS_PER_SECOND, DecisionContext
 from ocs.charging.model.messages import (
@@ -79,12 +81,21 @@ def run(
     if index is None or plan is None:
         agenda.enter(working_set, account, agenda.RECURRING, context.now_ns + WAIT_NS)
         return
-    runner = _Runner(working_set, state, index, plan, context.now_ns)
     if account.details.recurring_plan != plan.code:
-        runner.begin()
-    else:
-        runner.adopt()
-        runner.run(at_ns)
+        _Runner(working_set, state, index, plan, context.now_ns).begin()
+        return
+    now = _Runner(working_set, state, index, plan, context.now_ns)
+
+    def then(instant_ns: int) -> _Runner:
+        """Return what recurred by the catalogue of an instant."""
+        version = context.version_at(instant_ns)
+        old = context.catalogues.get(version) if version else None
+        sold = old.catalog.plans.get(account.plan) if old is not None else None
+        if old is None or sold is None:
+            return now
+        return _Runner(working_set, state, old, sold, context.now_ns)
+
+    now.run(at_ns, then)
 
 
 def begin(
@@ -181,14 +192,14 @@ def _coming(
     item: Recurring, one: Recurrence, zone: ZoneInfo, count: int
 ) -> Iterator[Coming]:
     if one.retry_ns:
-        share = _share_of(item, one.start_ns, one.anchor_ns, zone)
+        share = share_of(item, one.start_ns, one.anchor_ns, zone)
         yield Coming(
             one.retry_ns, item.code, share.of_money(item.fee_micro), item.allowances, one.end_ns,
             retry=True,
         )
     start_ns = one.end_ns
     for _ in range(count):
-        share = _share_of(item, start_ns, one.anchor_ns, zone)
+        share = share_of(item, start_ns, one.anchor_ns, zone)
         end_ns = share.period.end_ns
         yield Coming(
             start_ns, item.code, share.of_money(item.fee_micro), item.allowances, end_ns,
@@ -198,28 +209,6 @@ def _coming(
 
 
 # ------------------------------------------------------------------------------ one account
-
-
-class _Share(NamedTuple):
-    """The part of a period that something is for."""
-
-    period: Period
-    days: int
-
-    def of_money(self, fee_micro: int) -> int:
-        """Return this part of a fee, rounded half up to a micro unit (K-263)."""
-        return round_half_up(fee_micro * self.days, self.period.days)
-
-    def of_units(self, amount: int) -> int:
-        """Return this part of an allowance, rounded down."""
-        return amount * self.days // self.period.days
-
-
-def _share_of(item: Recurring, start_ns: int, anchor_ns: int, zone: ZoneInfo) -> _Share:
-    """Return the part that is left at ``start_ns`` of the period it is in."""
-    period = item.cycle.period_at(start_ns, anchor_ns, zone)
-    days = days_left(start_ns, period, zone) if item.prorate else period.days
-    return _Share(period, days)
 
 
 class _Runner:
@@ -234,52 +223,60 @@ class _Runner:
         self._account = state.account
         self._details = state.account.details
         self._version = index.catalog.version
-        self._plan = plan
+        self.plan = plan
         self._now_ns = now_ns
         self._zone = ZoneInfo(index.catalog.time_zone)
 
     def begin(self) -> None:
         """Forget what recurred before, and run the first period of every item of the plan."""
-        self._details.recurring_plan = self._plan.code
+        self._details.recurring_plan = self.plan.code
         self._details.recurring = []
-        for item in self._plan.recurring:
+        for item in self.plan.recurring:
             one = self._add(item, self._now_ns)
-            self._attempt(item, one, self._now_ns)
+            self.attempt(item, one, self._now_ns)
         self.schedule()
 
-    def adopt(self) -> bool:
+    def adopt(self, before: Sequence[Recurring] = ()) -> bool:
         """Come to what recurs by this catalogue; new items begin with their next period (K-270).
 
-        Tell whether anything has changed.
+        What recurred ``before`` stays as well. Tell whether anything has changed.
         """
-        items = {item.code for item in self._plan.recurring}
-        kept = [one for one in self._details.recurring if one.code in items]
+        items = {item.code for item in self.plan.recurring}
+        staying = items | {item.code for item in before}
+        kept = [one for one in self._details.recurring if one.code in staying]
         known = {one.code for one in kept}
-        if len(kept) == len(self._details.recurring) and len(known) == len(items):
+        if len(kept) == len(self._details.recurring) and items <= known:
             return False
         self._details.recurring = kept
         anchor_ns = min((one.anchor_ns for one in kept), default=self._now_ns)
-        for item in self._plan.recurring:
+        for item in self.plan.recurring:
             if item.code not in known:
                 self._add(item, anchor_ns)
         return True
 
-    def run(self, at_ns: int) -> None:
-        """Run every item that is due at ``at_ns``, in the order of the plan."""
-        for item in self._plan.recurring:
+    def run(self, at_ns: int, then: Callable[[int], _Runner]) -> None:
+        """Run every item that is due at ``at_ns``, in the order of the plan, each as it was when
+        its period began (K-271): ``then`` gives what recurred at an instant.
+        """
+        before = then(at_ns)
+        self.adopt(before.plan.recurring)
+        items = (*before.plan.recurring, *self.plan.recurring)
+        for code in dict.fromkeys(item.code for item in items):
             for one in self._details.recurring:
-                if one.code != item.code:
+                if one.code != code:
                     continue
                 if one.end_ns <= at_ns:
-                    self._next_period(item, one)
-                    self._attempt(item, one, one.start_ns)
+                    runner, item = _having(code, then(one.end_ns), before, self)
+                    runner.next_period(item, one)
+                    runner.attempt(item, one, one.start_ns)
                 elif 0 < one.retry_ns <= at_ns:
-                    self._attempt(item, one, at_ns)
+                    runner, item = _having(code, then(one.start_ns), before, self)
+                    runner.attempt(item, one, at_ns)
         self.schedule()
 
     def schedule(self) -> None:
         """Enter when the next item is due."""
-        barring = {item.code for item in self._plan.recurring if item.unpaid is Unpaid.BAR}
+        barring = {item.code for item in self.plan.recurring if item.unpaid is Unpaid.BAR}
         _flag(
             self._working_set, self._account,
             unpaid=any(one.tries and one.code in barring for one in self._details.recurring),
@@ -289,7 +286,7 @@ class _Runner:
 
     def give_back(self) -> None:
         """Credit what prorated fees have paid for days that do not begin any more."""
-        items = {item.code: item for item in self._plan.recurring}
+        items = {item.code: item for item in self.plan.recurring}
         for one in self._details.recurring:
             item = items.get(one.code)
             if item is None or not item.prorate or not one.paid_micro:
@@ -318,19 +315,20 @@ class _Runner:
         self._details.recurring.append(one)
         return one
 
-    def _next_period(self, item: Recurring, one: Recurrence) -> None:
+    def next_period(self, item: Recurring, one: Recurrence) -> None:
+        """Come to the period after the one that has ended."""
         period = item.cycle.period_at(one.end_ns, one.anchor_ns, self._zone)
         one.start_ns, one.end_ns = one.end_ns, period.end_ns
         one.retry_ns = one.tries = one.paid_micro = one.days = 0
-        one.unpaid = False
+        one.unpaid, one.awaits, one.lapsed = False, (), []
 
-    def _attempt(self, item: Recurring, one: Recurrence, at_ns: int) -> None:
+    def attempt(self, item: Recurring, one: Recurrence, at_ns: int) -> None:
         """Run a period for an account that is active and has the money; else leave it open."""
         one.retry_ns = 0
         if self._account.status != ACTIVE:
-            one.unpaid = True
+            self._leave_open(item, one)
             return
-        share = _share_of(item, one.start_ns, one.anchor_ns, self._zone)
+        share = share_of(item, one.start_ns, one.anchor_ns, self._zone)
         fee_micro = share.of_money(item.fee_micro)
         payers = entries.spendable(self._state, MONEY, "", 0, self._now_ns)
         missing_micro = fee_micro - entries.available_micro(self._state, payers)
@@ -345,22 +343,31 @@ class _Runner:
         if item.tax is not None:
             entries.split_tax(self._working_set, mark, posting, item.tax, 0, fee_micro)
         one.unpaid, one.tries, one.paid_micro, one.days = False, 0, fee_micro, share.days
-        allowances = {allowance.code: allowance for allowance in self._plan.allowances}
+        allowances = {allowance.code: allowance for allowance in self.plan.allowances}
         for code in item.allowances:
             self._fill(allowances[code], one, share, posting)
+        one.awaits, one.lapsed = (), []
         self._record("recurring", one, posting, _note_of(item, fee_micro))
         notices.notify(
-            self._working_set, self._account, self._plan, notices.RENEWED, self._now_ns,
+            self._working_set, self._account, self.plan, notices.RENEWED, self._now_ns,
             subject=item.code, fee_micro=fee_micro, until_ns=one.end_ns,
         )
         notices.moved(
-            self._working_set, self._state, self._plan, posting.request_id, self._now_ns
+            self._working_set, self._state, self.plan, posting.request_id, self._now_ns
         )
-        notices.schedule(self._working_set, self._state, self._plan)
+        notices.schedule(self._working_set, self._state, self.plan)
         if item.allowances or self._account.flags & AccountFlag.UNPAID:
             self._working_set.ask_sessions(
                 self._account.account_id, Trigger.TOP_UP, self._now_ns
             )
+
+    def _leave_open(self, item: Recurring, one: Recurrence) -> None:
+        """Let what a period carries over wait with it for being paid."""
+        one.unpaid = True
+        one.awaits = tuple(
+            allowance.code for allowance in self.plan.allowances
+            if allowance.code in item.allowances and allowance.rollover is not None
+        )
 
     def _put_off(
         self, item: Recurring, one: Recurrence, fee_micro: int, missing_micro: int
@@ -370,10 +377,10 @@ class _Runner:
             retry_ns = self._now_ns + delays[one.tries] * NS_PER_SECOND
             one.retry_ns = retry_ns if retry_ns < one.end_ns else 0
         first = not one.tries
-        one.unpaid = True
+        self._leave_open(item, one)
         one.tries += 1
         notices.notify(
-            self._working_set, self._account, self._plan, notices.RENEWAL_FAILED, self._now_ns,
+            self._working_set, self._account, self.plan, notices.RENEWAL_FAILED, self._now_ns,
             subject=item.code, fee_micro=fee_micro, missing_micro=missing_micro, tries=one.tries,
             retry_ns=one.retry_ns,
         )
@@ -383,7 +390,7 @@ class _Runner:
             )
 
     def _fill(
-        self, allowance: Allowance, one: Recurrence, share: _Share, posting: entries.Posting
+        self, allowance: Allowance, one: Recurrence, share: Share, posting: entries.Posting
     ) -> None:
         """Fill a bucket for the period: the one of a period before, or a new one while clients
         still hold of that.
@@ -393,7 +400,7 @@ class _Runner:
             expires_ns = one.start_ns + allowance.expires_after_seconds * NS_PER_SECOND
         if allowance.rollover is not None:
             rollover.carry(
-                self._working_set, self._state, allowance, one.start_ns, expires_ns, posting
+                self._working_set, self._state, allowance, one, expires_ns, posting
             )
         bucket = self._empty_bucket(allowance, one.start_ns, posting)
         if bucket is None:
@@ -453,6 +460,13 @@ class _Runner:
         self._working_set.add_record(
             NewRecord(key, posting.request_id, self._now_ns, 0, record)
         )
+
+
+def _having(code: str, *runners: _Runner) -> tuple[_Runner, Recurring]:
+    """Return the first that knows an item, and the item as it knows it; one of them does."""
+    return next(
+        (one, item) for one in runners for item in one.plan.recurring if item.code == code
+    )
 
 
 def _note_of(item: Recurring, fee_micro: int) -> str:

@@ -2,7 +2,8 @@
 
 Called by charging.accounts.recurring for each renewal (K-212, K-213). What is carried over stays in
 the bucket it was in, which it only prolongs, so that no movement is needed for it; what is not
-expires there.
+expires there. Of a renewal that is paid late the buckets may have expired: what did is remembered
+with the unpaid period, and comes back with it (K-272).
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ from ocs.catalog.limits import Rollover
 from ocs.catalog.model import Allowance
 from ocs.charging.model.working_set import AccountState, WorkingSet
 from ocs.ledger import entries
-from ocs.ledger.account import Contra
+from ocs.ledger.account import Account, Bucket, Contra
+from ocs.ledger.details import Lapsed, Recurrence
+
+LAPSED_MAX = 32
+"""Expiries that an unpaid period remembers."""
 
 
 class Left(NamedTuple):
@@ -68,33 +73,49 @@ def carry_over(rule: Rollover | None, amount: int, left: Iterable[Left]) -> list
     return carried
 
 
+def remember_lapsed(working_set: WorkingSet, account: Account, bucket: Bucket, amount: int) -> None:
+    """Remember what has just expired in a bucket that an unpaid renewal would have carried over."""
+    for one in account.details.recurring:
+        if (
+            bucket.name in one.awaits
+            and bucket.expires_ns <= one.start_ns
+            and len(one.lapsed) < LAPSED_MAX
+        ):
+            one.lapsed.append(Lapsed(bucket.bucket_id, bucket.name, amount))
+            working_set.mark_account(account)
+
+
 def carry(
-    working_set: WorkingSet, state: AccountState, allowance: Allowance, start_ns: int,
+    working_set: WorkingSet, state: AccountState, allowance: Allowance, one: Recurrence,
     end_ns: int, posting: entries.Posting,
 ) -> None:
-    """Carry over what is left of an allowance at ``start_ns``, where its renewal begins.
+    """Carry over what is left of an allowance where the period of its renewal begins.
 
     What is kept is good until ``end_ns``, and is spent before what the new period brings.
     """
     measure = allowance.named.measure if allowance.named else ""
+    lapsed: dict[int, int] = {}
+    for gone in one.lapsed:
+        if gone.name == allowance.code:
+            lapsed[gone.bucket_id] = lapsed.get(gone.bucket_id, 0) + gone.amount
     buckets = {
         bucket.bucket_id: bucket for bucket in state.buckets
         if bucket.name == allowance.code
         and (bucket.unit, bucket.measure) == (allowance.unit, measure)
-        and 0 < bucket.expires_ns <= start_ns
-        and bucket.balance > 0
+        and 0 < bucket.expires_ns <= one.start_ns
+        and (bucket.balance > 0 or bucket.bucket_id in lapsed)
     }  # fmt: skip
     account, known = state.account, state.account.details.carried
     left = [
-        Left(one.bucket_id, one.available, one.held, times, -times)
-        for one in buckets.values()
-        for times in [known.get(one.bucket_id, 0)]
+        Left(number, bucket.available + lapsed.get(number, 0), bucket.held, times, -times)
+        for number, bucket in buckets.items()
+        for times in [known.get(number, 0)]
     ]
     for carried in carry_over(allowance.rollover, allowance.amount, left):
         bucket = buckets[carried.bucket_id]
-        if carried.expired:
+        if change := carried.kept - bucket.available:
             posting.contra = Contra.EXPIRY
-            entries.credit(working_set, bucket, -carried.expired, posting)
+            entries.credit(working_set, bucket, change, posting)
         if carried.kept:
             bucket.expires_ns, bucket.asked = end_ns, False
             # The oldest first, whatever its bucket's number: it is the next to expire.
@@ -105,7 +126,7 @@ def carry(
         number: periods for number, periods in known.items()
         if number in alive and number not in buckets
     } | {
-        one.bucket_id: known.get(one.bucket_id, 0) + 1
-        for one in left if buckets[one.bucket_id].balance > 0
+        was.bucket_id: known.get(was.bucket_id, 0) + 1
+        for was in left if buckets[was.bucket_id].balance > 0
     }  # fmt: skip
     working_set.mark_account(account)

@@ -5,7 +5,7 @@ Made by engine.decide for each request and handed to serving, usage, granting an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -57,6 +57,11 @@ class DecisionPolicy:
     or WITHOUT_RESERVATIONS (G-010)."""
 
 
+def _no_history(_instant_ns: int) -> int:
+    """Say of every instant that nobody knows which version was in force then."""
+    return 0
+
+
 @dataclass(slots=True)
 class DecisionContext:
     """What decisions of one batch share. Instants are ns UTC."""
@@ -67,6 +72,9 @@ class DecisionContext:
     """By version; holds at least the current one and those that loaded sessions name."""
     current_version: int
     policy: DecisionPolicy
+    version_at: Callable[[int], int] = _no_history
+    """Which version was in force at an instant of the past; 0 = not known. What it names need not
+    be loaded: ``catalogues`` may then raise, to be asked again when it is."""
 
 
 class Decision:

@@ -3,7 +3,7 @@
 A catalogue is published whole, as the text that was checked; a mistake anywhere refuses it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ocs.ledger.account import OperatorAction
 from ocs.provisioning.catalogues import examples
 from ocs.provisioning.desk import Desk
 from ocs.provisioning.instants import format_instant
+from ocs.provisioning.published import compiled
 from ocs.provisioning.views import catalogue_view
 from ocs.store.interface import PublishedCatalogue, Store
 
@@ -73,14 +74,7 @@ class Catalogues:
         return index
 
     def _compile(self, version: int) -> CatalogIndex:
-        published = find_version(self._store, version)
-        catalog = load(published.source, f"catalogue version {version}")
-        return CatalogIndex(
-            replace(
-                catalog, version=version, source=published.source,
-                effective_ns=published.effective_ns,
-            )
-        )  # fmt: skip
+        return compiled(find_version(self._store, version))
 
 
 def read(path: Path) -> str:

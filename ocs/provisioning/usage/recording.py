@@ -34,6 +34,7 @@ from ocs.marked import unknown_word
 from ocs.provisioning.catalogues.catalogs import Catalogues
 from ocs.provisioning.desk import Desk, Found, find_subscriber
 from ocs.provisioning.instants import format_instant
+from ocs.provisioning.published import History
 from ocs.provisioning.views import money
 from ocs.store.schema import SETTING_PRUNED_BEFORE
 
@@ -66,6 +67,7 @@ class Rates:
     def __init__(self, desk: Desk, catalogues: Catalogues) -> None:
         self._catalogues = catalogues
         self.current = catalogues.current()
+        self.history = History(desk.store, self.current)
         self._schedule = catalogues.schedule()
         self._now_ns = desk.clock.now_ns()
         pruned_ns = int(desk.store.setting(SETTING_PRUNED_BEFORE) or 0)
@@ -90,6 +92,8 @@ class Prepared:
     current: CatalogIndex
     then: CatalogIndex
     """That of when it was used."""
+    history: History
+    """Those of what is overdue for the account."""
 
     def index_for(self, plan: str) -> CatalogIndex:
         """Return the catalogue that it is charged by under a plan (K-316): that of its time, or
@@ -230,7 +234,7 @@ def prepare(
         overdraw=into_debt,
     )
     then = rates.then(request.event_ns)
-    return Prepared(request, service.counted_in, usage.key, index, then)
+    return Prepared(request, service.counted_in, usage.key, index, then, rates.history)
 
 
 def decide_one(desk: Desk, prepared: Prepared, working_set: WorkingSet) -> Recorded:
@@ -246,8 +250,11 @@ def decide_one(desk: Desk, prepared: Prepared, working_set: WorkingSet) -> Recor
     index = prepared.index_for(state.account.plan if state is not None else "")
     request.catalogue_version = index.catalog.version
     current = prepared.current.catalog.version
-    catalogues = {current: prepared.current, index.catalog.version: index}
-    context = engine.DecisionContext(desk.clock.now_ns(), 0, catalogues, current, desk.policy)
+    known = prepared.history
+    known[index.catalog.version] = index
+    context = engine.DecisionContext(
+        desk.clock.now_ns(), 0, known, current, desk.policy, known.version_at
+    )
     reply = engine.decide(request, working_set, context)
     if reply.outcome != Outcome.SUCCESS:
         working_set.forget(key)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -22,8 +22,11 @@ from ocs.errors import IntegrityError
 from ocs.store.interface import PublishedCatalogue, Store
 
 VERSIONS_MAX = 200
+MISSING_CATALOGUES_MAX = 64
+"""How many old catalogue versions one batch may need that are not loaded yet."""
 
 _log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 
 class MissingCatalogueError(KeyError):
@@ -32,9 +35,24 @@ class MissingCatalogueError(KeyError):
     The transaction is rolled back by it; load the version and run the transaction again.
     """
 
-    def __init__(self, version: int) -> None:
+    def __init__(self, version: int, load: Callable[[int], None]) -> None:
         super().__init__(version)
         self.version = version
+        self._load = load
+
+    def load(self) -> None:
+        """Load it. Raises IntegrityError when it was never published."""
+        self._load(self.version)
+
+
+def loading_missing(act: Callable[[], T]) -> T:
+    """Do what runs a transaction, again after each version that it turns out to need."""
+    for _ in range(MISSING_CATALOGUES_MAX):
+        try:
+            return act()
+        except MissingCatalogueError as error:
+            error.load()
+    return act()
 
 
 class CatalogueCache(dict[int, CatalogIndex]):
@@ -58,7 +76,7 @@ class CatalogueCache(dict[int, CatalogIndex]):
         self.current_version = 0
 
     def __missing__(self, version: int) -> CatalogIndex:
-        raise MissingCatalogueError(version)
+        raise MissingCatalogueError(version, self.load)
 
     def get(self, version: int, default: Any = None) -> Any:
         """Return a version; one that is not loaded is never taken for one that does not exist."""
@@ -85,6 +103,10 @@ class CatalogueCache(dict[int, CatalogIndex]):
             self.current_version = current
             _log.info("catalogue in force", version=current, name=self[current].catalog.name)
         self._next_ns = coming.effective_ns if coming else 0
+
+    def version_at(self, instant_ns: int) -> int:
+        """Return the version that was in force at an instant of the past; 0 when none was yet."""
+        return self._schedule.then(instant_ns)
 
     def version_in_force(self) -> int:
         """Return the version that is in force now; 0 when there is none. On the store's thread."""

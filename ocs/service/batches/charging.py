@@ -26,14 +26,16 @@ from ocs.charging.model.working_set import ReviewItem, WorkingSet
 from ocs.clock import Clock
 from ocs.errors import StoreConflictError, StoreUnavailableError, UnknownCommitError
 from ocs.ledger.notification import Notification
-from ocs.service.batches.catalogues import CatalogueCache, MissingCatalogueError
+from ocs.service.batches.catalogues import (
+    MISSING_CATALOGUES_MAX,
+    CatalogueCache,
+    MissingCatalogueError,
+)
 from ocs.service.batches.lookups import AccountLookup
 from ocs.service.watching.masking import mask_session_id
 from ocs.store.interface import Store
 
 UNKNOWN_COMMIT_TRIES = 3
-MISSING_CATALOGUES_MAX = 64
-"""How many old catalogue versions one batch may need that are not loaded yet."""
 
 _log = structlog.get_logger(__name__)
 
@@ -83,6 +85,7 @@ class BatchDecider:
             self._catalogues,
             self._catalogues.current_version,
             self._policy,
+            self._catalogues.version_at,
         )
 
     def _decide_or_split(self, requests: list[ChargingRequest]) -> Sequence[ChargingReply]:
@@ -154,7 +157,7 @@ class BatchDecider:
                 missing += 1
                 if missing > MISSING_CATALOGUES_MAX:
                     raise
-                self._catalogues.load(error.version)
+                error.load()
             except UnknownCommitError:
                 # The connection broke inside COMMIT: perhaps everything is stored, perhaps
                 # nothing. Deciding again is safe and no blind retry: the transaction loads the

@@ -23,6 +23,7 @@ from ocs.charging.model.session import SessionState, make_session_key
 from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.clock import NS_PER_SECOND, Clock
 from ocs.errors import StoreConflictError, StoreUnavailableError
+from ocs.service.batches.catalogues import loading_missing
 from ocs.service.batches.worker import DelayedCall, Loop, Worker
 from ocs.store.interface import DueAccount, DueBucket, DueSession, PeerEntry, Store
 
@@ -363,7 +364,10 @@ class Supervisor:
             return count
 
         try:
-            count = self._store.transact([key_of(item) for item in due], act_on_all, description)
+            keys = [key_of(item) for item in due]
+            count = loading_missing(
+                lambda: self._store.transact(keys, act_on_all, description)
+            )
             self._notified += kinds
             return count
         except (StoreUnavailableError, StoreConflictError):
