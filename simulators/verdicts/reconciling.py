@@ -79,6 +79,20 @@ def _of_session(session: OwnSession, charged: ChargedSession | None) -> Iterator
     cost, price = charged.charged_micro, charged.price_micro
     if cost is not None and price is not None and cost != price:
         yield f"charged {money_text(cost)}, but what was used costs {money_text(price)}"
+    yield from _of_sponsors(charged)
+
+
+def _of_sponsors(charged: ChargedSession) -> Iterator[str]:
+    paid, prices = charged.sponsored, charged.sponsored_price
+    if paid is None or prices is None:
+        return
+    for name in sorted({*paid, *prices}):
+        cost, price = paid.get(name, 0), prices.get(name, 0)
+        if cost != price:
+            yield (
+                f"charged {money_text(cost)} to sponsor '{name}', but what was used costs him"
+                f" {money_text(price)}"
+            )
 
 
 def _of_requests(session: OwnSession, charged: list[ChargedRequest]) -> Iterator[str]:

@@ -29,6 +29,10 @@ class ChargedSession:
     """What it cost, less what was given back."""
     price_micro: int | None = None
     """What it has to cost, where that can be computed apart from what was charged."""
+    sponsored: dict[str, int] | None = None
+    """What sponsors paid for it instead of the account, by their names."""
+    sponsored_price: dict[str, int] | None = None
+    """What they have to pay, where that can be computed apart from what they were charged."""
     used: dict[str, int] | None = None
     """Units of the whole session."""
     requests: list[ChargedRequest] | None = None

@@ -84,6 +84,11 @@ class _Reader:
                 debit = found.sessions.get(name.removesuffix(_REFUND))
                 price = debit.price_micro if debit is not None else None
                 one.price_micro = None if price is None else -price
+                sponsored = debit.sponsored_price if debit is not None else None
+                one.sponsored_price = (
+                    None if sponsored is None
+                    else {sponsor: -paid for sponsor, paid in sponsored.items()}
+                )
 
 
 def _charged(
@@ -95,9 +100,16 @@ def _charged(
 
     asked = [request for request, _ in stored if _FIRST <= request.kind <= _LAST]
     cost = -sum(line.amount for _, lines in stored for line in lines if _is_money_for_use(line))
+    price = prices.price(session, asked)
+    sponsored: dict[str, int] = {}
+    for line in (line for _, lines in stored for line in lines):
+        if line.contra == Contra.SPONSOR:
+            sponsored[line.rule] = sponsored.get(line.rule, 0) + line.amount
     return ChargedSession(
         charged_micro=cost,
-        price_micro=prices.price_micro(session, asked),
+        price_micro=price.own_micro if price is not None else None,
+        sponsored=sponsored,
+        sponsored_price=price.sponsored if price is not None else None,
         requests=[_request(request) for request in asked],
     )
 

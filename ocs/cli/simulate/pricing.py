@@ -43,19 +43,31 @@ class _Quota:
     """Paid units by rule, zone and slot."""
 
 
+@dataclass(slots=True)
+class SessionPrice:
+    """What a session has to cost, in micro units of money."""
+
+    own_micro: int = 0
+    """What the account pays."""
+    sponsored: dict[str, int] = field(default_factory=dict)
+    """What sponsors pay, by their names."""
+
+
 class SessionPrices:
     """Prices sessions with the catalogues that the server has published."""
 
     def __init__(self, catalogues: Catalogues) -> None:
         self._catalogues = catalogues
 
-    def price_micro(self, session: "OwnSession", stored: list[StoredRequest]) -> int | None:
+    def price(
+        self, session: "OwnSession", stored: list[StoredRequest]
+    ) -> SessionPrice | None:
         """What a session has to cost; None where that cannot be said from the session alone.
 
         `stored` are the records of its requests in order of time. Refunds are priced as nothing.
         """
         try:
-            return _Pricing(self._catalogues, session).total_micro(stored)
+            return _Pricing(self._catalogues, session).total(stored)
         except (NotComparableError, NotFoundError):
             return None
 
@@ -67,9 +79,9 @@ class _Pricing:
         self._said: RatingAttributes | None = None
         self._called = ""
         self._quotas: dict[tuple[str, int | None, tuple[int, ...]], _Quota] = {}
+        self._price = SessionPrice()
 
-    def total_micro(self, stored: list[StoredRequest]) -> int:
-        total = 0
+    def total(self, stored: list[StoredRequest]) -> SessionPrice:
         for one in stored:
             own = self._session.requests.get((one.kind, one.number))
             if own is None:
@@ -88,8 +100,8 @@ class _Pricing:
                 if service.rating_group in seen:
                     raise NotComparableError
                 seen.add(service.rating_group)
-                total += self._service_micro(index, record, service)
-        return total
+                self._price.own_micro += self._service_micro(index, record, service)
+        return self._price
 
     def _hear(self, said: RatingAttributes) -> None:
         self._said = remembered(self._said, said)
@@ -110,7 +122,8 @@ class _Pricing:
             if terms.prices_terminating:
                 raise NotComparableError
             return 0
-        if terms.limited or terms.related or terms.counted or service.together_with:
+        counted = any(rule.price.counted for rule in terms.rules)
+        if terms.limited or terms.related or counted or service.together_with:
             raise NotComparableError
         free = sum(
             line.from_buckets for line in record.charged
@@ -151,28 +164,34 @@ class _Pricing:
         units = own.used.get(unit, int(is_event))
         if not units:
             return 0
-        if service.unit is Unit.SECONDS and not is_event:
+        if service.unit is Unit.SECONDS and not is_event and not terms.sponsored:
             return _seconds_micro(index, terms, record, quota, units, free)
         after = own.used_after.get(unit, 0) if quota.change_ns is not None else 0
         before = units - after
         free_before = min(free, before)
-        cost = _counted_micro(quota, quota.slot, before - free_before)
+        cost = self._units_micro(quota, quota.slot, before - free_before)
         if after:
             slot = index.tariff_at(terms, quota.zone, quota.change_ns or 0)
-            cost += _counted_micro(quota, slot, after - (free - free_before))
+            cost += self._units_micro(quota, slot, after - (free - free_before))
         return cost
 
+    def _units_micro(self, quota: _Quota, slot: TariffSlot | None, units: int) -> int:
+        """What more units cost the account in their context, however they were cut into reports.
 
-def _counted_micro(quota: _Quota, slot: TariffSlot | None, units: int) -> int:
-    """What more units cost in their context: the same however they were cut into reports."""
-    if not units:
-        return 0
-    if slot is None or slot.rule is None or slot.rule.price.counted:
-        raise NotComparableError
-    context = slot.rule.code, quota.zone, slot.start_ns
-    before = quota.units.get(context, 0)
-    quota.units[context] = before + units
-    return pricing.charge_micro(slot.rule.price, before, units)
+        What a sponsor pays for them is noted as his.
+        """
+        if not units:
+            return 0
+        if slot is None or slot.rule is None:
+            raise NotComparableError
+        context = slot.rule.code, quota.zone, slot.start_ns
+        before = quota.units.get(context, 0)
+        quota.units[context] = before + units
+        cost, sponsor = pricing.charge_micro(slot.rule.price, before, units), slot.rule.sponsor
+        if sponsor:
+            sponsored = self._price.sponsored
+            sponsored[sponsor] = sponsored.get(sponsor, 0) + cost
+        return 0 if sponsor else cost
 
 
 def _seconds_micro(

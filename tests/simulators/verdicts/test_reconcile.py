@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, text
 
 from config import config_path
 from ocs.cli.simulate import books
+from ocs.ledger.account import Contra
 from ocs.provisioning.catalogues import catalogs
 from ocs.provisioning.desk import find_subscriber
 from protocol.credit_control import (
@@ -78,7 +79,10 @@ INCLUDED = """
 """
 SPONSORED = INCLUDED.replace("included:", "sponsored:").replace(
     "sms: {price: 0.07}", "sms: {price: 0.07, sponsor: mall}"
-)
+).replace("setup: 0.10}", "setup: 0.10, sponsor: mall}").replace(
+    "price: 0.01, per: 1 MB, increment: 100 kB}",
+    "price: 0.01, per: 1 MB, increment: 100 kB, sponsor: shop}",
+)  # fmt: skip
 LIBRARY = {
     "data": ["--sessions", "30", "--duration", "4", "--speed-up", "600"],
     "refunds": ["--duration", "3", "--speed-up", "20"],
@@ -186,7 +190,41 @@ def test_what_sponsors_pay_is_no_money_of_the_account(world, tmp_path):
     path = provide(world, tmp_path, "1099", plan="sponsored")
     verdict = run(world, path, "--reconcile")["reconciled with the server's books"]
     assert verdict["ok"], verdict["found"]
+    sessions, _, rest = verdict["found"].partition(" sessions of ")
+    assert f", {sessions} of them priced again" in rest
     assert any(one.amount_micro for one in world.desk.ledger.sponsored(0, 1 << 62))
+
+
+MORE_TO_SPONSOR = f"""\
+UPDATE movement SET amount = amount + 1 WHERE account_id = :a AND contra = {int(Contra.SPONSOR)}
+AND request_id = (SELECT min(request_id) FROM movement
+                  WHERE contra = {int(Contra.SPONSOR)} AND account_id = :a)
+"""
+MORE_REVENUE = MORE_TO_SPONSOR.replace("amount + 1", "amount - 1").replace(
+    f"contra = {int(Contra.SPONSOR)}", f"contra = {int(Contra.REVENUE)}", 1
+)
+
+
+@pytest.mark.rule("X-076", "K-216")
+def test_a_sponsor_who_paid_too_much_is_found(world, tmp_path):
+    """Nothing of the account's own shows it: the line in and the line out are of one amount."""
+    own = account_of(world, provide(world, tmp_path, "1098", plan="sponsored"))
+    assert found(world, own) == []
+    said = books.statements(world.desk, world.catalogues, own)
+    name = next(
+        one.identities[0][1] for one in said
+        if any(session.sponsored for session in one.sessions.values())
+    )  # fmt: skip
+    engine = create_engine(world.server.url)
+    with engine.begin() as connection:
+        for statement in (MORE_REVENUE, MORE_TO_SPONSOR):
+            account = {"a": find_subscriber(world.desk, name).account_id}
+            assert connection.execute(text(statement), account).rowcount == 1
+    engine.dispose()
+    (wrong,) = found(world, own)
+    assert f"msisdn:{name}" in wrong
+    assert " to sponsor '" in wrong
+    assert "but what was used costs him" in wrong
 
 
 NOTHING = "import sys; [print('{}') for _ in sys.stdin]"
