@@ -1,7 +1,8 @@
 """What other currencies are worth in the one that accounts are kept in (K-323). Pure.
 
 A catalogue names exact rates. Money in another currency is kept in a purse, a bucket that counts
-the millionths of that currency as a unit of its own, so that nothing sums it with other money.
+the millionths of that currency as a unit of its own, so that nothing sums it with other money and
+nothing is paid with it.
 Read by loading.exchange, used by charging.accounts.exchange.
 """
 
@@ -22,6 +23,8 @@ class Exchange(IntEnum):
 
     NEVER = 0
     AT_TOP_UP = 1
+    WHEN_NEEDED = 2
+    """It stays in its purse until the account's own money cannot pay (K-329)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,12 @@ class Rate:
     def exchanged(self, amount_micro: int) -> int:
         """Return what an amount comes to, rounded down to a micro unit (K-324)."""
         return amount_micro * self.numerator // self.denominator
+
+    def least_for(self, own_micro: int) -> int:
+        """Return the least amount that comes to ``own_micro`` or, where one micro unit is worth
+        more than one, to just above (K-330).
+        """
+        return -(-own_micro * self.denominator // self.numerator)
 
     def text(self) -> str:
         """Return the rate as the decimal number that it is."""

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from ocs.catalog.calendar import Calendar
 from ocs.catalog.conditions import Circumstances, Places
+from ocs.catalog.exchange import Exchange
 from ocs.catalog.meaning import meaning_of
 from ocs.catalog.model import Catalog, PriceRule, Service, ServiceTerms, TariffSlot
 from ocs.catalog.periods import Periods
@@ -60,6 +61,10 @@ class CatalogIndex:
             for terms in plan.terms.values()
             for rule in terms.rules
         }
+        self.keeps_purses = any(
+            plan.exchange is Exchange.WHEN_NEEDED for plan in catalog.plans.values()
+        )
+        """Whether accounts of any plan may have money in other currencies (K-329)."""
         self._meanings: dict[tuple[str, str], tuple[object, ...] | None] = {}
 
     def knows_context(self, context: str) -> bool:

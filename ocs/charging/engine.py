@@ -19,7 +19,7 @@ for each request of a batch, in order of arrival, inside one transaction.
 
 from __future__ import annotations
 
-from ocs.charging.accounts import account_life, duties, notices
+from ocs.charging.accounts import account_life, duties, notices, purses
 from ocs.charging.advice import advise
 from ocs.charging.counts import counters
 from ocs.charging.debits import events, parking, refunds
@@ -95,6 +95,9 @@ def decide(
     is_event = request.kind == EVENT
     session = None if is_event else working_set.sessions.get(request.session_key)
     decision = Decision(request, working_set, context, state, session)
+    current, own_micro = context.catalogues.get(context.current_version), None
+    if current is not None and current.keeps_purses:
+        own_micro = purses.look(state, current, context.now_ns)
     if is_event:
         reply = events.decide_event(decision)
         entry = make_event_key(request.session_key, request.number, request.content_hash)
@@ -107,6 +110,8 @@ def decide(
         reply = _open(decision, session)
     else:
         reply = _closed(decision, session)
+    if own_micro is not None:
+        purses.bring_in(working_set, state, decision.posting, own_micro)
     if request.advice and reply.outcome == SUCCESS:
         advise(decision, reply)
     plan = decision.plan
@@ -310,12 +315,14 @@ def close(
 def _store(decision: Decision, key: RequestKey, reply: ChargingReply) -> None:
     request = decision.request
     balance, held = entries.money_balance(decision.state)
+    worth = decision.state.purses_micro
     low_micro = decision.plan.low_balance_micro if decision.plan else None
     if low_micro is not None and reply.outcome == SUCCESS:
-        reply.low_balance = balance < low_micro
+        reply.low_balance = balance + worth < low_micro
     remaining = decision.context.policy.remaining_balance
     if remaining and reply.outcome == SUCCESS and request.action != EventAction.PRICE_ENQUIRY:
-        reply.remaining_micro = balance if remaining == WITH_RESERVATIONS else balance - held
+        own = balance if remaining == WITH_RESERVATIONS else balance - held
+        reply.remaining_micro = own + worth
         reply.currency = decision.state.account.currency
     record = ChargingRecord(
         session_id=request.session_id,

@@ -42,13 +42,16 @@ def account() -> None:
 @_REFERENCE
 @click.option("--currency", default="",
               help="Of AMOUNT, such as USD; exchanged if it is not the account's.")
+@click.option("--expires", default="",
+              help="A time after which what was not exchanged is gone; default never.")
 def topup(
-    run: Run, name: str, amount: str, bucket: str, reference: str, currency: str
+    run: Run, name: str, amount: str, bucket: str, reference: str, currency: str, expires: str
 ) -> None:  # fmt: skip
     """Put money into an account, or units such as `5 GB` into a bucket that counts them.
 
     Money brings the bonuses and the validity that the account's plan promises for it. In another
-    currency it is exchanged at the catalogue's rate, where the plan does that.
+    currency it is exchanged at the catalogue's rate, where the plan does that: at once, or when
+    the account's own money cannot pay; until then, or until it expires, it waits in a purse.
     """
     from ocs.provisioning.customers import accounts
     from ocs.provisioning.desk import find_subscriber
@@ -56,7 +59,7 @@ def topup(
     found = find_subscriber(run.desk, name)
     posted = accounts.top_up(
         run.desk, found, amount, bucket=bucket, reference=reference,
-        catalogue=run.catalogues.in_force(), currency=currency,
+        catalogue=run.catalogues.in_force(), currency=currency, expires=expires,
     )  # fmt: skip
     run.out.show(_document(run, posted), _show_posted)
 

@@ -37,6 +37,7 @@ class AccountLike(Protocol):
 
     account: Account
     buckets: list[Bucket]
+    purses_micro: int
 
 
 class Journal(Protocol):
@@ -130,8 +131,10 @@ def _spending_order(bucket: Bucket) -> tuple[bool, int, int, int]:
 
 
 def available_micro(state: AccountLike, buckets: list[Bucket]) -> int:
-    """Return Av of section 0: available money of these buckets plus the credit limit (M-013)."""
-    total = state.account.credit_limit_micro
+    """Return Av of section 0: available money of these buckets, what purses can bring in, and the
+    credit limit (M-013, K-329).
+    """
+    total = state.account.credit_limit_micro + state.purses_micro
     for bucket in buckets:
         available = bucket.available
         if available > 0 or bucket.name == MAIN_BUCKET:
@@ -264,7 +267,7 @@ def take_money(
         _take(journal, bucket, amount_micro, posting, taken)
         account = state.account
         if (
-            bucket.available + account.credit_limit_micro < 0
+            bucket.available + account.credit_limit_micro + state.purses_micro < 0
             and not account.flags & AccountFlag.OVER_USAGE
         ):
             account.flags |= AccountFlag.OVER_USAGE

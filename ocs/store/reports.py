@@ -206,6 +206,18 @@ class Reports:
         rows = self.reader.rows(statement)
         return {(plan, currency): int(count) for plan, currency, count in rows}
 
+    def purses_in_use(self) -> dict[str, int]:
+        """Return how many buckets of each named unit or currency have something in them, by
+        measure.
+        """
+        statement = (
+            select(bucket.c.measure, func.count())
+            .where(bucket.c.measure != "", bucket.c.available + bucket.c.held != 0)
+            .group_by(bucket.c.measure)
+            .order_by(bucket.c.measure)
+        )
+        return {measure: int(count) for measure, count in self.reader.rows(statement)}
+
     def _money(self, account_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
         money = bucket.c.unit == Unit.MONEY
         statement = (

@@ -150,7 +150,7 @@ def test_a_plan_that_exchanges_nothing_refuses(office):
 def test_a_purse_is_not_adjusted(shop):
     top_up(shop, "10", "USD")
     found = find_subscriber(shop.desk, f"+{NUMBER}")
-    with pytest.raises(RefusedError, match="'USD' is a purse"):
+    with pytest.raises(RefusedError, match="'USD' is an empty purse"):
         accounts.adjust(shop.desk, found, "1", bucket="USD")
     shop.must_be_clean()
 

@@ -12,7 +12,7 @@ from ocs.marked import Mapping, Scalar, unknown_word
 MAX_CURRENCIES = 50
 MAX_RATE = 10**9
 MAX_RATE_DECIMALS = 12
-EXCHANGES = {"at-top-up": Exchange.AT_TOP_UP}
+EXCHANGES = {"at-top-up": Exchange.AT_TOP_UP, "when-needed": Exchange.WHEN_NEEDED}
 
 
 def read_currencies(root: Mapping, own: str) -> dict[str, Rate]:
@@ -52,7 +52,9 @@ def check_exchanged(root: Mapping, plans: dict[str, Plan]) -> None:
     """Note currencies that no plan takes."""
     taken = any(plan.exchange is not Exchange.NEVER for plan in plans.values())
     if root.mapping("currencies").entries and not taken:
-        root.keys["currencies"].problem("no plan takes them: say exchange: at-top-up in one")
+        root.keys["currencies"].problem(
+            "no plan takes them: say exchange: at-top-up or exchange: when-needed in one"
+        )
 
 
 def _rate(text: str) -> tuple[int, int]:

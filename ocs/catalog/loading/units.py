@@ -8,6 +8,7 @@ import re
 
 from ocs.amounts import UNIT_DECIMALS_MAX, Measured, NamedUnit, Unit, unit_name_problem
 from ocs.catalog.conditions import CLOCK, DIMENSIONS
+from ocs.catalog.exchange import purse_currency
 from ocs.catalog.loading.values import check_code
 from ocs.marked import Mapping, Scalar
 
@@ -43,6 +44,8 @@ def read_units(root: Mapping) -> dict[str, NamedUnit]:
         decimals = node.integer("decimals", 0, minimum=0, maximum=UNIT_DECIMALS_MAX)
         node.finish()
         units[key.text] = NamedUnit(key.text, decimals)
+        if purse_currency(units[key.text].measure):
+            key.problem(f"'{key.text}' is a currency, and would be paid from money in it")
     return units
 
 

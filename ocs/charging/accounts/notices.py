@@ -14,7 +14,7 @@ from ocs.amounts import MONEY, Unit
 from ocs.catalog.conditions import HOME, YES
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Plan
-from ocs.charging.accounts import agenda
+from ocs.charging.accounts import agenda, purses
 from ocs.charging.model.decision import NS_PER_SECOND, Decision, DecisionContext
 from ocs.charging.model.working_set import AccountState, WorkingSet
 from ocs.clock import first_id_at
@@ -139,6 +139,11 @@ def _look_at_balance(
         if bucket.unit == MONEY and not bucket.measure:
             balance += bucket.available + bucket.held
             change += amounts.get(bucket.bucket_id, 0)
+    if state.rates:
+        # What waits in other currencies is money that the customer has.
+        worth_micro = purses.worth_micro(state, now_ns)
+        balance += worth_micro
+        change += worth_micro - purses.worth_before(state, amounts, now_ns)
     levels = [one for one in plan.notify.low_balance if balance <= one < balance - change]
     if levels:
         notify(

@@ -22,7 +22,7 @@ from ocs.amounts import MONEY, format_amount
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Allowance, Plan
 from ocs.catalog.recurring import Recurring, Share, Unpaid, days_unused, share_of
-from ocs.charging.accounts import agenda, notices, rollover
+from ocs.charging.accounts import agenda, notices, purses, rollover
 from ocs.charging.model.decision import NS_PER_SECOND, DecisionContext
 from ocs.charging.model.messages import (
     ChargingRecord,
@@ -81,6 +81,7 @@ def run(
     if index is None or plan is None:
         agenda.enter(working_set, account, agenda.RECURRING, context.now_ns + WAIT_NS)
         return
+    purses.take_rates(state, index)
     if account.details.recurring_plan != plan.code:
         _Runner(working_set, state, index, plan, context.now_ns).begin()
         return
@@ -107,6 +108,7 @@ def begin(
     """
     plan = index.catalog.plans.get(state.account.plan)
     if plan is not None and (plan.recurring or state.account.details.recurring):
+        purses.take_rates(state, index)
         _Runner(working_set, state, index, plan, now_ns).begin()
 
 
@@ -330,6 +332,7 @@ class _Runner:
             return
         share = share_of(item, one.start_ns, one.anchor_ns, self._zone)
         fee_micro = share.of_money(item.fee_micro)
+        own_micro = purses.count_in(self._state, self._now_ns)
         payers = entries.spendable(self._state, MONEY, "", 0, self._now_ns)
         missing_micro = fee_micro - entries.available_micro(self._state, payers)
         if fee_micro and missing_micro > 0:
@@ -342,6 +345,8 @@ class _Runner:
         entries.take_money(self._working_set, self._state, payers, fee_micro, posting)
         if item.tax is not None:
             entries.split_tax(self._working_set, mark, posting, item.tax, 0, fee_micro)
+        if own_micro is not None:
+            purses.bring_in(self._working_set, self._state, posting, own_micro)
         one.unpaid, one.tries, one.paid_micro, one.days = False, 0, fee_micro, share.days
         allowances = {allowance.code: allowance for allowance in self.plan.allowances}
         for code in item.allowances:

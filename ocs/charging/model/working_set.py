@@ -7,11 +7,13 @@ is touched by a decision.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
 
+from ocs.catalog.exchange import Rate
 from ocs.charging.model.messages import ChargingRecord
 from ocs.charging.model.server_requests import ServerRequest, Trigger, for_account
 from ocs.charging.model.session import Session, make_event_key
@@ -19,6 +21,9 @@ from ocs.errors import IntegrityError
 from ocs.ledger.account import Account, Bucket, Identifier, Movement, OperatorAction
 from ocs.ledger.notification import Notification
 from ocs.ledger.voucher import Voucher
+
+NO_RATES: Mapping[str, Rate] = MappingProxyType({})
+"""Of an account that keeps no money in other currencies."""
 
 
 class RequestKey(NamedTuple):
@@ -77,6 +82,10 @@ class AccountState(msgspec.Struct):
 
     account: Account
     buckets: list[Bucket]
+    rates: Mapping[str, Rate] = NO_RATES
+    """At which the account's purses are exchanged when that is needed (K-329)."""
+    purses_micro: int = 0
+    """What its purses can bring in, as it was looked at last (charging.accounts.exchange)."""
 
 
 class WorkingSet:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ocs import yamldoc
+from ocs.catalog.exchange import purse_currency
 from ocs.catalog.loading import number_plans
 from ocs.catalog.loading.document import load_catalog
 from ocs.catalog.matching import CatalogIndex
@@ -142,17 +143,19 @@ def publish(desk: Desk, text: str, source_name: str, effective_ns: int = 0) -> P
     if later_ns:
         details["effective"] = format_instant(later_ns)
     action = desk.action("catalog publish", catalog.name, 0, **details)
-    return put_in_force(desk, catalog, text, action, later_ns)
+    return put_in_force(desk, catalog, text, action, later_ns, source_name)
 
 
 def put_in_force(
-    desk: Desk, catalog: Catalog, text: str, action: OperatorAction, later_ns: int = 0
-) -> Publication:
+    desk: Desk, catalog: Catalog, text: str, action: OperatorAction, later_ns: int = 0,
+    source_name: str = "",
+) -> Publication:  # fmt: skip
     """Store a checked catalogue as the next version, in force at once or ``later_ns``.
 
     Clients of open sessions are asked when it is. Raises RefusedError.
     """
     check_accounts(desk, catalog)
+    check_purses(desk, catalog, text, source_name or catalog.name)
     asked = []
     if desk.store.catalogue_schedule().announced:
         from_ns = later_ns or desk.clock.now_ns()
@@ -252,3 +255,21 @@ def check_accounts(desk: Desk, catalog: Catalog) -> None:
         raise RefusedError(
             f"catalogue '{catalog.name}' was not published: " + "; ".join(problems)
         )
+
+
+def check_purses(desk: Desk, catalog: Catalog, text: str, source_name: str) -> None:
+    """Refuse a catalogue without a rate for money that accounts keep in other currencies (K-331).
+
+    Raises DocumentError with the place in ``text`` where the rates are, or should be.
+    """
+    root = yamldoc.parse(text, source_name).root
+    place = root.keys.get("currencies", root)
+    for measure, count in desk.reports.purses_in_use().items():
+        currency = purse_currency(measure)
+        if currency in catalog.currencies or currency in ("", catalog.currency):
+            continue
+        place.problem(
+            f"money is kept in {currency} (purses: {count}), which has no rate here; give it one "
+            f"under currencies, such as {{{currency}: 0.92}}"
+        )
+    root.document.check()

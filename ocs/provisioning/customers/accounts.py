@@ -10,7 +10,7 @@ from typing import Any
 
 from ocs.amounts import INT64_MAX, Measured, NamedUnit, Unit, format_quantity, measured
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging.accounts import account_life, exchange, notices, recurring, top_ups
+from ocs.charging.accounts import account_life, exchange, notices, purses, recurring, top_ups
 from ocs.charging.debits import refunds
 from ocs.charging.model.messages import (
     ChargingRecord,
@@ -46,12 +46,13 @@ _REFUND_TRIES = 3
 
 def top_up(
     desk: Desk, found: Found, amount: str, *, bucket: str = MAIN_BUCKET, reference: str = "",
-    catalogue: CatalogIndex | None = None, currency: str = "",
+    catalogue: CatalogIndex | None = None, currency: str = "", expires: str = "",
 ) -> Posted:  # fmt: skip
     """Put money (or units, into a bucket that counts them) into an account.
 
     Money in the main bucket brings what the account's plan in ``catalogue`` promises for it; in
-    another ``currency`` it is exchanged, where the plan does that (K-323).
+    another ``currency`` it is exchanged at once, or kept until it is needed and ``expires``, as
+    the plan does that (K-323, K-329).
     """
     if currency and bucket != MAIN_BUCKET:
         raise UsageError("money in a currency comes into the main bucket; leave the bucket out")
@@ -60,7 +61,20 @@ def top_up(
     if bucket in NUMERIC_BY_CODE:
         raise UsageError(f"'{bucket}' is a currency: give it as that, not as a bucket")
     order = Order("account topup", found, Contra.TOP_UP, amount, bucket, reference)
-    return post_top_up(desk, in_currency(desk, order, currency), catalogue)
+    order = in_currency(desk, order, currency)
+    if expires:
+        order = replace(order, expires_ns=_end_of_purse(desk, order, expires))
+    return post_top_up(desk, order, catalogue)
+
+
+def _end_of_purse(desk: Desk, order: Order, expires: str) -> int:
+    now_ns = desk.clock.now_ns()
+    expires_ns = parse_instant(expires, now_ns)
+    if not order.currency:
+        raise UsageError("only money in another currency than the account's expires by itself")
+    if expires_ns <= now_ns:
+        raise UsageError(f"'{expires}' is past; money expires in the future, or never")
+    return expires_ns
 
 
 def in_currency(desk: Desk, order: Order, currency: str) -> Order:
@@ -83,16 +97,14 @@ def post_top_up(
         refuse_credit(state)
         check_room(bucket, units)
         if order.currency:
-            _check_exchange(state, catalogue, order.currency, units)
+            _check_exchange(state, catalogue, order, bucket, units)
 
     def effect(
         working_set: WorkingSet, state: AccountState, bucket: Bucket, units: int, posting: Posting
     ) -> None:
         own_micro = units
         if order.currency:
-            rate = exchange.rate_for(state.account, catalogue, order.currency)
-            assert rate is not None
-            own_micro = exchange.exchange(working_set, state, bucket, rate, units, posting)
+            own_micro = _exchange(working_set, state, catalogue, bucket, units, posting)
         if order.currency or (bucket.unit == Unit.MONEY and bucket.name == MAIN_BUCKET):
             top_ups.bring(working_set, state, catalogue, own_micro, posting)
         if also is not None:
@@ -102,21 +114,52 @@ def post_top_up(
     if not order.currency:
         return posted
     request_id = int(posted.entry.partition(".")[0])
-    came_in = desk.ledger.entries(request_id, exchange.LINE_IN)
-    own = [one.movement.amount for one in came_in if one.movement.contra == Contra.EXCHANGE]
-    return replace(posted, exchanged_micro=sum(own))
+    own_micro = sum(
+        one.amount
+        for one in desk.ledger.lines_of(posted.account_id, request_id)
+        if one.contra == Contra.EXCHANGE and one.unit == Unit.MONEY
+    )
+    return replace(posted, exchanged_micro=own_micro)
 
 
 def _check_exchange(
-    state: AccountState, catalogue: CatalogIndex | None, currency: str, amount_micro: int
-) -> None:
-    rate = exchange.rate_for(state.account, catalogue, currency)
+    state: AccountState, catalogue: CatalogIndex | None, order: Order, purse: Bucket,
+    amount_micro: int,
+) -> None:  # fmt: skip
+    account, currency = state.account, order.currency
+    rate = exchange.rate_for(account, catalogue, currency)
     if rate is None:
-        raise RefusedError(exchange.refusal(state.account, catalogue, currency))
+        raise RefusedError(exchange.refusal(account, catalogue, currency))
+    if order.expires_ns and not purses.keeps(account, catalogue):
+        raise UsageError(
+            f"plan '{account.plan}' exchanges {currency} at once, so nothing of it can expire"
+        )
     own_micro = rate.exchanged(amount_micro)
     if not own_micro:
         raise UsageError(f"so little {currency} is worth less than the smallest amount kept")
+    if purses.is_full(state, purse):
+        raise RefusedError(
+            f"account {account.account_id} has {purses.PURSES_MAX} purses, which is the most; use "
+            "the same end for several top-ups"
+        )
     check_room(main_bucket(state), own_micro)
+
+
+def _exchange(
+    working_set: WorkingSet, state: AccountState, catalogue: CatalogIndex | None, purse: Bucket,
+    amount_micro: int, posting: Posting,
+) -> int:
+    """Exchange what came into a purse, all or what the account lacks; return what it comes to."""
+    rate = exchange.rate_for(state.account, catalogue, purse.name)
+    assert rate is not None
+    if not purses.keeps(state.account, catalogue):
+        return exchange.exchange(working_set, state, purse, rate, amount_micro, posting)
+    owed_micro = -main_bucket(state).available
+    if owed_micro > 0:
+        purses.fetch(working_set, state, posting, owed_micro)
+    assert catalogue is not None
+    notices.schedule(working_set, state, catalogue.catalog.plans[state.account.plan])
+    return rate.exchanged(amount_micro)
 
 
 def refuse_credit(state: AccountState) -> None:
@@ -140,9 +183,9 @@ def adjust(
     def check(_set: WorkingSet, state: AccountState, bucket: Bucket, units: int) -> None:
         if not units:
             raise UsageError("an adjustment of zero changes nothing")
-        if exchange.is_purse(bucket):
+        if exchange.is_purse(bucket) and not bucket.balance:
             raise RefusedError(
-                f"bucket '{bucket.name}' is a purse: what comes in is exchanged; adjust "
+                f"bucket '{bucket.name}' is an empty purse: what comes in is exchanged; adjust "
                 f"'{MAIN_BUCKET}'"
             )
         check_room(bucket, units)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ocs.amounts import Measured, Unit, format_quantity, measured, parse_amount, parse_quantity
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging.accounts import exchange, recurring
+from ocs.charging.accounts import purses, recurring
 from ocs.charging.model.messages import (
     ChargingRecord,
     ChargingReply,
@@ -61,6 +61,8 @@ class Order:
     """The amount was left open: all that is left, whatever that came to the first time."""
     currency: str = ""
     """Of an amount of money that is not in the account's currency: it goes into a purse."""
+    expires_ns: int = 0
+    """When what stays in the purse expires (ns UTC); 0 = never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +136,14 @@ def post(
         if stored is None:
             # Before the bucket is chosen: a renewal may put another in its place.
             catch_up(desk, working_set, account_id, catalogue, now_ns)
-        if order.currency:
-            bucket = exchange.purse_of(working_set, state, order.currency)
-        else:
-            bucket = _bucket(state, order.bucket)
+        bucket = _bucket_of(working_set, state, order)
         amount = parse_units(order.amount, measured(bucket.unit, bucket.measure))
         if stored is not None:
             return _repeated(order, state, bucket, amount, stored)
         check(working_set, state, bucket, amount)
+        purses.take_rates(state, catalogue)
+        if order.currency:
+            purses.put(working_set, state, bucket, order.expires_ns)
         request_id = working_set.new_request_id()
         posting = entries.Posting(
             request_id, now_ns, now_ns, contra=order.contra, service=order.service,
@@ -210,7 +212,15 @@ def content_hash(order: Order, amount: int) -> int:
     """Return 63 bits over everything that a repeat with the same reference must have alike."""
     size = "everything" if order.everything else str(amount)
     text = f"{order.command}\x00{order.bucket}\x00{size}\x00{order.entry}"
+    if order.expires_ns:
+        text += f"\x00{order.expires_ns}"
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) >> 1
+
+
+def _bucket_of(working_set: WorkingSet, state: AccountState, order: Order) -> Bucket:
+    if order.currency:
+        return purses.purse_for(working_set, state, order.currency, order.expires_ns)
+    return _bucket(state, order.bucket)
 
 
 def _bucket(state: AccountState, name: str) -> Bucket:

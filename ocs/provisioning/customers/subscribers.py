@@ -13,6 +13,7 @@ from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Plan
 from ocs.charging.accounts import account_life, notices, recurring
 from ocs.charging.accounts.allowances import grant_allowances
+from ocs.charging.accounts.exchange import is_purse
 from ocs.charging.model.messages import (
     ChargingRecord,
     ChargingReply,
@@ -262,6 +263,12 @@ def remove(desk: Desk, found: Found, *, forfeit: bool) -> dict[str, Any]:
         if state.account.flags & AccountFlag.PARKED_USAGE:
             raise RefusedError(f"usage of {found.name} waits in `ocs review list`; decide it first")
         balance, _ = entries.money_balance(state)
+        purse = next((one for one in state.buckets if is_purse(one) and one.balance), None)
+        if purse is not None and not forfeit:
+            raise RefusedError(
+                f"{found.name} still has {format_amount(purse.balance)} {purse.name}; pay it out "
+                f"with `ocs account adjust --bucket {purse.name}`, or say --forfeit to book it out"
+            )
         if balance and not forfeit:
             raise RefusedError(
                 f"{found.name} still has {format_amount(balance)} {state.account.currency}; "

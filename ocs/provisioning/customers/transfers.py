@@ -13,7 +13,7 @@ from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Period
 from ocs.catalog.offers import Transfers
 from ocs.catalog.periods import Periods
-from ocs.charging.accounts import account_life, notices, recurring
+from ocs.charging.accounts import account_life, notices, purses, recurring
 from ocs.charging.counts import counters
 from ocs.charging.model.messages import ChargingRecord, RequestKind, ServiceRequest, Units
 from ocs.charging.model.server_requests import Trigger
@@ -204,6 +204,7 @@ class _Transfer:
             posting.contra, posting.rule = Contra.REVENUE, TRANSFER_FEE
             entries.credit(working_set, main_bucket(state), -fee_micro, posting)
         plan = self._catalogue.catalog.plans.get(state.account.plan)
+        purses.take_rates(state, self._catalogue)
         notices.moved(working_set, state, plan, posting.request_id, self._now_ns)
         record = self._store(
             working_set, self.giver_key, state, self._giver.name, posting, -self._amount_micro

@@ -232,11 +232,12 @@ class _Charges:
         return self._problems
 
     def _check_request(self, lines: list[UsageLine]) -> None:
+        exchanged = [one.movement for one in lines if one.movement.contra == Contra.EXCHANGE]
+        if exchanged:
+            self._check_exchange(exchanged)
+            lines = [one for one in lines if one.movement.contra != Contra.EXCHANGE]
         if any(line.movement.contra == Contra.FEE for line in lines):
             self._check_fee(lines)
-            return
-        if any(line.movement.contra == Contra.EXCHANGE for line in lines):
-            self._check_exchange([line.movement for line in lines])
             return
         groups: dict[tuple[object, ...], list[UsageLine]] = {}
         lines, sponsored = _sponsored(lines)

@@ -264,6 +264,8 @@ def _of_operator_or_timer(line: LedgerLine, bucket: str, unit: Measured) -> list
     steps = [what]
     if moved.contra == Contra.REFUND and moved.rule:
         steps.append(f"it gives back entry {moved.rule}")
+    if moved.contra == Contra.EXCHANGE and not record.operator:
+        steps.append("because the account's own money was short of what this request took or held")
     if record.operator:
         reason = f", because: {record.note}" if record.note else ""
         steps.append(f"by {record.operator} at {format_instant(line.request.received_ns)}{reason}")

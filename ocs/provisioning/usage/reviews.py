@@ -14,6 +14,7 @@ from ocs.amounts import Unit, format_amount
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Period, Price, ServiceTerms
 from ocs.catalog.taxes import Tax
+from ocs.charging.accounts import purses
 from ocs.charging.adoption import same_terms
 from ocs.charging.counts import counters, prices
 from ocs.charging.debits.parking import PARKED, UNRATED
@@ -74,7 +75,7 @@ def accept(desk: Desk, catalogues: Catalogues, review_id: int) -> dict[str, Any]
     else:
         index, plan = catalogues.version(item.catalogue_version), _plan_of(desk, item)
     last = _is_last(desk, item)
-    offer = _Offer(catalogues, item, index, plan)
+    offer = _Offer(catalogues, item, index, plan, catalogues.current())
     key = _key(desk, item)
     before = next(
         (
@@ -128,6 +129,8 @@ class _Offer:
     item: ReviewItem
     index: CatalogIndex
     plan: str
+    in_force: CatalogIndex
+    """By which purses are exchanged."""
 
     def is_sold_in(self, version: int, plan: str) -> bool:
         """Tell whether another version and plan count the item's service on where this one did."""
@@ -147,6 +150,7 @@ class _Charge:
         item, index, plan = offer.item, offer.index, offer.plan
         self.item, self.session, self.plan, self.index = item, session, plan, index
         self._offer = offer
+        self.in_force = offer.in_force
         self.context: ChargeContext | None = None
         self.counter: Counter | None = None
         self.price: Price | None = None
@@ -240,6 +244,7 @@ def _debit(
             zone=item.zone, slot_ns=charge.slot_ns, units_before=charge.before,
             units_after=charge.before + item.units, catalogue_version=item.catalogue_version,
         )  # fmt: skip
+        own_micro = purses.look(state, charge.in_force, now_ns)
         mark = len(working_set.movements)
         taken = entries.take_money(working_set, state, buckets, amount_micro, posting)
         if charge.tax is not None:
@@ -247,6 +252,8 @@ def _debit(
                 working_set, mark, posting, charge.tax, charge.before_micro,
                 charge.before_micro + amount_micro,
             )
+        if own_micro is not None:
+            purses.bring_in(working_set, state, posting, own_micro)
     if counter is not None and charge.price is not None:
         prices.hold_for_others(working_set, state, buckets, counter, charge.price, holds)
     _count_for_limits(working_set, state, charge, subscriber_id, now_ns)
