@@ -324,7 +324,7 @@ def test_without_postgresql_the_answer_is_3004_in_time_and_service_comes_back(
         private_postgres.stop()
         started = time.monotonic()
         assert client.ccr(asked(2, 1, mscc(used=1_000_000))).result_code == 3004
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 10  # it is decided after 2, and the machine is busy
         private_postgres.start()
         update = asked(2, 1, mscc(used=1_000_000))
         until(lambda: client.ccr(update).result_code == 2001)

@@ -227,7 +227,7 @@ def test_T121_groups_in_groups_in_groups(world, gy, code):
         nested = encode_avp(code, nested, flags=0)
     began = time.monotonic()
     answer = gy.peer.ask_for(with_more(opening(gy), nested))
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5, "a busy machine, but not one that is kept busy by this"
     assert answer.code == 2001 or 5000 <= answer.code < 6000
     assert Dialogue(gy.peer, world.account()).initial(mscc(100, {})).code == 2001
 

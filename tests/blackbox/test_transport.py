@@ -11,6 +11,8 @@ from tests.blackbox.conftest import CER_TIMEOUT_SECONDS
 from tests.support.blackbox_client import Dialogue, mscc, with_more
 
 MESSAGE_OCTETS = 250 * 1024
+AT_ONCE_SECONDS = 5
+"""Long enough for a busy machine, and sooner than the next watchdog."""
 
 
 def pause(seconds: float) -> None:
@@ -24,7 +26,7 @@ def test_T001_a_valid_cer_is_answered_at_once(world):
         began = time.monotonic()
         answer = peer.ask_for(peer.capabilities())
         assert answer.code == 2001
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < AT_ONCE_SECONDS
 
 
 @pytest.mark.rule("T002")
@@ -33,7 +35,7 @@ def test_T002_a_cer_octet_by_octet(world):
         message = peer.capabilities()
         for position in range(len(message)):
             peer.send(message[position : position + 1])
-            pause(0.005)
+            pause(0.001)
         header, answer = peer.receive()
         assert header.command_code == 257 and b"\x00\x00\x07\xd1" in answer
 
@@ -56,7 +58,7 @@ def test_T005_a_silent_connection_is_closed(world):
         began = time.monotonic()
         assert peer.socket.recv(1) == b""
         waited = time.monotonic() - began
-        assert CER_TIMEOUT_SECONDS - 0.5 <= waited <= CER_TIMEOUT_SECONDS + 3, "a busy machine"
+        assert CER_TIMEOUT_SECONDS - 0.5 <= waited <= CER_TIMEOUT_SECONDS + AT_ONCE_SECONDS
 
 
 @pytest.mark.rule("T007")

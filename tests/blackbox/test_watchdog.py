@@ -26,7 +26,7 @@ from tests.support.blackbox_client import Answer, Dialogue, Peer, mscc, without
 from tests.support.diameter_client import ConnectionEndedError, DiameterClient
 
 pytestmark = pytest.mark.xdist_group("watchdog")
-TW, JITTER, SLACK = 6.0, 2.0, 3.0
+TW, JITTER, SLACK = 6.0, 2.0, 6.0
 WAIT_SECONDS = 90.0
 
 
@@ -171,7 +171,7 @@ def recordings(shared_world: World) -> Iterator[Callable[[Any], dict[str, Any]]]
 @pytest.mark.rule("T046")
 def test_T046_a_dead_connection_gives_way_to_a_new_one(world, recordings):
     found = recordings(black_holed)
-    assert found["after"] <= 2 * (TW + JITTER) + 4
+    assert found["after"] <= 2 * (TW + JITTER) + SLACK
     assert found["code"] == 2001
 
 
@@ -220,7 +220,7 @@ def test_T056_a_suspected_peer_is_served_and_trusted_again(world, recordings):
 def test_a_peer_that_was_given_up_has_to_answer_three_times(world, recordings):
     found = recordings(reopened)
     first, second, third = found["asked_at"]
-    assert first <= SLACK, "at once"
+    assert first < TW - JITTER, "at once"
     for waited in (second - first, third - second):
         assert TW - JITTER - 0.5 <= waited <= TW + JITTER + SLACK
     assert not found["trusted_before"]

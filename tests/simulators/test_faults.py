@@ -28,6 +28,8 @@ services:
     duration_seconds: {uniform: [60, 100]}
     rating_groups: [{rating_group: 100, octets_per_second: 50000}]
 """
+PATIENT = SCENARIO.replace("answer_timeout_seconds: 0.3", "answer_timeout_seconds: 10")
+"""Nothing is sent again because the machine is busy."""
 HOSTS = {"pgw1.net.example", "pgw2.net.example"}
 
 
@@ -59,7 +61,7 @@ def faults_of(report):
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory):
     """What the sessions do when nothing goes wrong."""
-    report, responder = simulate(tmp_path_factory.mktemp("quiet"), SCENARIO)
+    report, responder = simulate(tmp_path_factory.mktemp("quiet"), PATIENT)
     assert faults_of(report) == {}
     assert report["retransmissions"] == 0
     return first_ones(responder)
@@ -84,7 +86,7 @@ def test_requests_whose_answers_get_lost_are_sent_again_with_the_t_flag(tmp_path
 @pytest.mark.parametrize("kind", ["late", "duplicated", "reordered"])
 def test_answers_come_late_twice_or_in_another_order(tmp_path, kind, quiet):
     fault = f"faults: {{answers: [{{kind: {kind}, probability: 0.5, seconds: 0.1}}]}}\n"
-    report, responder = simulate(tmp_path, SCENARIO + fault)
+    report, responder = simulate(tmp_path, PATIENT + fault)
     assert faults_of(report)[f"answer {kind}"] > 10
     assert report["answers"] == report["requests"]
     assert report["retransmissions"] == 0
@@ -120,7 +122,8 @@ faults:
     late = {one["detail"].split(";")[0] for one in marks if one["kind"] == "answer late"}
     assert all("pgw1.net.example" in one for one in late)
     cuts = [one for one in marks if one["kind"] == "connection cut"]
-    assert [round(one["seconds"], 1) for one in cuts] == [0.5, 1.2]
+    first, second = (one["seconds"] for one in cuts)
+    assert 0.5 <= first < 1.2 <= second < 2, "not before their times, and each before the next"
     assert all("pgw2.net.example" in one["detail"] for one in cuts)
 
 

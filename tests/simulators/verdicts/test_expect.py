@@ -1,8 +1,6 @@
 """What scenarios expect: mistakes in it, and verdicts, JUnit and exit codes of runs."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +20,8 @@ from simulators.scenarios.populations import IdentityPattern, Subscribers
 from simulators.verdicts.judging import judge
 from simulators.verdicts.junit import junit_xml
 from simulators.verdicts.tallies import Groups, counted_of_prepared
+from tests.support.launcher import run_ocs
 from tests.support.responder import Responder, answer_to, final, grant_all
-from tests.support.sources import ROOT
 
 SCENARIO = """\
 name: expecting
@@ -134,12 +132,10 @@ def run(
     """The report of `ocs simulate run` as JSON, and what it prints without."""
     (directory / "s.yaml").write_text(text, encoding="utf-8")
     with Responder(answerer) as responder:
-        done = subprocess.run(
-            [sys.executable, "-m", "ocs.cli.main", "simulate", "s.yaml", "--report", "r.json",
-             "--port", str(responder.port), *options],
-            capture_output=True, text=True, timeout=120, check=False, cwd=directory,
-            env={"PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
+        done = run_ocs(
+            *("simulate", "s.yaml", "--report", "r.json", "--port", responder.port, *options),
+            cwd=directory,
+        )
     assert done.returncode == code, done.stdout + done.stderr
     return json.loads((directory / "r.json").read_text(encoding="utf-8")), done.stdout
 
