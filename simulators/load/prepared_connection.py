@@ -37,6 +37,9 @@ _SUCCESS = 2001
 _REQUEST_BIT = 0x80000000
 _READ_OCTETS = 1 << 18
 _HANDSHAKE_SECONDS = 10.0
+_VERSION = 1
+_MESSAGE_OCTETS = 1 << 20
+"""Of the largest message that an answer may be."""
 _GOODBYE_SECONDS = 2.0
 
 
@@ -130,10 +133,16 @@ class PreparedConnection:
             auth_application_ids=(4,),
         )
         opened.sendall(request.write(1, 1))
-        message = _receive(opened)
-        if message is None:
-            raise PeerRefusedError(f"{self.origin_host}: closed before a CEA came")
-        answer = CapabilitiesExchangeAnswer.read(message)
+        try:
+            message = _receive(opened)
+            if message is None:
+                raise PeerRefusedError(f"{self.origin_host}: closed before a CEA came")
+            answer = CapabilitiesExchangeAnswer.read(message)
+        except ProtocolError as fault:
+            raise PeerRefusedError(f"{self.origin_host}: no CEA came, but: {fault}") from None
+        except TimeoutError:
+            silence = f"no CEA in {_HANDSHAKE_SECONDS:.0f} s"
+            raise PeerRefusedError(f"{self.origin_host}: {silence}") from None
         if answer.result_code != _SUCCESS:
             reason = answer.error_message or "no reason given"
             raise PeerRefusedError(f"{self.origin_host}: CEA {answer.result_code}: {reason}")
@@ -218,8 +227,10 @@ class PreparedConnection:
             word, head, slot, code, result = look(data, position)
             length = word & 0xFFFFFF
             if position + length > end:
-                return position
+                return end if self._is_garbage(data, position) else position
             if code != _RESULT_CODE or length < size or head & _REQUEST_BIT:
+                if self._is_garbage(data, position):
+                    return end
                 self._look_closer(data[position : position + length])
             else:
                 found = in_flight[slot]
@@ -234,11 +245,24 @@ class PreparedConnection:
             position += length
         while end - position >= HEADER_SIZE:
             length = int.from_bytes(data[position + 1 : position + 4], "big")
+            if self._is_garbage(data, position):
+                return end
             if position + length > end:
                 break
             self._look_closer(data[position : position + length])
             position += length
         return position
+
+    def _is_garbage(self, data: bytes, position: int) -> bool:
+        """Whether what begins there cannot be a message; then the connection is given up."""
+        version, length = data[position], int.from_bytes(data[position + 1 : position + 4], "big")
+        if version == _VERSION and HEADER_SIZE <= length <= _MESSAGE_OCTETS:
+            return False
+        words = f"version {version}, {length} octets"
+        problem = f"{self.origin_host}: what the server sends is not Diameter ({words})"
+        self._load.measured.problems.append(problem)
+        self.closed = True
+        return True
 
     def _next(self, session: PreparedSession, result: int) -> None:
         """Put the session back among those that may go on, or a new one in its place."""

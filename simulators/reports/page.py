@@ -75,11 +75,15 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], numbers: int =
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
+def _state(ok: bool, otherwise: str) -> str:
+    return f'<span class="{"good" if ok else "bad"} state">{"ok" if ok else otherwise}</span>'
+
+
 def _head(report: Report) -> str:
     began = datetime.fromtimestamp(report.started_unix_ms / 1000, UTC)
     when = f"{began:%Y-%m-%d %H:%M:%S} UTC, " if report.started_unix_ms else ""
     shared = f", {report.processes} processes" if report.processes > 1 else ""
-    state = '<span class="good">ok</span>' if report.ok else '<span class="bad">not ok</span>'
+    state = _state(report.ok, "not ok")
     return (
         f"<h1>{escape(report.scenario)}: {state}</h1>"
         f'<p class="soft">{when}{time_of(report.seconds)}, mode {escape(report.mode)},'
@@ -113,7 +117,7 @@ def _verdicts(report: Report) -> str:
         return ""
     rows = [
         [
-            '<span class="good">ok</span>' if one.ok else '<span class="bad">FAILED</span>',
+            _state(one.ok, "FAILED"),
             escape(one.name),
             escape(one.expected),
             escape(one.found),
@@ -165,13 +169,18 @@ def _over_time(report: Report) -> str:
         "per second",
         marks,
     )
-    shown = len(xs)
+
+    def latencies(points: Sequence[float]) -> list[float]:
+        """A time without answers has no latency: the line is interrupted there."""
+        pairs = zip(points, series.answered, strict=True)
+        return [one if answers else math.nan for one, answers in pairs][: len(xs)]
+
     latency = line_plot(
         "latency over time",
         [
-            Line("median", xs, series.p50_ms[:shown]),
-            Line("99 %", xs, series.p99_ms[:shown]),
-            Line("slowest", xs, series.max_ms[:shown]),
+            Line("median", xs, latencies(series.p50_ms)),
+            Line("99 %", xs, latencies(series.p99_ms)),
+            Line("slowest", xs, latencies(series.max_ms)),
         ],
         "ms",
         marks,
@@ -263,7 +272,7 @@ def _ramp(report: Report) -> str:
     plot = line_plot("latency by rate", curves, "ms", marks, x_words=lambda x: f"{number(x)}/s")
     rows = [
         [
-            '<span class="bad">full</span>' if one.full else '<span class="good">ok</span>',
+            _state(not one.full, "full"),
             number(one.sessions_per_second),
             number(one.answers_per_second),
             f"{one.p50_ms:,.2f}",

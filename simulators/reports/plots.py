@@ -16,7 +16,7 @@ _COLOURS = 8
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One named curve."""
+    """One named curve; where a value is not a number it is interrupted."""
 
     name: str
     xs: Sequence[float]
@@ -130,17 +130,22 @@ def line_plot(
 ) -> str:
     """Curves over one x axis, with a legend."""
     xs = [x for one in curves for x in one.xs]
-    ys = [y for one in curves for y in one.ys]
+    ys = [y for one in curves for y in one.ys if math.isfinite(y)]
     low = 0.0 if from_zero else min([0.0, *ys])
     frame = _Frame((min(xs, default=0.0), max(xs, default=1.0)), (low, _top(ys)), x_words)
     inside = _marked(frame, marks)
     for index, one in enumerate(curves):
-        dots = list(zip(one.xs, one.ys, strict=True))
-        path = "L".join(f"{frame.x(x)} {frame.y(y)}" for x, y in dots)
+        pieces = _pieces(one)
+        dots = [dot for piece in pieces for dot in piece]
+        path = "".join(
+            "M" + "L".join(f"{frame.x(x)} {frame.y(y)}" for x, y in piece)
+            for piece in pieces
+            if len(piece) > 1
+        )
         title = f"<title>{escape(one.name)}</title>"
         colour = f"c{index % _COLOURS}"
-        if len(dots) > 1:
-            inside.append(f'<path class="line {colour}" d="M{path}">{title}</path>')
+        if path:
+            inside.append(f'<path class="line {colour}" d="{path}">{title}</path>')
         if len(dots) <= 60:
             inside += [
                 f'<circle class="dot {colour}" cx="{frame.x(x)}" cy="{frame.y(y)}" r="2.5">'
@@ -149,6 +154,17 @@ def line_plot(
                 for x, y in dots
             ]
     return frame.svg(label, inside, unit) + legend([one.name for one in curves])
+
+
+def _pieces(curve: Line) -> list[list[tuple[float, float]]]:
+    """The dots of a curve, in pieces between those that are not numbers."""
+    pieces: list[list[tuple[float, float]]] = [[]]
+    for x, y in zip(curve.xs, curve.ys, strict=True):
+        if math.isfinite(y):
+            pieces[-1].append((x, y))
+        elif pieces[-1]:
+            pieces.append([])
+    return pieces
 
 
 def area_plot(label: str, layers: Sequence[Line], unit: str, marks: Sequence[Mark] = ()) -> str:

@@ -20,11 +20,13 @@ h2 { font-size: 1.1em; margin: 2em 0 .5em; padding-bottom: .2em;
   border-bottom: 1px solid var(--rule); }
 p { margin: .4em 0; } .soft { color: var(--soft); }
 .good { color: var(--good); font-weight: 600; } .bad { color: var(--bad); font-weight: 600; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(115px, 1fr)); gap: 10px;
+.state { white-space: nowrap; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(125px, 1fr)); gap: 10px;
   margin: 16px 0; }
 .tile { background: var(--panel); border: 1px solid var(--rule); border-radius: 6px;
   padding: 8px 12px; }
-.tile b { display: block; font-size: 1.3em; font-variant-numeric: tabular-nums; }
+.tile b { display: block; font-size: 1.25em; font-variant-numeric: tabular-nums;
+  white-space: nowrap; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums;
   font-size: .93em; }
 th, td { text-align: left; padding: 4px 12px 4px 0; border-bottom: 1px solid var(--rule);
@@ -44,7 +46,7 @@ th { color: var(--soft); font-weight: 600; } .number { text-align: right; }
 .c6 { stroke: var(--c6); fill: var(--c6); background: var(--c6); }
 .c7 { stroke: var(--c7); fill: var(--c7); background: var(--c7); }
 path.line { fill: none; } path.area, rect.area { stroke: none; }
-.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 4px 16px; margin: 4px 0 0 62px;
+.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 4px 16px; margin: 4px 0 8px 62px;
   padding: 0; font-size: .87em; }
 .key { display: inline-block; width: 12px; height: 12px; border-radius: 2px; margin-right: 6px;
   vertical-align: -1px; print-color-adjust: exact; -webkit-print-color-adjust: exact; }

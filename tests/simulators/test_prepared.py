@@ -1,10 +1,14 @@
 """Load mode against a small responder: windows, results, rates, and what goes wrong."""
 
 import socket
+import threading
 from collections import Counter
+from contextlib import suppress
 
 import pytest
 
+from protocol.base import CapabilitiesExchangeAnswer
+from protocol.codec import read_header
 from protocol.credit_control import RequestType
 from simulators.load.prepared import PeerRefusedError, run_prepared
 from simulators.scenarios.model import parse_scenario
@@ -95,3 +99,63 @@ def test_a_server_that_hangs_up_before_the_cea_is_an_error():
         responder._stopped = True
         with pytest.raises((PeerRefusedError, ConnectionError)):
             run_prepared(scenario, "127.0.0.1", responder.port)
+
+
+ALONE = parse_scenario(
+    SCENARIO.replace("LOAD", "").replace(", connections: 2", "").replace("0.4", "60"), "s"
+)
+"""One connection, which would go on for a minute."""
+
+
+class _Garbler:
+    """A server that answers the CER as it should, or not, and then sends garbage."""
+
+    def __init__(self, garbage: bytes, *, agreed: bool) -> None:
+        self._garbage, self._agreed = garbage, agreed
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._listener.close()
+        self._thread.join(10)
+
+    def _serve(self) -> None:
+        accepted, _ = self._listener.accept()
+        with accepted:
+            request = accepted.recv(1 << 16)
+            if self._agreed:
+                answer = CapabilitiesExchangeAnswer(
+                    "garbler.example", "example", host_ip_addresses=("127.0.0.1",), vendor_id=0,
+                    product_name="garbler", auth_application_ids=(4,), result_code=2001,
+                )  # fmt: skip
+                accepted.sendall(answer.write(read_header(request)))
+                accepted.recv(1 << 16)
+            accepted.sendall(self._garbage)
+            with suppress(OSError):
+                while accepted.recv(1 << 16):
+                    pass
+
+
+@pytest.mark.rule("X-101")
+@pytest.mark.parametrize(
+    "garbage", [b"HTTP/1.1 400 Bad Request\r\n\r\n" * 9, bytes(400), b"\x01\xff\xff\xff" * 9]
+)
+def test_a_server_that_sends_garbage_is_given_up_with_a_clear_word(garbage):
+    garbler = _Garbler(garbage, agreed=True)
+    report = run_prepared(ALONE, "127.0.0.1", garbler.port)
+    garbler.close()
+    first, *others = report.problems
+    assert first.startswith("pgw1.net.example: what the server sends is not Diameter (version ")
+    assert others == ["the server closed every connection"]
+    assert report.seconds < 30
+    assert not report.ok
+
+
+@pytest.mark.rule("X-101")
+def test_garbage_instead_of_a_cea_is_a_refusal():
+    garbler = _Garbler(b"HTTP/1.1 400 Bad Request\r\n\r\n", agreed=False)
+    with pytest.raises(PeerRefusedError, match="no CEA came, but: version 72 is not supported"):
+        run_prepared(ALONE, "127.0.0.1", garbler.port)
+    garbler.close()

@@ -110,6 +110,21 @@ def test_a_report_without_answers_has_a_page_too():
     Reader(text)
 
 
+@pytest.mark.rule("X-092")
+def test_a_time_without_answers_has_no_latency():
+    made = Measurements()
+    for second in (0, 1, 2, 40, 41, 42):
+        made.series.at(second).sent += 1
+        made.series.at(second).record(5_000, 2001)
+    page = html_page(make_report(made, "joined of two times", "subscribers", 1, 43.0))
+    _, plot = page.split('aria-label="latency over time"')
+    [median, highest, slowest] = re.findall(r'<path class="line c\d" d="([^"]*)">', plot)[:3]
+    assert median.count("M") == 2
+    assert median.count("L") == 4
+    assert median.count("M") == highest.count("M") == slowest.count("M")
+    assert "nan" not in page
+
+
 def test_axes_have_round_numbers():
     assert ticks(0, 10) == [0, 2, 4, 6, 8, 10]
     assert ticks(0.3, 0.9, 4) == [0.4, 0.6, 0.8]
