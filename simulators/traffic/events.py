@@ -28,10 +28,19 @@ _SUCCESS_WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Refund:
-    """What follows a debit that is given back: after so many simulated seconds."""
+class Errand:
+    """What a session about a message or money is for."""
 
-    after_seconds: float
+    report: ServiceReport
+    starts_at: float = 0.0
+    action: RequestedAction = RequestedAction.DIRECT_DEBITING
+    refund_information: bytes | None = None
+    """Names the debit that is given back."""
+    refund_after: float | None = None
+    """A debit is given back after so many simulated seconds; None is never."""
+    delivery_seconds: float = 0.0
+    """What is reserved is delivered after so many seconds, if it is `delivered`."""
+    delivered: bool = True
 
 
 class _MessageSession(Session):
@@ -44,15 +53,13 @@ class _MessageSession(Session):
         identities: Identities,
         tally: Counter[str],
         destination: str,
-        report: ServiceReport,
-        starts_at: float = 0.0,
-        refund: Refund | None = None,
+        errand: Errand,
         dice: random.Random | None = None,
     ) -> None:
         super().__init__(session_id, service, identities, tally, destination, dice)
-        self._report = report
-        self._starts_at = starts_at
-        self._refund = refund
+        self._errand = errand
+        self._report = errand.report
+        self._action = errand.action
 
     def _code_of(self, answer: CreditControlAnswer) -> int | None:
         part = answer.services[0] if answer.services else None
@@ -71,53 +78,38 @@ class _MessageSession(Session):
 
     def _debited(self, now: float, answer: CreditControlAnswer) -> None:
         """Let a refund follow where one is wanted and the answer says how to name the debit."""
-        if self._refund is None:
+        after = self._errand.refund_after
+        if after is None:
             return
         part = answer.services[0] if answer.services else None
         token = answer.refund_information or (part.refund_information if part else None)
         if token is None:
             self._tally["no refund information"] += 1
             return
+        refund = Errand(
+            self._report,
+            now + after,
+            action=RequestedAction.REFUND_ACCOUNT,
+            refund_information=token,
+        )
+        session_id = f"{self.session_id};refund"
         self.successor = EventSession(
-            f"{self.session_id};refund",
+            session_id,
             self.service,
             self.identities,
             self._tally,
             self.destination,
-            self._report,
-            now + self._refund.after_seconds,
-            action=RequestedAction.REFUND_ACCOUNT,
-            refund_information=token,
-            dice=self.dice,
+            refund,
+            self.dice,
         )
 
 
 class EventSession(_MessageSession):
     """One CCR-E, and it is over: a debit, a refund or a question (RFC 8506 sections 6.1 to 6.4)."""
 
-    def __init__(
-        self,
-        session_id: str,
-        service: Service,
-        identities: Identities,
-        tally: Counter[str],
-        destination: str,
-        report: ServiceReport,
-        starts_at: float = 0.0,
-        refund: Refund | None = None,
-        dice: random.Random | None = None,
-        action: RequestedAction = RequestedAction.DIRECT_DEBITING,
-        refund_information: bytes | None = None,
-    ) -> None:
-        super().__init__(
-            session_id, service, identities, tally, destination, report, starts_at, refund, dice
-        )
-        self._action = action
-        self._refund_information = refund_information
-
     def next_instant(self) -> float:
         """At once, and only once."""
-        return NEVER if self.asked or self.done else self._starts_at
+        return NEVER if self.asked or self.done else self._errand.starts_at
 
     def act(self, now: float) -> Demand | None:  # noqa: ARG002 - there is nothing to wait for
         """The CCR-E."""
@@ -127,7 +119,7 @@ class EventSession(_MessageSession):
             RequestType.EVENT,
             [self._report],
             action=self._action,
-            refund_information=self._refund_information,
+            refund_information=self._errand.refund_information,
         )
 
     def answered(self, now: float, answer: CreditControlAnswer) -> None:
@@ -169,41 +161,16 @@ class EventSession(_MessageSession):
 class ReservedEventSession(_MessageSession):
     """Units reserved with a CCR-I, and debited, or not, with the CCR-T (ECUR)."""
 
-    def __init__(
-        self,
-        session_id: str,
-        service: Service,
-        identities: Identities,
-        tally: Counter[str],
-        destination: str,
-        report: ServiceReport,
-        starts_at: float,
-        delivery_seconds: float,
-        delivered: bool,
-        refund: Refund | None = None,
-        dice: random.Random | None = None,
-    ) -> None:
-        super().__init__(
-            session_id,
-            service,
-            identities,
-            tally,
-            destination,
-            report,
-            starts_at,
-            refund,
-            dice,
-        )
-        self._lasts = delivery_seconds
-        self._delivered = delivered
-        self._ends_at: float | None = None
-        self._gone = False
+    _ends_at: float | None = None
+    """When it is delivered, or would be; None before it is reserved."""
+    _gone = False
+    """Whether it has been delivered."""
 
     def next_instant(self) -> float:
         """When it is sent, and when it is delivered."""
         if self.asked or self.done:
             return NEVER
-        return self._starts_at if self._ends_at is None else self._ends_at
+        return self._errand.starts_at if self._ends_at is None else self._ends_at
 
     def act(self, now: float) -> Demand | None:
         """The CCR-I, then the CCR-T."""
@@ -211,9 +178,9 @@ class ReservedEventSession(_MessageSession):
             return None
         report = self._report
         if self._ends_at is None:
-            self._ends_at = now + self._lasts
+            self._ends_at = now + self._errand.delivery_seconds
             return self._send(RequestType.INITIAL, [report])
-        self._gone = self._delivered
+        self._gone = self._errand.delivered
         used = (report.wanted or 0) if self._gone else 0
         last = ServiceReport(
             report.rating_group,
@@ -232,7 +199,7 @@ class ReservedEventSession(_MessageSession):
         if demand is None or demand.request_type is RequestType.INITIAL:
             self.done = code not in SUCCESS
             self._tally["reserved"] += not self.done
-            if self.done and self._delivered:
+            if self.done and self._errand.delivered:
                 self._failed(RequestType.INITIAL, code)
             return
         self.done = True
@@ -245,7 +212,8 @@ class ReservedEventSession(_MessageSession):
         """Count it; the reservation ends on its own."""
         demand, self.asked = self.asked, None
         self._tally["unanswered"] += 1
-        if self._delivered and demand is not None and demand.request_type is RequestType.INITIAL:
+        reserves = demand is not None and demand.request_type is RequestType.INITIAL
+        if reserves and self._errand.delivered:
             self._failed(RequestType.INITIAL)
         self.done = True
 

@@ -14,7 +14,7 @@ from simulators.scenarios.services import (
     VoiceService,
 )
 from simulators.scenarios.values import pick_number
-from simulators.traffic.events import EventSession, Refund, ReservedEventSession
+from simulators.traffic.events import Errand, EventSession, ReservedEventSession
 from simulators.traffic.quota import NEVER, Manners, Quota, ServiceReport, Unit
 from simulators.traffic.subscriber import Identities, QuotaSession, Session
 from simulators.traffic.timeline import Timeline
@@ -111,30 +111,31 @@ def _event(
     tally: Counter[str],
 ) -> Session:
     number = pick_number(service.destinations, dice) if service.destinations else ""
+    kind: type[EventSession | ReservedEventSession] = EventSession
     if isinstance(service, BalanceCheck | PriceEnquiry):
         checks = isinstance(service, BalanceCheck)
-        return EventSession(
-            session_id,
-            service,
-            identities,
-            tally,
-            number,
+        errand = Errand(
             _report(service, Unit(service.unit), service.amount.sample(dice)),
             now,
-            dice=dice,
-            action=RequestedAction.CHECK_BALANCE if checks else RequestedAction.PRICE_ENQUIRY,
+            RequestedAction.CHECK_BALANCE if checks else RequestedAction.PRICE_ENQUIRY,
         )
+    else:
+        errand = _message(service, now, dice)
+        kind = EventSession if service.manner == "iec" else ReservedEventSession
+    return kind(session_id, service, identities, tally, number, errand, dice)
+
+
+def _message(service: MessageService, now: float, dice: random.Random) -> Errand:
     report = _report(service, Unit.EVENTS, service.messages.sample(dice))
     lasts = service.delivery_seconds.sample(dice)
     delivered = dice.random() < service.delivered_probability
     refunded = dice.random() < service.refunded_probability
-    refund = Refund(service.refund_after_seconds.sample(dice)) if refunded else None
-    if service.manner == "iec":
-        return EventSession(
-            session_id, service, identities, tally, number, report, now, refund, dice
-        )
-    return ReservedEventSession(
-        session_id, service, identities, tally, number, report, now, lasts, delivered, refund, dice
+    return Errand(
+        report,
+        now,
+        refund_after=service.refund_after_seconds.sample(dice) if refunded else None,
+        delivery_seconds=lasts,
+        delivered=delivered,
     )
 
 

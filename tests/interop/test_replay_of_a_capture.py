@@ -29,11 +29,11 @@ from tests.support.captures import (
     fragments4,
     fragments6,
     ipv6,
-    pcap,
     session,
 )
 from tests.support.launcher import run_ocs
 from tests.support.responder import Responder
+from tests.support.simulated import capture
 from tests.support.sources import ROOT
 from tests.support.tshark import dissect
 
@@ -256,18 +256,15 @@ def test_tshark_and_our_own_reader_find_the_same(yesterday):
 @pytest.mark.rule("X-065")
 @pytest.mark.parametrize("version", [4, 6])
 def test_tshark_puts_the_same_fragments_together(tmp_path, needs_tshark, version):
-    talk = Talk().open()
     messages = session(updates=3)
-    for request, answer in messages:
-        talk.exchange(request, answer)
+    talk = Talk().open().exchange_all(messages)
     packets = []
     for number, (at_ns, data, _) in enumerate(talk.packets):
         back = data[12:16] == SERVER4
         whole = data if version == 4 else ipv6(data[20:], back=back)
         parts = (fragments4 if version == 4 else fragments6)(whole, 96, number)
         packets += [Made(at_ns + index, one) for index, one in enumerate(parts)]
-    path, own, other = tmp_path / "fragments.pcap", Findings(), Findings()
-    path.write_bytes(pcap(packets))
+    path, own, other = capture(tmp_path, packets), Findings(), Findings()
     read = load_capture(path, own).exchanges
     by_tshark = load_capture(path, other, Selection(by_tshark=True)).exchanges
     assert [(one.request, one.answer) for one in read] == messages
@@ -277,12 +274,10 @@ def test_tshark_puts_the_same_fragments_together(tmp_path, needs_tshark, version
 @pytest.mark.rule("X-053")
 def test_a_link_that_only_tshark_reads(tmp_path, needs_tshark):
     wireless = bytes.fromhex("08010000") + bytes(20) + bytes.fromhex("aaaa030000000800")
-    talk = Talk().open()
     messages = session(updates=2)
-    for request, answer in messages:
-        talk.exchange(request, answer)
-    path = tmp_path / "wifi.pcap"
-    path.write_bytes(pcap([Made(at, wireless + data) for at, data, _ in talk.packets], 105))
+    talk = Talk().open().exchange_all(messages)
+    packets = [Made(at, wireless + data) for at, data, _ in talk.packets]
+    path = capture(tmp_path, packets, link_type=105)
     loaded = load_capture(path, Findings())
     assert [(one.request, one.answer) for one in loaded.exchanges] == messages
 

@@ -1,6 +1,5 @@
 """Gateways obey what answers say about failures (RFC 8506 5.7, 6.5, 8.4, 8.14), over sockets."""
 
-import json
 from collections import Counter
 from typing import Any
 
@@ -8,8 +7,8 @@ import pytest
 
 from protocol.credit_control import CreditControlAnswer, RequestType
 from simulators.traffic.failing import DebitFailureHandling, FailureHandling, OnFailure
-from tests.support.launcher import run_ocs
 from tests.support.responder import Responder, answer_to, grant_all
+from tests.support.simulated import run_with_servers
 
 TERMINATE, CONTINUE, RETRY = 0, 1, 2
 INITIAL, UPDATE, TERMINATION = 1, 2, 3
@@ -22,7 +21,7 @@ load: {concurrency: 2, sessions: 2, duration_seconds: 20}
 gateways:
   - origin_host: pgw1.net.example
     origin_realm: net.example
-    answer_timeout_seconds: 0.4
+    answer_timeout_seconds: 0.8
     retransmissions_max: 1
     HANDLING
 subscribers:
@@ -55,19 +54,7 @@ class Server:
 
 
 def run(tmp_path: Any, text: str, *answerers: Any) -> tuple[dict[str, Any], list[Responder]]:
-    path = tmp_path / "scenario.yaml"
-    responders = [Responder(one) for one in answerers]
-    for one in responders:
-        one.__enter__()
-    try:
-        ports = ", ".join(f'"127.0.0.1:{one.port}"' for one in responders)
-        path.write_text(f"{text}servers: [{ports}]\n")
-        done = run_ocs("simulate", "run", path, "--json")
-    finally:
-        for one in responders:
-            one.__exit__(None, None, None)
-    assert done.returncode in {0, 1}, done.stdout + done.stderr
-    report = json.loads(done.stdout)
+    report, responders = run_with_servers(tmp_path, text, *answerers)
     assert report["problems"] == []
     assert report["requests"] == report["answers"] + report["unanswered"]
     return report, responders
@@ -160,7 +147,7 @@ def test_without_cc_session_failover_nobody_else_is_asked(tmp_path):
 @pytest.mark.rule("X-042", "X-043")
 def test_the_tx_timer_runs_however_often_a_request_is_sent_and_without_a_connection(tmp_path):
     text = SCENARIO.replace("HANDLING", "tx_seconds: 0.7").replace("_max: 1", "_max: 10")
-    text = text.replace("0.4", "0.3")
+    text = text.replace("0.8", "0.3")
     report, (only,) = run(tmp_path, text, Server(CONTINUE))
     assert report["events"]["went on uncharged"] == 2
     assert 2 <= types_of(only)[UPDATE, True] <= 6  # and not twenty

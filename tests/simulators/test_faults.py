@@ -10,6 +10,7 @@ from simulators.scenarios.document import DocumentError
 from simulators.scenarios.model import parse_scenario
 from tests.support.launcher import run_ocs
 from tests.support.responder import Responder, grant_all
+from tests.support.simulated import run
 
 SCENARIO = """\
 name: faulty
@@ -33,16 +34,6 @@ PATIENT = SCENARIO.replace("answer_timeout_seconds: 0.3", "answer_timeout_second
 HOSTS = {"pgw1.net.example", "pgw2.net.example"}
 
 
-def simulate(tmp_path, text, answerer=grant_all, expect=0):
-    """The report of a run, and the responder that answered it."""
-    path = tmp_path / "scenario.yaml"
-    path.write_text(text)
-    with Responder(answerer) as responder:
-        done = run_ocs("simulate", path, "--json", "--port", str(responder.port))
-    assert done.returncode == expect, done.stdout + done.stderr
-    return json.loads(done.stdout), responder
-
-
 def first_ones(responder):
     """What each session has asked, what was sent again left out."""
     asked = defaultdict(set)
@@ -61,7 +52,7 @@ def faults_of(report):
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory):
     """What the sessions do when nothing goes wrong."""
-    report, responder = simulate(tmp_path_factory.mktemp("quiet"), PATIENT)
+    report, responder = run(tmp_path_factory.mktemp("quiet"), PATIENT)
     assert faults_of(report) == {}
     assert report["retransmissions"] == 0
     return first_ones(responder)
@@ -71,7 +62,7 @@ def quiet(tmp_path_factory):
 @pytest.mark.parametrize("kind", ["lost", "cut"])
 def test_requests_whose_answers_get_lost_are_sent_again_with_the_t_flag(tmp_path, kind, quiet):
     fault = f"faults: {{answers: [{{kind: {kind}, probability: 0.2, seconds: 0.1}}]}}\n"
-    report, responder = simulate(tmp_path, SCENARIO + fault)
+    report, responder = run(tmp_path, SCENARIO + fault)
     word = {"lost": "answer lost", "cut": "answer lost with its connection"}[kind]
     again = [header for header, _ in responder.requests if header.is_retransmitted]
     assert 0 < faults_of(report)[word] <= len(again) == report["retransmissions"]
@@ -86,7 +77,7 @@ def test_requests_whose_answers_get_lost_are_sent_again_with_the_t_flag(tmp_path
 @pytest.mark.parametrize("kind", ["late", "duplicated", "reordered"])
 def test_answers_come_late_twice_or_in_another_order(tmp_path, kind, quiet):
     fault = f"faults: {{answers: [{{kind: {kind}, probability: 0.5, seconds: 0.1}}]}}\n"
-    report, responder = simulate(tmp_path, PATIENT + fault)
+    report, responder = run(tmp_path, PATIENT + fault)
     assert faults_of(report)[f"answer {kind}"] > 10
     assert report["answers"] == report["requests"]
     assert report["retransmissions"] == 0
@@ -100,7 +91,7 @@ def test_answers_come_late_twice_or_in_another_order(tmp_path, kind, quiet):
 @pytest.mark.rule("X-031")
 def test_an_answer_that_is_later_than_the_gateway_waits_is_not_taken(tmp_path, quiet):
     fault = "faults: {answers: [{kind: late, probability: 0.1, seconds: 0.6}]}\n"
-    report, responder = simulate(tmp_path, SCENARIO + fault)
+    report, responder = run(tmp_path, SCENARIO + fault)
     assert report["retransmissions"] >= faults_of(report)["answer late"] > 0
     assert report["answers"] == report["requests"]
     assert first_ones(responder) == quiet
@@ -116,7 +107,7 @@ faults:
   connections:
     - {kind: cut, at_seconds: [0.5, 1.2], down_seconds: 0.1, gateways: [pgw2.net.example]}
 """
-    report, _ = simulate(tmp_path, text)
+    report, _ = run(tmp_path, text)
     assert faults_of(report)["connection cut"] == report["connection_losses"] == 2
     marks = report["series"]["faults"]
     late = {one["detail"].split(";")[0] for one in marks if one["kind"] == "answer late"}
@@ -135,7 +126,7 @@ faults:
   connections:
     - {kind: restart, at_seconds: [1], down_seconds: 0.1, gateways: [pgw1.net.example]}
 """
-    report, responder = simulate(tmp_path, text)
+    report, responder = run(tmp_path, text)
     assert faults_of(report)["gateway restarted"] == 1
     assert report["events"]["forgotten"] >= 1
     states: dict[str, list[int | None]] = defaultdict(list)
@@ -202,7 +193,7 @@ faults:
     - {kind: zero, probability: 0.4}
     - {kind: no_end, probability: 0.5}
 """
-    report, responder = simulate(tmp_path, SCENARIO + fault)
+    report, responder = run(tmp_path, SCENARIO + fault)
     faults = faults_of(report)
     sessions = sessions_of(responder)
     assert len(sessions) == 16

@@ -11,36 +11,13 @@ from protocol.credit_control import FinalUnitIndication, MultipleServices, Servi
 from tests.support.certificates import Authority
 from tests.support.launcher import run_ocs
 from tests.support.responder import Responder, answer_to, grant_all
+from tests.support.simulated import run, scenario
 
-SCENARIO = """\
-name: e2e
-seed: 5
-speed_up: 200
-load: {concurrency: 6, sessions: 12, duration_seconds: 20}
-gateways:
-  - {origin_host: "pgw{n}.net.example", origin_realm: net.example, connections: 2, window: 2}
-subscribers:
-  - {count: 9, identities: [{type: msisdn, pattern: "+155500#"}]}
-services:
-  - kind: data
-    weight: 2
-    duration_seconds: {uniform: [60, 200]}
-    rating_groups: [{rating_group: 100, octets_per_second: 50000}]
-  - {kind: sms, destinations: [{number: "+4930#######"}]}
-"""
-
-
-def simulate(tmp_path, text, answerer=grant_all, expect=0, *options: str, tls=None):
-    path = tmp_path / "scenario.yaml"
-    path.write_text(text)
-    with Responder(answerer, tls) as responder:
-        done = run_ocs("simulate", path, "--json", "--port", str(responder.port), *options)
-    assert done.returncode == expect, done.stdout + done.stderr
-    return json.loads(done.stdout), responder
+SCENARIO = scenario()
 
 
 def test_sessions_run_to_their_end_within_the_window(tmp_path):
-    report, responder = simulate(tmp_path, SCENARIO)
+    report, responder = run(tmp_path, SCENARIO)
     assert report["ok"]
     assert report["result_codes"] == {"2001": report["answers"]}
     assert report["requests"] == report["answers"] == len(responder.requests)
@@ -52,11 +29,11 @@ def test_sessions_run_to_their_end_within_the_window(tmp_path):
         steps[one.session_id].append((one.request_type, one.request_number))
         used[one.session_id] += sum(u.total_octets or 0 for s in one.services for u in s.used)
     assert len(steps) == 12
-    for session_id, one in steps.items():
-        if one[0][0] != 4:
-            assert one[0] == (1, 0)
-            assert one[-1][0] == 3
-            assert [number for _, number in one] == list(range(len(one)))
+    for session_id, taken in steps.items():
+        if taken[0][0] != 4:
+            assert taken[0] == (1, 0)
+            assert taken[-1][0] == 3
+            assert [number for _, number in taken] == list(range(len(taken)))
             # 60 to 200 seconds of 50,000 octets, less what waiting for a grant has cost.
             assert 1_500_000 <= used[session_id] <= 10_100_000
     assert sum(used.values()) == report["events"]["used octets"]
@@ -72,7 +49,7 @@ def test_an_unanswered_request_is_sent_again_with_the_t_flag(tmp_path):
         return None
 
     text = SCENARIO.replace("window: 2", "window: 2, answer_timeout_seconds: 0.2")
-    report, responder = simulate(tmp_path, text, lose_first)
+    report, responder = run(tmp_path, text, lose_first)
     again = [(header, one) for header, one in responder.requests if header.is_retransmitted]
     assert report["retransmissions"] == report["timeouts"] == len(again) > 0
     assert report["late_ms"]["max"] > 50  # what was due next had to wait for the answer
@@ -91,7 +68,7 @@ def test_requests_survive_a_lost_connection(tmp_path):
             return None
         return grant_all(responder, header, request)
 
-    report, responder = simulate(tmp_path, SCENARIO, crash_once)
+    report, responder = run(tmp_path, SCENARIO, crash_once)
     assert report["connection_losses"] == 2
     assert report["retransmissions"] >= 1
     assert report["requests"] == report["answers"]
@@ -110,7 +87,7 @@ def test_answers_to_repeated_requests_are_compared(tmp_path, honest):
         return made
 
     text = SCENARIO + "faults: {retransmit: 1.0}\n"
-    report, _responder = simulate(tmp_path, text, answer, expect=0 if honest else 1)
+    report, _responder = run(tmp_path, text, answer, expect=0 if honest else 1)
     assert max(times.values()) == 2
     assert report["ok"] is honest
     assert (report["differing_answers"] == 0) is honest
@@ -130,7 +107,7 @@ def test_final_units_end_sessions(tmp_path):
         return answer_to(request, parts)
 
     text = SCENARIO.replace("weight: 2", "weight: 1000")
-    report, responder = simulate(tmp_path, text, last_units)
+    report, responder = run(tmp_path, text, last_units)
     assert report["events"]["final grant"] == 12
     assert not [one for _, one in responder.requests if one.request_type == 2]
     assert report["events"]["used octets"] == 120_000
@@ -145,7 +122,7 @@ def test_a_busy_server_is_asked_again(tmp_path):
             return answer_to(request, result_code=5012)
         return grant_all(responder, header, request)
 
-    report, _ = simulate(tmp_path, SCENARIO, busy_first)
+    report, _ = run(tmp_path, SCENARIO, busy_first)
     assert report["result_codes"]["5012"] == report["retransmissions"] > 0
     assert report["answers"] == report["requests"]
 
@@ -219,7 +196,7 @@ def test_gateways_speak_tls_with_a_certificate_for_all_of_them(tmp_path):
     authority = Authority(tmp_path / "authority")
     server = authority.server(authority.issue("responder.ocs.example"))
     options = tls_options(authority, authority.issue("*.net.example", folder="gateways"))
-    report, responder = simulate(tmp_path, SCENARIO, grant_all, 0, *options, tls=server)
+    report, responder = run(tmp_path, SCENARIO, grant_all, 0, *options, tls=server)
     assert report["ok"]
     assert report["result_codes"] == {"2001": report["answers"]}
     assert report["requests"] == len(responder.requests) > 12
@@ -230,7 +207,7 @@ def test_gateways_do_not_talk_to_a_server_with_the_certificate_of_another(tmp_pa
     authority = Authority(tmp_path / "authority")
     server = authority.server(authority.issue("other.ocs.example"))
     options = tls_options(authority, authority.issue("*.net.example", folder="gateways"))
-    report, responder = simulate(tmp_path, SCENARIO, grant_all, 1, *options, tls=server)
+    report, responder = run(tmp_path, SCENARIO, grant_all, 1, *options, tls=server)
     assert "responder.ocs.example is that of somebody else" in str(report["problems"])
     assert responder.requests == []
 

@@ -255,6 +255,12 @@ class Talk:
         self._next[back] += len(data) + bool(flags & (SYN | FIN))
         return self
 
+    def exchange_all(self, messages: Iterable[tuple[bytes, bytes | None]]) -> "Talk":
+        """Requests with their answers, one after the other."""
+        for request, answer in messages:
+            self.exchange(request, answer)
+        return self
+
     def exchange(self, request: bytes, answer: bytes | None) -> "Talk":
         """A request and its answer."""
         self.send(request)

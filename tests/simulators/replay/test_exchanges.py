@@ -45,8 +45,7 @@ def again(message):
 def test_a_session_with_its_answers(tmp_path):
     talk = Talk().open()
     messages = session(updates=2)
-    for request, answer in messages:
-        talk.exchange(request, answer)
+    talk.exchange_all(messages)
     loaded, findings = load(tmp_path, talk.packets)
     assert [(one.request, one.answer) for one in loaded.exchanges] == messages
     assert {one.origin_host for one in loaded.exchanges} == {"pgw1.epc.example"}
@@ -129,8 +128,7 @@ def test_a_port_that_is_used_again_is_another_connection(tmp_path):
 def test_a_hole_is_said_and_the_rest_is_used(tmp_path):
     talk = Talk().open()
     messages = session(updates=4)
-    for request, answer in messages:
-        talk.exchange(request, answer)
+    talk.exchange_all(messages)
     packets = talk.packets[:6] + talk.packets[7:]
     loaded, findings = load(tmp_path, packets)
     assert [one.request for one in loaded.exchanges] == [
@@ -144,8 +142,7 @@ def test_a_hole_is_said_and_the_rest_is_used(tmp_path):
 def test_only_the_port_that_is_wanted_and_only_the_first(tmp_path):
     messages = session(updates=3)
     talk, other = Talk().open(), Talk((CLIENT_PORT, 3870)).open()
-    for request, answer in messages:
-        talk.exchange(request, answer)
+    talk.exchange_all(messages)
     for request, answer in session(9):
         other.exchange(request, answer)
     both = talk.packets + other.packets
@@ -171,8 +168,7 @@ def test_many_connections_are_put_together_without_keeping_all(tmp_path):
 def test_what_is_beyond_the_limits_is_left_out_and_said(tmp_path, monkeypatch, limit, value):
     monkeypatch.setattr(exchanges, limit, value)
     talk = Talk().open()
-    for request, answer in session(updates=20):
-        talk.exchange(request, answer)
+    talk.exchange_all(session(updates=20))
     loaded, findings = load(tmp_path, talk.packets)
     assert 3 <= len(loaded.exchanges) < 22
     [problem] = findings.problems
@@ -185,8 +181,7 @@ def test_what_is_beyond_the_limits_is_left_out_and_said(tmp_path, monkeypatch, l
 def test_a_damaged_capture_never_gives_what_was_not_in_it(tmp_path_factory, damage):
     talk = Talk().open()
     messages = session(updates=3)
-    for request, answer in messages:
-        talk.exchange(request, answer)
+    talk.exchange_all(messages)
     whole = bytearray(b"".join(one.data for one in talk.packets))
     for place, octets in damage:
         whole[place : place + len(octets)] = octets

@@ -19,10 +19,10 @@ from tests.support.captures import (
     fragments6,
     ipv4,
     ipv6,
-    pcap,
     session,
     tcp,
 )
+from tests.support.simulated import capture
 
 DATA = bytes(range(256)) * 4
 CUT = {"IPv4": lambda data, size: fragments4(ipv4(data), size),
@@ -143,16 +143,13 @@ def test_garbage_in_fragments_costs_nothing():
 
 @pytest.mark.rule("X-065")
 def test_a_capture_of_fragments_is_loaded(tmp_path):
-    talk = Talk().open()
-    for request, answer in session():
-        talk.exchange(request, answer)
+    talk = Talk().open().exchange_all(session())
     packets = []
     for number, (at_ns, data, _) in enumerate(talk.packets):
         parts = fragments4(data, 128, number)
         packets += [Made(at_ns + index, one) for index, one in enumerate(reversed(parts))]
     assert len(packets) > 2 * len(talk.packets)
-    path, findings = tmp_path / "fragments.pcap", Findings()
-    path.write_bytes(pcap(packets))
+    path, findings = capture(tmp_path, packets), Findings()
     loaded = load_capture(path, findings)
     assert [(one.request, one.answer) for one in loaded.exchanges] == session()
     assert not findings.notes

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import Any
 
 import pytest
 
@@ -14,62 +13,10 @@ from simulators.replay import tshark
 from simulators.replay.findings import Findings, UnusableError
 from simulators.replay.loading import load_capture
 from tests.support.captures import START_NS, Made, Talk, cca, ccr, ipv4, pcap, session, tcp
-from tests.support.launcher import run_ocs
 from tests.support.responder import Responder, answer_to
+from tests.support.simulated import capture, recorded, replay, scenario, simulate, talk_of
 
-SCENARIO = """\
-name: e2e
-seed: 5
-speed_up: 500
-load: {concurrency: 4, sessions: 8, duration_seconds: 20}
-gateways:
-  - {origin_host: "pgw{n}.net.example", origin_realm: net.example, connections: 2, window: 2}
-subscribers:
-  - {count: 9, identities: [{type: msisdn, pattern: "+155500#"}]}
-services:
-  - kind: data
-    weight: 2
-    duration_seconds: {uniform: [60, 200]}
-    rating_groups: [{rating_group: 100, octets_per_second: 50000}]
-  - {kind: sms, destinations: [{number: "+4930#######"}]}
-"""
-
-
-def recorded(_: Responder, __: Any, request: Any) -> Any:
-    """What `cca` of the captures answers."""
-    part = MultipleServices(
-        rating_group=100, result_code=2001, granted=ServiceUnits(total_octets=1_000_000),
-        validity_time=3600,
-    )  # fmt: skip
-    answer = answer_to(request, [part])
-    answer.proxy_infos = request.proxy_infos
-    return answer
-
-
-def simulate(*arguments: object, expect: int = 0) -> Any:
-    done = run_ocs("simulate", *map(str, arguments))
-    assert done.returncode == expect, done.stdout + done.stderr
-    return done
-
-
-def capture(tmp_path, talk, name="gy.pcap"):
-    path = tmp_path / name
-    path.write_bytes(pcap(talk.packets))
-    return path
-
-
-def talk_of(sessions):
-    talk = Talk().open()
-    for ordinal in range(1, sessions + 1):
-        for request, answer in session(ordinal, msisdn=f"49151{ordinal}"):
-            talk.exchange(request, answer)
-    return talk
-
-
-def replay(path, *options: object, answerer=recorded, expect=0):
-    with Responder(answerer) as responder:
-        done = simulate("replay", path, "--json", "--port", responder.port, *options, expect=expect)
-    return json.loads(done.stdout), responder
+SCENARIO = scenario(speed_up=500, concurrency=4, sessions=8)
 
 
 @pytest.mark.rule("X-062", "X-058", "X-057")
@@ -249,8 +196,7 @@ def test_options_that_cannot_be_are_said_before_anything_is_called(tmp_path, opt
 def test_sessions_that_began_before_the_capture(tmp_path):
     messages = session(1)
     talk = Talk()
-    for request, answer in messages[1:]:
-        talk.exchange(request, answer)
+    talk.exchange_all(messages[1:])
     path = capture(tmp_path, talk)
     done = simulate("replay", path, expect=1)
     assert "no session in" in done.stderr
@@ -340,10 +286,10 @@ def test_what_had_no_answer_then_needs_none_now(tmp_path):
 
 @pytest.mark.rule("X-063", "X-062")
 def test_a_run_is_recorded_and_replayed(tmp_path):
-    scenario, path = tmp_path / "scenario.yaml", tmp_path / "run.pcap"
-    scenario.write_text(SCENARIO)
+    given, path = tmp_path / "scenario.yaml", tmp_path / "run.pcap"
+    given.write_text(SCENARIO)
     with Responder() as responder:
-        done = simulate("record", scenario, path, "--json", "--port", responder.port)
+        done = simulate("record", given, path, "--json", "--port", responder.port)
     report = json.loads(done.stdout)
     with Responder() as again:
         played = json.loads(
@@ -356,8 +302,8 @@ def test_a_run_is_recorded_and_replayed(tmp_path):
 
 @pytest.mark.rule("X-063")
 def test_what_was_recorded_before_a_failure_stays(tmp_path):
-    scenario, path = tmp_path / "scenario.yaml", tmp_path / "run.pcap"
-    scenario.write_text(SCENARIO.replace("sessions: 8", "sessions: 100000"))
+    given, path = tmp_path / "scenario.yaml", tmp_path / "run.pcap"
+    given.write_text(SCENARIO.replace("sessions: 8", "sessions: 100000"))
     enough = threading.Event()
 
     def answer(responder, header, request):
@@ -366,7 +312,7 @@ def test_what_was_recorded_before_a_failure_stays(tmp_path):
         return recorded(responder, header, request)
 
     with Responder(answer) as responder:
-        command = [sys.executable, "-m", "ocs.cli.main", "simulate", "run", str(scenario)]
+        command = [sys.executable, "-m", "ocs.cli.main", "simulate", "run", str(given)]
         command += ["--record", str(path), "--port", str(responder.port)]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as running:
             assert enough.wait(60)

@@ -13,10 +13,11 @@ import pytest
 from ocs.provisioning import session_requests, sessions
 from tests.support.blackbox import World
 from tests.support.blackbox_asking import row_of
-from tests.support.captures import Talk, pcap, session
+from tests.support.captures import Talk, session
 from tests.support.certificates import Authority
 from tests.support.launcher import run_ocs
 from tests.support.responder import Responder, grant_all
+from tests.support.simulated import capture
 from tests.support.sources import ROOT
 
 CLIENT = "sim1.net.example"
@@ -35,14 +36,11 @@ def world(tmp_path) -> Iterator[World]:
         running.check()
 
 
-def capture(tmp_path, pause_ns=0):
+def beginning(pause_ns: int = 0) -> Talk:
     """The beginning of a session, and after a pause its first report."""
     talk = Talk().open().exchange(*session()[0])
     talk.at_ns += pause_ns
-    talk.exchange(*session()[1])
-    path = tmp_path / "gy.pcap"
-    path.write_bytes(pcap(talk.packets))
-    return path
+    return talk.exchange(*session()[1])
 
 
 @contextlib.contextmanager
@@ -67,7 +65,7 @@ def test_the_server_is_answered_and_the_recording_goes_on(world, tmp_path):
     subscriber = world.account("A1")
     options = ("--origin-host", CLIENT, "--subscriber", f".*={subscriber.msisdn}")
     port = world.server.addresses[0][1]
-    with replayed(capture(tmp_path, HOUR_NS), port, *options) as report:
+    with replayed(capture(tmp_path, beginning(HOUR_NS)), port, *options) as report:
         world.eventually(lambda: len([*sessions.listing(world.desk)]) == 1)
         (found,) = sessions.listing(world.desk)
         session_requests.reauth(world.desk, found["session_id"], None)
@@ -86,7 +84,8 @@ def test_a_replay_over_tls(tmp_path):
     with Responder(grant_all, server) as responder:
         done = subprocess.run(
             [
-                *(sys.executable, "-m", "ocs.cli.main", "simulate", "replay", capture(tmp_path)),
+                *(sys.executable, "-m", "ocs.cli.main", "simulate", "replay"),
+                capture(tmp_path, beginning()),
                 *("--json", "--speed", "max", "--port", str(responder.port)),
                 *("--tls-certificate", client.certificate_file, "--tls-key", client.key_file),
                 *("--tls-trusted", authority.trusted_file),

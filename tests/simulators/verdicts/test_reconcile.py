@@ -30,7 +30,7 @@ from protocol.credit_control_writer import write_ccr
 from simulators.scenarios.model import load_scenario
 from simulators.scenarios.services import DataService, RatingGroupUse
 from simulators.scenarios.values import fixed
-from simulators.traffic.events import EventSession
+from simulators.traffic.events import Errand, EventSession
 from simulators.traffic.quota import ServiceReport, Unit
 from simulators.traffic.subscriber import Demand
 from simulators.verdicts.own_account import OwnAccount
@@ -428,8 +428,8 @@ def test_discrepancies_planted_in_the_books_are_found(world, tmp_path):
 @pytest.mark.rule("X-074")
 def test_over_use_is_found_and_named():
     own = OwnAccount()
-    session = EventSession("pgw1;1", OVER, (("msisdn", "1"),), Counter(), "", ServiceReport(
-        100, None, Unit.OCTETS))  # fmt: skip
+    errand = Errand(ServiceReport(100, None, Unit.OCTETS))
+    session = EventSession("pgw1;1", OVER, (("msisdn", "1"),), Counter(), "", errand)
 
     def asks(kind: RequestType, number: int, used: int | None, granted: int | None) -> None:
         spent = [] if used is None else [UsedServiceUnit(total_octets=used, time=1)]
