@@ -178,7 +178,6 @@ class GatewayConnection:
 
     def sweep(self, now: float) -> None:
         """Send again, or give up, what has waited too long."""
-        most = self.lane.gateway.retransmissions_max
         for link in self.links:
             link.count_unasked()
             for hop_by_hop, waiting in list(link.waiting.items()):
@@ -187,7 +186,7 @@ class GatewayConnection:
                     continue
                 link.forget(hop_by_hop)
                 self._measured.timed_out += 1
-                if waiting.attempts <= most and now < waiting.tx_ends:
+                if self._may_resend(waiting) and now < waiting.tx_ends:
                     self._again(waiting, link)
                 else:
                     self._failed(waiting, link, now)
@@ -196,6 +195,11 @@ class GatewayConnection:
         for waiting in due_again:
             self._kept.remove(waiting)
             self._again(waiting)
+
+    def _may_resend(self, waiting: Waiting) -> bool:
+        """Whether it has not been sent often enough; what is kept is sent as often once more."""
+        most = self.lane.gateway.retransmissions_max
+        return waiting.attempts <= (2 * most + 1 if waiting.kept else most)
 
     def _give_up_queued(self, link: Link[Waiting], now: float) -> None:
         """Requests wait for a connection until they have failed; sessions that may not fail over
@@ -237,8 +241,7 @@ class GatewayConnection:
     def _keep(self, waiting: Waiting, now: float) -> None:
         """Send it again when some time has passed (RFC 8506 section 6.5), as often as others."""
         self._measured.tally["kept to be sent later"] += 1
-        waiting.kept, waiting.attempts = True, 0
-        waiting.tx_ends = math.inf
+        waiting.kept, waiting.tx_ends = True, math.inf
         waiting.resend_at = now + self.lane.gateway.answer_timeout_seconds
         self._kept.append(waiting)
 
@@ -392,7 +395,7 @@ class GatewayConnection:
     def _asks_again(self, waiting: Waiting) -> bool:
         """Whether a server that was too busy is asked once more."""
         due = waiting.due
-        more = waiting.attempts <= self.lane.gateway.retransmissions_max
+        more = self._may_resend(waiting)
         in_time = self._simulation.elapsed() + _BUSY_SECONDS < waiting.tx_ends
         return more and in_time and due.session.on_failure.retries(due.demand.request_type)
 
