@@ -8,6 +8,7 @@ from ocs import yamldoc
 from ocs.catalog.exchange import Exchange, Rate, purse_currency, purse_unit, rate_of
 from ocs.catalog.loading.document import load_catalog
 from ocs.catalog.loading.exchange import MAX_CURRENCIES
+from ocs.catalog.matching import CatalogIndex
 from ocs.currencies import NUMERIC_BY_CODE
 from ocs.errors import DocumentError
 from ocs.provisioning.catalogues.catalog_diff import differences
@@ -58,6 +59,25 @@ def test_without_a_word_nothing_is_exchanged() -> None:
     catalog = load("time_zone: UTC", "name: Basic")
     assert catalog.currencies == {}
     assert catalog.plans["basic"].exchange is Exchange.NEVER
+
+
+@pytest.mark.rule("K-329")
+def test_a_plan_may_keep_money_until_it_is_needed() -> None:
+    catalog = load("currencies: {USD: 0.92}", "exchange: when-needed")
+    assert catalog.plans["basic"].exchange is Exchange.WHEN_NEEDED
+    assert CatalogIndex(catalog).keeps_purses
+    before = load("currencies: {USD: 0.92}")
+    assert not CatalogIndex(before).keeps_purses
+    changes = [(one.path, one.before, one.after) for one in differences(before, catalog)]
+    assert changes == [(("plans", "basic", "exchange"), "at-top-up", "when-needed")]
+
+
+@pytest.mark.rule("K-329")
+def test_no_unit_is_paid_out_of_a_purse() -> None:
+    words = "'USD' is a currency, and would be paid from money in it"
+    for decimals, is_refused in ((6, True), (2, False)):
+        problems = refused(f"units: {{USD: {{decimals: {decimals}}}}}", "name: Basic")
+        assert any(words in one for one in problems) == is_refused
 
 
 @pytest.mark.rule("K-328")

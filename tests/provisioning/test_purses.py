@@ -7,13 +7,14 @@ from sqlalchemy import create_engine, text
 
 from ocs import yamldoc
 from ocs.charging.accounts.purses import PURSES_MAX
-from ocs.charging.model.messages import Outcome, RequestKind
+from ocs.charging.model.messages import Outcome, RequestKind, ServiceRequest, Units, UsedUnits
 from ocs.errors import ConflictError, DocumentError, RefusedError, UsageError
 from ocs.ledger.account import Contra
 from ocs.provisioning.catalogues import catalogs
 from ocs.provisioning.customers import accounts, subscribers, transfers, voucher_codes, vouchers
 from ocs.provisioning.desk import find_subscriber
 from ocs.provisioning.proof import audit, why
+from ocs.provisioning.usage import reviews
 from tests.support.desks import CATALOGUE, NUMBER, open_office, wants
 from tests.support.offers import OTHER, TERMS, at_once, desks
 
@@ -327,6 +328,22 @@ def test_a_fee_is_paid_out_of_the_purse_or_not_at_all(shop):
     assert fee.amount == -500_000
     assert {one.request_id for one in pair} == {fee.request_id}
     assert sorted(one.amount for one in pair) == [-216_990, 199_999]
+    shop.must_be_clean()
+
+
+@pytest.mark.rule("K-329", "D05")
+def test_usage_that_a_person_accepts_is_paid_out_of_the_purse(shop):
+    top_up(shop, "10")
+    account_id = account_of(shop)
+    used = ServiceRequest(100, (), used=(UsedUnits(Units(octets=3_000_000)),))
+    reply = shop.ask(account_id, RequestKind.UPDATE, 1, used, session="pgw1;nobody")
+    assert reply.outcome == Outcome.UNKNOWN_SESSION
+    [item] = reviews.listing(shop.desk)
+    reviews.accept(shop.desk, shop.catalogues, int(item["review_id"]))
+    (charge,), (_, taken) = lines_of(shop, Contra.REVENUE), lines_of(shop, Contra.EXCHANGE)
+    assert charge.amount == -taken.amount < 0
+    assert charge.request_id == taken.request_id
+    assert accounts.show(shop.desk, account_id)["flags"] == []
     shop.must_be_clean()
 
 
