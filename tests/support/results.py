@@ -6,6 +6,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,15 @@ class Results:
     def read(cls, path: Path) -> "Results":
         """Read what a run has written. Raises OSError."""
         return cls(**json.loads(path.read_text(encoding="utf-8")))
+
+    @classmethod
+    def of_collected(cls, items: Iterable[pytest.Item]) -> "Results":
+        """Return what is known of tests that have been found and not run."""
+        results = cls()
+        for item in items:
+            test, *rules = dict(item.user_properties)[_PROPERTY]
+            results.add(str(test), rules, NOT_RUN)
+        return results
 
     def write(self, path: Path) -> None:
         """Write the file and the directory it is in."""
