@@ -45,8 +45,9 @@ class Results:
         """Return what is known of tests that have been found and not run."""
         results = cls()
         for item in items:
-            test, *rules = dict(item.user_properties)[_PROPERTY]
-            results.add(str(test), rules, NOT_RUN)
+            properties: dict[str, Any] = dict(item.user_properties)
+            test, *rules = properties[_PROPERTY]
+            results.add(test, rules, NOT_RUN)
         return results
 
     def write(self, path: Path) -> None:
