@@ -6,7 +6,7 @@ structs rather than frozen ones: a decision changes its own copy, the store writ
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from enum import IntEnum
 
 import msgspec
@@ -107,6 +107,10 @@ def _order(counter: Counter) -> tuple[int, int, str]:
     return counter.subscriber_id, counter.period_ns, counter.code
 
 
+def _member(counter: Counter) -> int:
+    return counter.subscriber_id
+
+
 class Account(msgspec.Struct):
     """The one lock of everything that belongs to an account."""
 
@@ -141,6 +145,14 @@ class Account(msgspec.Struct):
         if place < len(counters) and _order(counters[place]) == name:
             return counters[place]
         return None
+
+    def counters_of(self, subscriber_id: int) -> list[Counter]:
+        """Return at least what is counted for this member; 0: everything."""
+        counters = self.counters
+        if not subscriber_id or len(counters) <= COUNTERS_UNORDERED_MAX:
+            return counters
+        first = bisect_left(counters, subscriber_id, key=_member)
+        return counters[first : bisect_right(counters, subscriber_id, key=_member)]
 
     def add_counter(self, counter: Counter) -> None:
         """Count one thing more, which was not counted before."""

@@ -5,7 +5,13 @@ Fields are only appended, each with the default that holds for an account that k
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+
 import msgspec
+
+CAPS_UNORDERED_MAX = 10
+"""So many caps are looked through one by one; more than these are in order of members."""
 
 
 class Told(msgspec.Struct, array_like=True):
@@ -121,7 +127,7 @@ class AccountDetails(msgspec.Struct, omit_defaults=True):
     friends: list[Friend] = msgspec.field(default_factory=list)
     """At most provisioning.customers.friends.FRIENDS_MAX."""
     caps: list[Cap] = msgspec.field(default_factory=list)
-    """The customer's own limits, at most provisioning.customers.caps.CAPS_MAX."""
+    """The customer's own limits; more than CAPS_UNORDERED_MAX are in order of their members."""
     told: list[Told] = msgspec.field(default_factory=list)
     """At most charging.accounts.notices.REMEMBERED_MAX, like the visits."""
     visits: list[Visit] = msgspec.field(default_factory=list)
@@ -131,6 +137,21 @@ class AccountDetails(msgspec.Struct, omit_defaults=True):
     """None: it has no life cycle."""
     promotions: dict[str, int] = msgspec.field(default_factory=dict)
     """How often it had each bonus of promotions that count, PROMOTION/BONUS: accounts.top_ups."""
+
+    def caps_for(self, subscriber_id: int) -> Sequence[Cap]:
+        """Return the caps of the account as a whole, and those of this member."""
+        caps = self.caps
+        if len(caps) <= CAPS_UNORDERED_MAX:
+            return [one for one in caps if one.subscriber_id in (0, subscriber_id)]
+        found = caps[: bisect_right(caps, 0, key=_member)]
+        if subscriber_id:
+            first = bisect_left(caps, subscriber_id, key=_member)
+            found += caps[first : bisect_right(caps, subscriber_id, key=_member)]
+        return found
+
+
+def _member(cap: Cap) -> int:
+    return cap.subscriber_id
 
 
 NOTHING = AccountDetails()

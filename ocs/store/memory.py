@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from copy import copy, deepcopy
+from copy import copy
 from itertools import chain
 from typing import NamedTuple, TypeVar
 
@@ -69,12 +69,9 @@ class _RequestRow(NamedTuple):
 def fresh_account(account: Account) -> Account:
     """Return a copy that shares nothing with the account that may change."""
     fresh = copy(account)
-    if account.counters:
-        fresh.counters = deepcopy(account.counters)
-    else:
-        fresh.counters = []
+    fresh.counters = records.copies(account.counters) if account.counters else []
     details = account.details
-    fresh.details = AccountDetails() if details == NOTHING else deepcopy(details)
+    fresh.details = AccountDetails() if details == NOTHING else records.copy_of(details)
     return fresh
 
 

@@ -80,6 +80,16 @@ def encode_counters(counters: list[Counter]) -> bytes:
     return FORMAT + _encode(counters) if counters else b""
 
 
+def copies(counters: list[Counter]) -> list[Counter]:
+    """Return the same counters as values of their own."""
+    return _decode_counters(_encode(counters))
+
+
+def copy_of(details: AccountDetails) -> AccountDetails:
+    """Return the same details as a value of its own."""
+    return _decode_details(_encode(details))
+
+
 def encode_details(details: AccountDetails) -> bytes:
     """Return the blob of an account's details, empty when nothing is known."""
     return b"" if details == NOTHING else FORMAT + _encode(details)

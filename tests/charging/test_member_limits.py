@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ocs.amounts import Unit
 from ocs.catalog.limits import Limit
@@ -20,9 +23,13 @@ from ocs.catalog.model import (
     ServiceTerms,
     Tier,
 )
-from ocs.charging.model.messages import ChargingReply
-from ocs.ledger.account import Counter
-from tests.support.charging import Scenario
+from ocs.charging import engine
+from ocs.charging.model.messages import ChargingReply, ChargingRequest, Outcome
+from ocs.charging.model.working_set import WorkingSet
+from ocs.ledger.account import COUNTERS_MAX, Account, Counter
+from ocs.ledger.details import Cap
+from ocs.store import records
+from tests.support.charging import ACCOUNT, Scenario
 from tests.support.tariffs import PS
 
 MICRO = 1_000_000
@@ -41,6 +48,30 @@ def ask(scenario: Scenario, member: int, line: str) -> ChargingReply:
     request = scenario.request(line)
     request.subscriber_id = member
     return scenario.send(request)
+
+
+def ask_at_once(scenario: Scenario, lines: list[tuple[int, str]]) -> list[ChargingReply]:
+    """Have requests decided in batches, as the server does it."""
+    replies = []
+    for batch in batched(lines, 250):
+        requests = [replace(scenario.request(line), subscriber_id=member) for member, line in batch]
+        for request in requests:
+            scenario.sessions[request.session_key] = request.session_id
+
+        def decide(
+            working_set: WorkingSet, requests: list[ChargingRequest] = requests
+        ) -> list[ChargingReply]:
+            context = scenario.context()
+            return [engine.decide(request, working_set, context) for request in requests]
+
+        keys = [engine.key_of(request) for request in requests]
+        replies += scenario.store.transact(keys, decide)
+    return replies
+
+
+def batched(lines: list[tuple[int, str]], size: int) -> Iterator[list[tuple[int, str]]]:
+    for first in range(0, len(lines), size):
+        yield lines[first : first + size]
 
 
 def granted(reply: ChargingReply) -> int:
@@ -152,3 +183,81 @@ def test_members_in_any_order_never_pass_a_limit(
         for counter in scenario.load()[0].counters:
             if counter.code == "limit:each":
                 assert counter.charged_micro + counter.reserved_micro <= limit.amount
+
+
+CENT = Price(10_000)
+COMPANY = 1_000
+"""Members of one account, at most."""
+
+
+def change(scenario: Scenario, what: Callable[[Account], None]) -> None:
+    def decide(working_set: WorkingSet) -> None:
+        account = working_set.accounts[ACCOUNT].account
+        what(account)
+        working_set.mark_account(account)
+
+    scenario.store.transact([scenario._operator_key()], decide)
+
+
+@pytest.mark.rule("K-211", "K-202")
+def test_a_thousand_members_have_a_limit_and_a_cap_each() -> None:
+    limit = Limit("units", Unit.OCTETS, 150, Period.DAY, by_member=True)
+    scenario = Scenario(make_catalog(CENT, limit), balance="100000.00")
+    members = [7_919 * number % 10_007 + 1 for number in range(COMPANY)]
+
+    def set_caps(account: Account) -> None:
+        caps = [Cap("own", 2 * MICRO, Period.MONTH, (), member) for member in members]
+        caps.append(Cap("all", 1_000 * MICRO, Period.MONTH))
+        account.details.caps = sorted(caps, key=lambda one: one.subscriber_id)
+
+    change(scenario, set_caps)
+    lines = [(member, f"I 0 @m{member} 100 rsu=100") for member in members]
+    assert {granted(reply) for reply in ask_at_once(scenario, lines)} == {100}
+    assert len(scenario.load()[0].counters) == 2 * COMPANY + 1
+    assert granted(ask(scenario, members[0], "I 0 @x 100 rsu=100")) == 0  # the cap of all
+    ask_at_once(scenario, [(one, f"T 1 @m{one} 100 used=60") for one in members[:500]])
+    # What is left of the day's 150 units, and of the cap of 2.00.
+    assert granted(ask(scenario, members[5], "I 0 @y 100 rsu=100")) == 90
+    ask(scenario, members[5], "T 1 @y 100 used=90")
+    scenario.clock.advance(DAY)
+    assert granted(ask(scenario, members[5], "I 0 @z 100 rsu=100")) == 50
+    ask(scenario, members[5], "T 1 @z 100 used=50")
+    assert granted(ask(scenario, members[5], "I 0 @zz 100 rsu=100")) == 0
+    scenario.check("the end")
+    account = scenario.load()[0]
+    assert len(records.encode_counters(account.counters)) < 60 * len(account.counters)
+
+
+@pytest.mark.rule("K-202")
+def test_days_of_a_thousand_members_make_room_for_each_other() -> None:
+    limit = Limit("units", Unit.OCTETS, 150, Period.DAY, by_member=True)
+    scenario = Scenario(make_catalog(CENT, limit), balance="100000.00")
+    midnight_ns = scenario.index.periods.around(scenario.clock.now_ns(), Period.DAY)[0]
+
+    def fill(account: Account) -> None:
+        for number in range(COUNTERS_MAX):
+            day_ns = (number // COMPANY - 4) * DAY * 10**9
+            start_ns = midnight_ns + day_ns
+            account.add_counter(Counter(
+                "limit:units", number % COMPANY + 1, start_ns, 50, ends_ns=start_ns + DAY * 10**9
+            ))  # fmt: skip
+
+    change(scenario, fill)
+    assert granted(ask(scenario, 500, "I 0 @a 100 rsu=100")) == 100
+    scenario.check("a day's counts are closed")
+    assert len(scenario.load()[0].counters) == COUNTERS_MAX - 2 * COMPANY + 1
+    # Late usage still meets the count of the day before.
+    limited = ask(scenario, 96, f"I 0 @b event=-{DAY} 100 rsu=150")
+    assert granted(limited) == 100
+
+    def claim(account: Account) -> None:
+        account.counters = []
+        for number in range(COUNTERS_MAX):
+            account.add_counter(
+                Counter(f"limit:{number}", 1, midnight_ns, ends_ns=midnight_ns + DAY * 10**9)
+            )
+
+    change(scenario, claim)
+    assert granted(ask(scenario, 501, "I 0 @c 100 rsu=100")) == 0
+    ask(scenario, 501, "E 0 @d action=0 100 rsu=10")
+    assert scenario.reply.outcome == Outcome.CREDIT_LIMIT_REACHED

@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
+from ocs.catalog.model import Period
 from ocs.charging.model.messages import ChargingReply, Identity, Outcome, RequestKind
+from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.errors import NotFoundError, RefusedError, UsageError
+from ocs.ledger.details import Cap
 from ocs.provisioning.customers import caps, members
 from ocs.provisioning.desk import Found, find_subscriber
 from tests.support.desks import MB, NUMBER, Office, wants
@@ -88,3 +91,21 @@ def test_caps_that_cannot_be(office: Office) -> None:
     set_cap(office, found, "2", code="cap-0")
     with pytest.raises(RefusedError):
         set_cap(office, found, "1", code="another")
+    set_cap(office, found, "1", code="another", member=True)
+
+
+@pytest.mark.rule("K-211")
+def test_more_caps_than_an_account_may_have(office: Office) -> None:
+    found = subscriber(office)
+
+    def fill(working_set: WorkingSet) -> None:
+        account = working_set.accounts[found.account_id].account
+        account.details.caps = [
+            Cap("mine", MB, Period.DAY, (), member) for member in range(1, caps.ALL_CAPS_MAX + 1)
+        ]
+        working_set.mark_account(account)
+
+    key = RequestKey(found.account_id, bytes(16), RequestKind.OPERATOR, 0)
+    office.desk.store.transact([key], fill)
+    with pytest.raises(RefusedError, match="2000 caps"):
+        set_cap(office, found, "1")

@@ -26,7 +26,8 @@ def price_of(draw: st.DrawFn) -> Price:
     return Price(
         tiers[0].rate_micro if tiers else draw(number), per=tiers[0].per if tiers else 3,
         increment=draw(st.integers(1, 7)), minimum=draw(st.integers(0, 12)),
-        setup_micro=draw(number), tiers=tiers, volume=bool(tiers) and draw(st.sampled_from([True, False])),
+        setup_micro=draw(number), tiers=tiers,
+        volume=bool(tiers) and draw(st.sampled_from([True, False])),
         maximum_micro=draw(st.none() | st.integers(50, 400)),
     )
 

@@ -9,7 +9,7 @@ of operators.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from ocs.amounts import MONEY
 from ocs.catalog.limits import Limit
@@ -35,27 +35,28 @@ def member_of(decision: Decision) -> int:
 
 def _limits(
     decision: Decision, service: Service, at_ns: int, claimed: Sequence[Claim] = ()
-) -> Iterator[tuple[Limit, Counter | None]]:
-    """Yield the limits of a service with what counts them in the period of an instant, or in that
+) -> list[tuple[Limit, Counter | None]]:
+    """Return the limits of a service with what counts them in the period of an instant, or in that
     in which something was claimed; None: there is no room to count it.
     """
-    account, member = decision.state.account, member_of(decision)
+    account, member, found = decision.state.account, member_of(decision), []
     for limit, code, subscriber_id in of_service(decision.plan, account, service, member):
-        period_ns = counters.claimed_ns(claimed, code, subscriber_id) or at_ns
-        yield limit, counters.of_period(decision, code, subscriber_id, limit.period, period_ns)
+        since_ns = (claimed and counters.claimed_ns(claimed, code, subscriber_id)) or at_ns
+        counter = counters.of_period(decision, code, subscriber_id, limit.period, since_ns)
+        found.append((limit, counter))
+    return found
 
 
 def _counted(
     decision: Decision, service: Service, at_ns: int, claimed: Sequence[Claim] = ()
-) -> Iterator[tuple[Limit, Counter]]:
-    """Yield those that are counted."""
-    for limit, counter in _limits(decision, service, at_ns, claimed):
-        if counter is not None:
-            yield limit, counter
+) -> list[tuple[Limit, Counter]]:
+    """Return those that are counted."""
+    found = _limits(decision, service, at_ns, claimed)
+    return [(limit, counter) for limit, counter in found if counter is not None]
 
 
-def _of_report(decision: Decision, part: Part) -> Iterator[tuple[Limit, Counter]]:
-    """Yield the limits of a report, counted in the periods in which it was granted."""
+def _of_report(decision: Decision, part: Part) -> list[tuple[Limit, Counter]]:
+    """Return the limits of a report, counted in the periods in which it was granted."""
     return _counted(decision, part.service, decision.request.event_ns, part.claimed)
 
 
@@ -119,7 +120,7 @@ def _promised_micro(decision: Decision, limit: Limit, counter: Counter) -> int:
     but seldom to as much less as its grant has added.
     """
     total = 0
-    for one in decision.state.account.counters:
+    for one in decision.state.account.counters_of(counter.subscriber_id):
         if one.granted and counters.is_of_price(one) and covers(limit, counter, one):
             price = _price_of(decision, one)
             # A price that is not kept any more is what was held for it.

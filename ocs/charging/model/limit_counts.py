@@ -24,10 +24,8 @@ def of_service(
     for limit in plan.limits if plan is not None else ():
         if _counts(limit, service):
             yield limit, f"limit:{limit.code}", subscriber_id if limit.by_member else 0
-    for cap in account.details.caps:
-        if cap.subscriber_id in (0, subscriber_id) and (
-            not cap.services or service.code in cap.services
-        ):
+    for cap in account.details.caps_for(subscriber_id) if account.details.caps else ():
+        if not cap.services or service.code in cap.services:
             limit = Limit(cap.code, MONEY, cap.amount_micro, cap.period, cap.services)
             yield limit, f"cap:{cap.code}", cap.subscriber_id
 

@@ -24,7 +24,9 @@ from ocs.provisioning.overdue import catch_up
 from ocs.provisioning.views import money
 
 CAPS_MAX = 10
-"""Caps of one account; each may need two of its counters."""
+"""Caps of one account as a whole, and of each of its members."""
+ALL_CAPS_MAX = 2_000
+"""Both together; each may need two of the account's counters."""
 PERIODS = {"day": Period.DAY, "week": Period.WEEK, "month": Period.MONTH}
 
 
@@ -56,9 +58,12 @@ def set_cap(
 
     def change(account: Account) -> None:
         caps = [one for one in account.details.caps if not _same(one, cap)]
-        if len(caps) >= CAPS_MAX:
-            raise RefusedError(f"an account has at most {CAPS_MAX} caps")
-        account.details.caps = [*caps, cap]
+        if sum(one.subscriber_id == cap.subscriber_id for one in caps) >= CAPS_MAX:
+            whose = "a member" if cap.subscriber_id else "an account as a whole"
+            raise RefusedError(f"{whose} has at most {CAPS_MAX} caps")
+        if len(caps) >= ALL_CAPS_MAX:
+            raise RefusedError(f"an account has at most {ALL_CAPS_MAX} caps, its members' included")
+        account.details.caps = sorted([*caps, cap], key=lambda one: one.subscriber_id)
 
     return _change(
         desk, found, change, catalogue, code=code, amount=format_amount(amount_micro), every=every,
