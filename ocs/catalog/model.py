@@ -323,6 +323,8 @@ class Allowance:
     """What of it is carried over when it is renewed; None: nothing."""
     at_most: BucketCap | None = None
     """What of it is used in a period at most; None: all that is left."""
+    ends_with_plan: bool = False
+    """Whether what is left of it ends when the account gets another plan."""
 
     @property
     def counted_in(self) -> Measured:

@@ -6,6 +6,7 @@ is decided again from the loaded state, so several servers and a late start do e
 
 from __future__ import annotations
 
+from ocs.catalog.model import Plan
 from ocs.charging.accounts import rollover
 from ocs.charging.engine import close
 from ocs.charging.model.decision import NS_PER_SECOND, DecisionContext
@@ -113,6 +114,28 @@ def expire_bucket(
         rollover.remember_lapsed(working_set, state.account, bucket, amount)
         return amount
     return 0
+
+
+def end_allowances(
+    working_set: WorkingSet, account_id: int, plan: Plan, context: DecisionContext
+) -> None:
+    """End what the account has left of allowances that do not outlast the plan it leaves (K-273).
+
+    What sessions hold of them stays with them; what they give back expires then.
+    """
+    ending = {
+        (one.code, one.unit, one.named.measure if one.named else "")
+        for one in plan.allowances if one.ends_with_plan
+    }  # fmt: skip
+    for bucket in list(working_set.accounts[account_id].buckets):
+        if (
+            (bucket.name, bucket.unit, bucket.measure) in ending
+            and bucket.balance
+            and not 0 < bucket.expires_ns <= context.now_ns
+        ):
+            bucket.expires_ns, bucket.asked = context.now_ns, False
+            working_set.mark_bucket(bucket)
+            expire_bucket(working_set, account_id, bucket.bucket_id, context)
 
 
 def _record(

@@ -177,7 +177,7 @@ def test_order_and_spelling_make_no_difference():
             "second: {unit: octets", "third: {unit: octets", "plans basic allowances second",
             "removed",
             ("unit: octets, amount: 1000000000 octets, services: web, priority: 100, "
-             "expires_after: 2592000 s"), "",
+             "expires_after: 2592000 s, on_plan_change: keep"), "",
         ),
         (
             "quota: {slice: 2 MB}", "quota: {slice: 3 MB}",

@@ -9,7 +9,13 @@ import pytest
 from ocs.catalog.matching import CatalogIndex
 from ocs.charging.accounts import duties
 from ocs.charging.model.decision import DecisionContext
-from ocs.charging.model.messages import Identity, RequestKind
+from ocs.charging.model.messages import (
+    Identity,
+    RequestKind,
+    ServiceRequest,
+    Units,
+    UsedUnits,
+)
 from ocs.charging.model.session import make_session_key
 from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.clock import NS_PER_SECOND
@@ -47,8 +53,10 @@ NUMBER = "4915100000001"
 DAY = 86_400
 
 
-def open_family(office: Office, balance_micro: int = 20_000_000) -> int:
-    catalogs.publish(office.desk, CATALOGUE, "recurring.yaml")
+def open_family(
+    office: Office, balance_micro: int = 20_000_000, text: str = CATALOGUE
+) -> int:
+    catalogs.publish(office.desk, text, "recurring.yaml")
     new = NewSubscriber((Identity("msisdn", NUMBER),), "family", balance_micro)
     return int(
         subscribers.add(office.desk, new, office.catalogues.current())["account_id"]
@@ -252,6 +260,52 @@ def test_another_plan_ends_what_recurred(office: Office) -> None:
     assert why["matches"]
     assert any("9 of 27 days" in step for step in why["steps"])
     assert schedules.schedule(office.desk, account_id, office.catalogues.current(), 5) == []
+    office.must_be_clean()
+
+
+ENDING = CATALOGUE.replace("amount: 31 GB", "amount: 31 GB, on_plan_change: end")
+
+
+def bucket(office: Office, account_id: int, name: str) -> dict[str, Any]:
+    shown = accounts.show(office.desk, account_id)["buckets"]
+    return next(one for one in shown if one["name"] == name)
+
+
+@pytest.mark.rule("K-273")
+def test_allowances_end_with_the_plan_where_they_say_so(any_office: Office) -> None:
+    office = any_office
+    account_id = open_family(office, text=ENDING)
+    leave(office, "2026-01-20T12:00")
+    assert bucket(office, account_id, "data")["available"] == 0
+    assert bucket(office, account_id, "gift")["available"] == 1_000_000_000
+    (expiry,) = [line for line in lines(office, account_id) if line["side"] == "expiry"]
+    assert (expiry["amount"], expiry["at"][:16]) == (-27_000_000_000, "2026-01-20T12:00")
+    office.must_be_clean()
+
+
+@pytest.mark.rule("K-273")
+def test_what_a_session_holds_of_an_ending_allowance_is_not_cut(any_office: Office) -> None:
+    office = any_office
+    account_id = open_family(office, text=ENDING)
+    asked = ServiceRequest(requested=Units(octets=1_000_000))
+    office.ask(account_id, RequestKind.INITIAL, 0, asked)
+    leave(office, "2026-01-05T12:10")
+    data = bucket(office, account_id, "data")
+    assert (data["available"], data["held"]) == (0, 1_000_000)
+    used = ServiceRequest(used=(UsedUnits(Units(octets=1_000_000)),))
+    office.ask(account_id, RequestKind.TERMINATION, 1, used)
+    assert bucket(office, account_id, "data")["held"] == 0
+    assert [line["amount"] for line in lines(office, account_id) if line["side"] == "revenue"] == [
+        -1_000_000
+    ]  # fmt: skip
+    office.must_be_clean()
+
+
+@pytest.mark.rule("K-273")
+def test_allowances_are_kept_as_bought_otherwise(office: Office) -> None:
+    account_id = open_family(office)
+    leave(office, "2026-01-20T12:00")
+    assert bucket(office, account_id, "data")["available"] == 27_000_000_000
     office.must_be_clean()
 
 

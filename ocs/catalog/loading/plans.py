@@ -51,6 +51,7 @@ _ALLOWANCE_UNITS: dict[str, Measured] = {
     unit.label: unit for unit in (Unit.OCTETS, Unit.SECONDS, Unit.EVENTS, Unit.MONEY)
 }
 _CLOCKS = {"catalogue": False, "subscriber": True}
+_ON_PLAN_CHANGE = {"keep": False, "end": True}
 _OPEN_SESSIONS = {"change": False, "keep": True}
 
 
@@ -218,6 +219,7 @@ def _read_allowance(code: str, group: Mapping, plan: Plan, offer: Offer) -> Allo
         named=named,
         rollover=read_rollover(group, _amount_of(counted)),
         at_most=read_bucket_cap(group, counted, _amount_of(counted)),
+        ends_with_plan=group.choice("on_plan_change", _ON_PLAN_CHANGE, default=False),
     )
     if allowance.at_most is not None and any(offer.services[name].pool for name in plan.terms):
         group.keys["at_most"].problem(

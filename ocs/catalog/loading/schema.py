@@ -365,6 +365,7 @@ def _allowance() -> Schema:
         "expires_after": (QUANTITY, "counted from the day the plan was given"),
         "rollover": (ref("rollover"), "what is carried over when it is renewed"),
         "at_most": (ref("bucket_cap"), "no more of it is used in a period; then the next pays"),
+        "on_plan_change": (word(("keep", "end")), "what is left when the plan is left"),
     }, "unit", "amount")  # fmt: skip
 
 

@@ -46,7 +46,7 @@ _NAMES = {
     "cycle": "every", "fee_micro": "fee", "retry_seconds": "retry",
     "restriction_filter_rules": "filter_rules", "mode": "charge",
     "period": "every", "changes_price": "then another price", "by_member": "for each member",
-    "keeps_version": "open_sessions",
+    "keeps_version": "open_sessions", "ends_with_plan": "on_plan_change",
     "from_micro": "from", "up_to_micro": "up_to", "share_percent": "share",
     "maximum_micro": "maximum", "minimum_micro": "minimum", "daily_micro": "daily",
     "keeps_micro": "keeps", "grace_seconds": "grace", "barred_seconds": "barred",
@@ -281,6 +281,8 @@ def _text(name: str, value: object, unit: Measured) -> str:
         return "none"
     if name == "keeps_version":
         return "keep" if value else "change"
+    if name == "ends_with_plan":
+        return "end" if value else "keep"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Unit):

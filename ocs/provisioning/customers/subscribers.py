@@ -14,6 +14,8 @@ from ocs.catalog.model import Plan
 from ocs.charging.accounts import account_life, notices, recurring
 from ocs.charging.accounts.allowances import grant_allowances
 from ocs.charging.accounts.exchange import is_purse
+from ocs.charging.lifecycle import end_allowances
+from ocs.charging.model.decision import DecisionContext
 from ocs.charging.model.messages import (
     ChargingRecord,
     ChargingReply,
@@ -182,7 +184,8 @@ def change_plan(
     """Give an account another plan; the one it has already changes nothing. Returns ``show``.
 
     Open sessions come to it with their next report, for which their clients are asked. The credit
-    limit and free units stay; ``allowances`` gives those of the new plan too that are not renewed.
+    limit and free units stay, but for allowances that end with the old plan; ``allowances`` gives
+    those of the new plan too that are not renewed.
     What recurs in the old plan ends, what does in the new one begins now. Raises NotFoundError for
     an unknown plan, RefusedError when it is sold in another currency.
     """
@@ -204,7 +207,7 @@ def change_plan(
                 f"in {account.currency}"
             )
         catch_up(desk, working_set, found.account_id, catalogue, now_ns)
-        recurring.end(working_set, state, catalogue, now_ns)
+        _leave_plan(desk, working_set, state, catalogue, now_ns)
         account.plan = plan.code
         working_set.mark_account(account)
         account_life.change_terms(working_set, account, plan, now_ns)
@@ -233,6 +236,17 @@ def change_plan(
 
     desk.store.transact([key], decide, "subscriber plan")
     return accounts.show(desk, found.account_id)
+
+
+def _leave_plan(
+    desk: Desk, working_set: WorkingSet, state: AccountState, catalogue: CatalogIndex, now_ns: int
+) -> None:
+    """End what does not outlast the plan of an account: fees, renewals, some allowances."""
+    recurring.end(working_set, state, catalogue, now_ns)
+    plan = catalogue.catalog.plans.get(state.account.plan)
+    if plan is not None:
+        context = DecisionContext(now_ns, 0, {}, catalogue.catalog.version, desk.policy)
+        end_allowances(working_set, state.account.account_id, plan, context)
 
 
 def remove(desk: Desk, found: Found, *, forfeit: bool) -> dict[str, Any]:
