@@ -16,6 +16,7 @@ from ocs.catalog.loading.document import load_catalog
 from ocs.catalog.loading.schema import catalogue_schema
 from ocs.errors import DocumentError
 from ocs.marked import Document, Mapping, Node, Scalar, Sequence
+from tests.support.catalogue_parts import TIERS_AND_CALLS
 from tests.support.worked import with_files
 
 ROOT = Path(__file__).parents[2]
@@ -58,20 +59,7 @@ services:
     unit: octets
     pool: shared
     quota: {slice: 1 MB, threshold: 20 %, triggers: [rat, 60], envelopes: time}
-  tiers:
-    contexts: 32251@3gpp.org
-    rating_groups: [2]
-    unit: octets
-    quota: {slice: 1 MB}
-  call:
-    contexts: 32260@3gpp.org
-    default: true
-    unit: seconds
-    destination_rated: true
-    quota:
-      slice: 1 min
-      time_mechanism: {type: discrete, interval: 6 s}
-      announcement: {identifier: 4, before_end: 20 s}
+""" + TIERS_AND_CALLS + """\
 plans:
   basic:
     open_sessions: keep

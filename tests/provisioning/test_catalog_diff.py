@@ -12,6 +12,7 @@ from ocs import yamldoc
 from ocs.catalog.model import Catalog, Price
 from ocs.provisioning.catalogues import catalogs
 from ocs.provisioning.catalogues.catalog_diff import changes_view, differences
+from tests.support.catalogue_parts import TIERS_AND_CALLS
 
 SAMPLES = sorted((Path(__file__).parents[2] / "config" / "catalogues").glob("*.yaml"))
 
@@ -39,20 +40,7 @@ services:
     unit: octets
     pool: shared
     quota: {slice: 1 MB, triggers: [rat], furnish: hello}
-  tiers:
-    contexts: 32251@3gpp.org
-    rating_groups: [2]
-    unit: octets
-    quota: {slice: 1 MB}
-  call:
-    contexts: 32260@3gpp.org
-    default: true
-    unit: seconds
-    destination_rated: true
-    quota:
-      slice: 1 min
-      time_mechanism: {type: discrete, interval: 6 s}
-      announcement: {identifier: 4, before_end: 20 s}
+""" + TIERS_AND_CALLS + """\
 plans:
   basic:
     name: Basic
