@@ -102,6 +102,12 @@ _FACTORS: dict[Unit, dict[str, int]] = {
     },
     Unit.EVENTS: {"": 1, "event": 1, "events": 1},
 }
+_USUAL = {
+    Unit.OCTETS: "B, kB, MB, GB, TB, KiB, MiB, GiB, TiB",
+    Unit.SECONDS: "s, min, h, d",
+    Unit.EVENTS: "events",
+}
+"""How the measures are written, for messages."""
 _QUANTITY = re.compile(
     r"^\s*([0-9][0-9_]*)(?:\.([0-9]+))?\s*((?:[a-zA-Z][a-zA-Z0-9_-]*)?)\s*$"
 )
@@ -167,7 +173,7 @@ def parse_quantity(text: str, unit: Measured) -> int:
     factor = factors.get(suffix.lower())
     if factor is None:
         known = unit.name if isinstance(unit, NamedUnit) else (
-            ", ".join(sorted(name for name in factors if name))
+            _USUAL[unit]
         )
         raise ValueError(f"'{text}': '{suffix}' is no measure of {unit.label} (known: {known})")
     fraction = fraction or ""

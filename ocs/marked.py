@@ -284,7 +284,7 @@ class Mapping(Node):
         """Note every key that no reader has asked for."""
         for key, node in self.keys.items():
             if key not in self._known:
-                node.problem(unknown_word(key, "no key that is known here", self._known))
+                node.problem(_unknown_key(key, self._known))
 
     def _empty(self, key: str) -> "Mapping":
         place = self.keys.get(key, self)
@@ -343,9 +343,18 @@ def shortened(text: str) -> str:
     return line if len(line) <= 60 else f"{line[:57]}..."
 
 
+def _unknown_key(key: str, known: set[str]) -> str:
+    """Return the message for a key that no reader has asked for."""
+    if key.isdecimal():
+        hint = f"write decimals with a point, such as 0.{shortened(key)}"
+        return f"'{shortened(key)}' is no key that is known here; {hint}"
+    return unknown_word(key, "no key that is known here", known)
+
+
 def unknown_word(word: str, what: str, known: AbstractMapping[str, Any] | set[str]) -> str:
     """Return the message for a word that is not among the known ones, with the nearest of them."""
     near = difflib.get_close_matches(word[:60], known, n=1, cutoff=0.6)
+    near = [one for one in known if one.lower() == word.lower()] or near
     if near:
         hint = f"; did you mean '{near[0]}'?"
     elif known and len(known) <= 40:

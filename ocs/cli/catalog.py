@@ -34,10 +34,7 @@ def check(run: Run, file: Path) -> None:
 
     found, warnings = catalogs.check_closely(catalogs.read(file), str(file))
     view = {"file": str(file), **catalogs.catalog_view(found)}
-    view["warnings"] = [
-        {"message": one.message, "source": one.source, "line": one.line, "column": one.column}
-        for one in warnings
-    ]
+    view["warnings"] = catalogs.warnings_view(warnings)
     run.out.show(view, _show_catalog)
 
 
@@ -280,6 +277,10 @@ def _show_catalog(target: Console, document: Document) -> None:
         {"code": "Plan", "name": "Name", "services": "Services", "allowances": "Allowances"},
         empty="no plans",
     )
+    _show_warnings(target, document)
+
+
+def _show_warnings(target: Console, document: Document) -> None:
     for one in document.get("warnings", ()):
         place = f"{one['source']}:{one['line']}:{one['column']}"
         target.print(f"warning: {place}: {one['message']}", soft_wrap=True)
@@ -300,6 +301,7 @@ def _show_publication(target: Console, document: Document) -> None:
         target.print(
             f"catalogue '{name}' is {state} already as version {version}; nothing was changed"
         )
+    _show_warnings(target, document)
 
 
 def _show_withdrawal(target: Console, document: Document) -> None:

@@ -10,19 +10,22 @@ from ocs.errors import UsageError
 _AGO = re.compile(r"([0-9]+)\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_YEAR = 2200
+"""As in a catalogue; what databases keep ends in 2262, and calendars must reach beyond it."""
 
 
 def parse_instant(text: str, now_ns: int) -> int:
     """Return the instant (ns UTC) of an ISO 8601 text or an age such as ``90s``, ``2h``, ``7d``.
 
-    A text without an offset is UTC. Raises UsageError.
+    A text without an offset is UTC. It is never 0, which stands for no instant. Raises UsageError,
+    also for what is not between 1970 and 2200 (K-364).
     """
     stripped = text.strip()
     if stripped == "now":
         return now_ns
     age = _AGO.fullmatch(stripped)
     if age is not None:
-        return max(0, now_ns - int(age[1]) * _SECONDS[age[2]] * NS_PER_SECOND)
+        return max(1, now_ns - int(age[1]) * _SECONDS[age[2]] * NS_PER_SECOND)
     try:
         moment = datetime.fromisoformat(stripped)
     except ValueError:
@@ -32,7 +35,10 @@ def parse_instant(text: str, now_ns: int) -> int:
         ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+    instant_ns = (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+    if instant_ns < 0 or moment.year > _LAST_YEAR:
+        raise UsageError(f"'{text}' is not between 1970 and {_LAST_YEAR}")
+    return max(1, instant_ns)
 
 
 def format_instant(instant_ns: int) -> str:

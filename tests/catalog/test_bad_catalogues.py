@@ -94,6 +94,17 @@ def test_the_catalogue_is_good_before_it_is_damaged():
         ("services: [web]}", "services: [voice]}",
          "c.yaml:34:53: service 'voice' is counted in seconds, this allowance in octets"),
         (WEB, "      web: free", "c.yaml:34:53: service 'web' costs nothing in plan 'basic'"),
+        # Numbers, units and words as they are written elsewhere.
+        (WEB, WEB.replace("0.05", "0,05"),
+         "c.yaml:26:22: '05' is no key that is known here; write decimals with a point, such as"),
+        ("slice: 1 MB", "slice: 8 Mbit",
+         "c.yaml:16:20: '8 Mbit': 'Mbit' is no measure of octets (known: B, kB, MB, GB, TB, KiB,"),
+        ("currency: EUR", "currency: eur",
+         "c.yaml:2:11: 'eur' is no currency; did you mean 'EUR'?"),
+        ("Europe/Madrid", "europe/madrid",
+         ("c.yaml:3:12: 'europe/madrid' is no time zone such as Europe/Madrid; did you mean "
+          "'Europe/Madrid'?")),
+        ("Europe/Madrid", "CEST", "c.yaml:3:12: 'CEST' is no time zone such as Europe/Madrid ("),
         # Circles.
         ("    unit: octets\n", "    unit: octets\n    together_with: web\n", "c.yaml:16:"),
     ],
@@ -140,6 +151,47 @@ def test_bands_that_overlap_are_warned_of(band, when):
         f"c.yaml:{line}:3: time band 'free' covers {when} too, which 'day' has because it stands "
         "before it"
     )
+
+
+PLAIN = """
+name: Plain
+currency: EUR
+services:
+  web: {contexts: 32251@3gpp.org, rating_groups: [1], unit: octets, quota: {slice: 1 MB}}
+  sms: {contexts: 32274@3gpp.org, default: true, unit: events, quota: {slice: 1, validity: 600}}
+plans:
+  basic:
+    friends: 1
+    services:
+      web: {price: 0.05, per: 1 MB, increment: 1 MB, minimum: 1_500}
+      sms: {prices: [{when: {relation: friends}, price: 0.01}, {price: 0.07, minimum: 2}]}
+    allowances:
+      data: {unit: octets, amount: 1 GB, expires_after: 30 d}
+    life_cycle: {validity: 90 d, grace: 0, top_up_validity: [{from: 5, validity: 864_000}]}
+    transfers: {minimum: 1.00}
+"""
+
+
+@pytest.mark.rule("K-363")
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("amount: 1 GB", "amount: 1 Gb", "14:36: '1 Gb' is read as octets, and Gb is how bits are"),
+        ("slice: 1 MB", "slice: 1Mb", "5:84: '1Mb' is read as octets, and Mb is how bits are"),
+        ("after: 30 d", "after: 30", "14:57: '30' is 30 seconds; write the unit, such as 30 d or"),
+        ("{validity: 90 d", "{validity: 90", "15:28: '90' is 90 seconds; write the unit, such as"),
+        ("864_000", "30", "15:82: '30' is 30 seconds; write the unit, such as 30 d or 30 s"),
+        ("minimum: 2", "minimum: 2.00", "12:87: '2.00' is how much is billed at least, a quantity"),
+        ("friends: 1\n", "friends:\n", "9:13: 'friends' has no value, so it counts as not given"),
+        ("    friends: 1\n", "", "8:3: plan 'basic' has prices for friends and lets nobody"),
+        ("currency: EUR", "currency: EUR\nholidays:", "4:10: 'holidays' has no value"),
+    ],
+)
+def test_what_is_allowed_and_probably_a_slip_is_warned_of(old, new, said):
+    assert catalogs.check_closely(PLAIN, "c.yaml")[1] == []
+    assert old in PLAIN
+    warnings = catalogs.check_closely(PLAIN.replace(old, new, 1), "c.yaml")[1]
+    assert any(str(one).startswith(f"c.yaml:{said}") for one in warnings), warnings
 
 
 @pytest.mark.parametrize(

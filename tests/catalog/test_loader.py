@@ -142,7 +142,7 @@ MISTAKES = [
     ("0.05, per: 1 MB, increment: 1 MB", "0.05, per: 1 MB", 23, 7, "'increment' is missing"),
     ("per: 1 MB, increment: 1 MB", "per: 0, increment: 1 MB", 23, 31, "too small"),
     ("increment: 1 MB", "increment: 11 MB", 23, 12, "larger than the slice"),
-    ("price: 0.05", "charge: free, price: 0.05", 23, 12, "exactly one of price, prices and charge"),
+    ("price: 0.05", "charge: free, price: 0.05", 23, 12, "give exactly one of price, flat,"),
     ("price: 0.05", "setup: -1, price: 0.05", 23, 20, "negative"),
     ("destination: spain", "destination: spian", 26, 27, "did you mean 'spain'?"),
     ("time_band: peak", "time_band: weekend", 27, 25, "no time band of this catalogue"),

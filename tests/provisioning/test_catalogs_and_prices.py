@@ -50,6 +50,18 @@ def test_number_plans_are_published_with_their_catalogue(office, tmp_path):
     assert office.desk.store.generations().catalogue == 3
 
 
+@pytest.mark.rule("K-363")
+def test_publishing_says_what_checking_warns_of(office):
+    doubtful = TEXT + "\ntaxes:\n"
+    line = doubtful.count("\n")
+    for published in (True, False):
+        publication = catalogs.publish(office.desk, doubtful, "c.yaml")
+        assert publication.published is published
+        view = catalogs.publication_view(office.desk.store, publication, NOON_NS)
+        (warning,) = [one for one in view["warnings"] if one["line"] == line]
+        assert warning["message"].startswith("'taxes' has no value, so it counts as not given")
+
+
 def test_a_wrong_catalogue_is_refused_whole(office):
     with pytest.raises(DocumentError) as caught:
         catalogs.publish(office.desk, TEXT.replace("unit: octets", "unit: apples"), "bad.yaml")
@@ -141,6 +153,21 @@ def test_peers_that_cannot_be(office, peer):
 )
 def test_instants(text, expected):
     assert instants.parse_instant(text, NOON_NS) == expected
+
+
+@pytest.mark.rule("K-364")
+@pytest.mark.parametrize("text", ["1970-01-01", "1970-01-01T00:00:00Z", "99999999d"])
+def test_the_first_instant_is_not_taken_for_none(text):
+    assert instants.parse_instant(text, NOON_NS) == 1
+
+
+@pytest.mark.rule("K-364")
+@pytest.mark.parametrize(
+    "text", ["9999-12-31", "2201-01-01", "1969-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"]
+)
+def test_instants_that_nothing_can_keep_are_refused(text):
+    with pytest.raises(UsageError, match="is not between 1970 and 2200"):
+        instants.parse_instant(text, NOON_NS)
 
 
 def test_an_instant_survives_being_shown():

@@ -91,6 +91,38 @@ def test_an_example_that_costs_what_it_says(example):
     assert len(catalog.examples) == 1
 
 
+LIMITED = """
+name: Limited
+currency: EUR
+services:
+  film: {contexts: 32251@3gpp.org, rating_groups: [1], unit: octets, quota: {slice: 1 MB}}
+plans:
+  fair:
+    limits: {fast: {unit: octets, amount: 1 GB, every: day, then: price}}
+    services:
+      film:
+        prices:
+          - {price: 0.02, per: 1 MB, increment: 1 MB}
+          - {when: {limit: fast}, price: 0.01, per: 1 MB, increment: 1 MB, code: slow}
+  stopped:
+    limits: {all: {unit: octets, amount: 1 GB, every: day}}
+    services:
+      film: {price: 0.02, per: 1 MB, increment: 1 MB}
+examples:
+  - {plan: fair, service: film, used: 5 MB, costs: 0.10}
+  - {when: {limit: fast}, plan: fair, service: film, used: 5 MB, costs: 0.05, price: slow}
+"""
+
+
+@pytest.mark.rule("K-362")
+def test_an_example_behind_a_limit_of_its_plan():
+    assert len(catalogs.check(LIMITED, "test.yaml").examples) == 2
+    with pytest.raises(DocumentError, match=r"but it costs 0\.05 EUR by price 'slow'"):
+        catalogs.check(LIMITED.replace("costs: 0.05", "costs: 0.10"), "test.yaml")
+    with pytest.raises(DocumentError, match="'fast' is no limit of this catalogue; there are"):
+        catalogs.check(LIMITED.replace("fast}, plan: fair", "fast}, plan: stopped"), "test.yaml")
+
+
 @pytest.mark.rule("K-101")
 @pytest.mark.parametrize(
     "example,said",

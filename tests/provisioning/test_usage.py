@@ -13,7 +13,7 @@ from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from ocs.provisioning import maintenance, records
 from ocs.provisioning.catalogues import catalogs, whatif
 from ocs.provisioning.catalogues.catalogs import Catalogues
-from ocs.provisioning.customers import accounts, subscribers
+from ocs.provisioning.customers import accounts, caps, subscribers
 from ocs.provisioning.desk import find_subscriber
 from ocs.provisioning.proof.why import explain
 from ocs.provisioning.usage import recording as usage
@@ -166,6 +166,18 @@ def test_usage_that_cannot_be_paid_leaves_nothing_and_may_come_again(office):
     assert not done.repeated
     assert money(office, account_id) == 2_000_000
     office.must_be_clean()
+
+
+@pytest.mark.rule("K-365")
+def test_usage_that_a_limit_refuses_is_not_said_to_lack_money(office):
+    account_id = office.open_account()
+    found = find_subscriber(office.desk, f"+{NUMBER}")
+    before = money(office, account_id)
+    caps.set_cap(office.desk, found, "mine", "3", "day", (), office.catalogues.current())
+    with pytest.raises(RefusedError, match="limit 'mine' leaves less than the whole event"):
+        record(office, "m1", "ticket", "1")
+    assert money(office, account_id) == before
+    assert charged(record(office, "m1", "ticket", "1", into_debt=True)) == "4.00"
 
 
 @pytest.mark.rule("K-313")

@@ -5,7 +5,7 @@ when a stored one is read back.
 """
 
 import re
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from ocs.amounts import Measured, NamedUnit, Unit
 from ocs.catalog.calendar import bands_that_hold
@@ -32,7 +32,7 @@ from ocs.catalog.loading.values import check_code, instant_in
 from ocs.catalog.matching import normalise_context
 from ocs.catalog.model import Catalog, Plan, Pool, QuotaPolicy, Service
 from ocs.currencies import NUMERIC_BY_CODE
-from ocs.marked import Document, Mapping, Node
+from ocs.marked import Document, Mapping, Node, unknown_word
 
 MAX_SERVICES = 1_000
 MAX_NUMBER = (1 << 32) - 1
@@ -111,7 +111,10 @@ def _time_zone(text: str) -> str:
     try:
         ZoneInfo(text)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f"'{text}' is no time zone such as Europe/Madrid") from error
+        what = "no time zone such as Europe/Madrid"
+        # Names without a slash are abbreviations, whose nearest ones are somewhere else.
+        words = unknown_word(text, what, available_timezones()) if "/" in text else ""
+        raise ValueError(words or f"'{text}' is {what}") from error
     return text
 
 

@@ -72,7 +72,7 @@ class ExampleReader:
             before=group.parsed("before", whole, 0),
             destination=group.parsed("to", _number, ""),
             at_ns=group.parsed("at", instant_in(self._zone), 0),
-            when=self._when(group),
+            when=self._when(group, plan),
             clock=group.parsed("clock", _clock, ""),
             costs_micro=group.parsed("costs", parse_amount, 0, required=True),
             price=group.text("price", ""),
@@ -82,9 +82,10 @@ class ExampleReader:
         group.finish()
         return example
 
-    def _when(self, group: Mapping) -> tuple[Condition, ...]:
+    def _when(self, group: Mapping, plan: Plan) -> tuple[Condition, ...]:
         """Return what is true of the usage: one label in each condition that is given."""
-        conditions = ConditionReader(self._names, set()).read(group)
+        limits = {one.code: one for one in plan.limits if one.changes_price}
+        conditions = ConditionReader(self._names, set(), limits).read(group)
         for one in conditions:
             if len(one.labels) != 1:
                 group.mapping("when").entries[one.dimension].problem(

@@ -141,7 +141,13 @@ def _read_terms(service: Service, node: Node, offer: Offer, codes: dict[str, Nod
         return ServiceTerms(service.code, ChargeMode.FREE)
     ways = [way for way in ("charge", "prices", *MODELS) if node.has(way)]
     if len(ways) != 1 and ways[:1] not in ([model] for model in MODELS):
-        node.problem("give exactly one of price, prices and charge (free or uncontrolled)")
+        node.problem(
+            "give exactly one of price, flat, stepped, volume, prices and charge (free or "
+            "uncontrolled)"
+        )
+    if not ways:
+        for key in node.keys:
+            node.get(key)
     quota_group = node.mapping("quota")
     quota = (
         read_quota(quota_group, service.counted_in, service.quota) if node.has("quota") else None

@@ -225,15 +225,15 @@ def _rest(decision: Decision, limit: Limit, counter: Counter) -> int:
     return rest - _promised_micro(decision, limit, counter) if limit.unit is MONEY else rest
 
 
-def allows(decision: Decision, service: Service, units: int, charged_micro: int) -> bool:
-    """Tell whether an event is within all limits that stop usage."""
+def passed(decision: Decision, service: Service, units: int, charged_micro: int) -> str:
+    """Return the code of the first limit that an event would pass, of those that stop usage."""
     for limit, counter in _limits(decision, service, decision.request.event_ns):
         wanted = charged_micro if limit.unit is MONEY else units
         if wanted <= 0 or limit.changes_price:
             continue
         if counter is None or _rest(decision, limit, counter) < wanted:
-            return False
-    return True
+            return limit.code
+    return ""
 
 
 def count_event(

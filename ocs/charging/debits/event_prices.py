@@ -27,8 +27,8 @@ class Event:
     """One service of an event with its price."""
 
     __slots__ = ("asked", "cost_micro", "counted", "counter", "follows", "limited", "mode", "money",
-                 "reply", "rule", "service", "slot_ns", "sponsored", "tax_micro", "units",
-                 "zone")  # fmt: skip
+                 "reply", "rule", "service", "slot_ns", "sponsored", "stopped_by", "tax_micro",
+                 "units", "zone")  # fmt: skip
 
     def __init__(
         self, asked: ServiceRequest, service: Service | None, reply: ServiceReply | None = None
@@ -45,6 +45,8 @@ class Event:
         self.units = self.cost_micro = self.tax_micro = 0
         self.limited: tuple[int, int] | None = None
         """Units and money that were counted of it for limits."""
+        self.stopped_by = ""
+        """The limit or cap that it would pass."""
         self.counter: Counter | None = None
         self.counted: list[Counted] = []
         """What was counted of it beyond this event, and where."""

@@ -126,7 +126,9 @@ def _debit(decision: Decision, parts: list[Event]) -> ChargingReply:
             for other in parts:
                 other.reply.granted = None
             part.refuse(
-                Outcome.CREDIT_LIMIT_REACHED, "the account cannot cover the whole event"
+                Outcome.CREDIT_LIMIT_REACHED,
+                f"limit '{part.stopped_by}' leaves less than the whole event" if part.stopped_by
+                else "the account cannot cover the whole event",
             )
             return _refused(parts, Outcome.CREDIT_LIMIT_REACHED, part.reply.reason)
         total += _note(decision, part, taken)
@@ -156,14 +158,13 @@ def _pay(decision: Decision, event: Event) -> list[Hold] | None:
         return taken
     money = {one.bucket_id for one in decision.state.buckets if one.unit == Unit.MONEY}
     charged = sum(entry.amount for entry in taken if entry.bucket_id in money)
-    allowed = decision.request.overdraw or limits.allows(
-        decision, service, event.units, charged
-    )
+    if not decision.request.overdraw:
+        event.stopped_by = limits.passed(decision, service, event.units, charged)
     event.limited = event.units, charged
     limits.count_event(
         decision, service, event.units, charged, decision.request.event_ns
     )
-    return taken if allowed else None
+    return None if event.stopped_by else taken
 
 
 def _take(decision: Decision, event: Event, service: Service) -> list[Hold] | None:

@@ -3,13 +3,14 @@
 A catalogue is published whole, as the text that was checked; a mistake anywhere refuses it.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ocs import yamldoc
 from ocs.catalog.exchange import purse_currency
-from ocs.catalog.loading import number_plans
+from ocs.catalog.loading import doubts, number_plans
 from ocs.catalog.loading.document import load_catalog
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Catalog
@@ -35,6 +36,8 @@ class Publication:
     version: int
     published: bool
     catalog: Catalog
+    warnings: tuple[Problem, ...] = ()
+    """What is allowed and yet may not be meant."""
 
 
 class Catalogues:
@@ -118,7 +121,8 @@ def check_closely(text: str, source_name: str) -> tuple[Catalog, list[Problem]]:
     for example, message in examples.failures(CatalogIndex(catalog)):
         document.note(message, example.line, example.column)
     document.check()
-    return catalog, document.warnings
+    doubts.look(document, catalog)
+    return catalog, sorted(document.warnings, key=lambda one: (one.line, one.column))
 
 
 def publish(desk: Desk, text: str, source_name: str, effective_ns: int = 0) -> Publication:
@@ -129,7 +133,7 @@ def publish(desk: Desk, text: str, source_name: str, effective_ns: int = 0) -> P
     in force or announced already changes nothing. Raises DocumentError, UsageError for an instant
     that is past, and RefusedError when accounts would lose their plan or their currency.
     """
-    catalog = check(text, source_name)
+    catalog, warnings = check_closely(text, source_name)
     now_ns = desk.clock.now_ns()
     if effective_ns and effective_ns <= now_ns:
         raise UsageError(
@@ -138,12 +142,13 @@ def publish(desk: Desk, text: str, source_name: str, effective_ns: int = 0) -> P
     later_ns = effective_ns or (catalog.effective_ns if catalog.effective_ns > now_ns else 0)
     known = _published_already(desk.store, text, later_ns, now_ns)
     if known:
-        return Publication(known, published=False, catalog=catalog)
+        return Publication(known, published=False, catalog=catalog, warnings=tuple(warnings))
     details = {"source": source_name, "plans": sorted(catalog.plans)}
     if later_ns:
         details["effective"] = format_instant(later_ns)
     action = desk.action("catalog publish", catalog.name, 0, **details)
-    return put_in_force(desk, catalog, text, action, later_ns, source_name)
+    done = put_in_force(desk, catalog, text, action, later_ns, source_name)
+    return replace(done, warnings=tuple(warnings))
 
 
 def put_in_force(
@@ -236,7 +241,16 @@ def publication_view(store: Store, publication: Publication, now_ns: int) -> dic
     return {
         **version_view(store, find_version(store, publication.version), now_ns),
         "changed": publication.published,
+        "warnings": warnings_view(publication.warnings),
     }
+
+
+def warnings_view(warnings: Iterable[Problem]) -> list[dict[str, Any]]:
+    """Return warnings for output: what, and where in which file."""
+    return [
+        {"message": one.message, "source": one.source, "line": one.line, "column": one.column}
+        for one in warnings
+    ]
 
 
 def check_accounts(desk: Desk, catalog: Catalog) -> None:
