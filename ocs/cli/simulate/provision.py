@@ -14,7 +14,7 @@ from rich.console import Console
 from ocs.cli.command import Run, ocs_command
 from ocs.cli.output import Document
 from ocs.cli.simulate.choosing import read_scenario
-from ocs.errors import UsageError
+from ocs.errors import DocumentError, RefusedError, UsageError
 
 if TYPE_CHECKING:
     from simulators.scenarios.model import Scenario
@@ -84,7 +84,15 @@ def _add(
             writer = csv.writer(file)
             writer.writerow(["plan", *kinds, "balance"])
             writer.writerows(_row(group, i, chosen, opening) for i in range(group.count))
-        return subscriber_import.run(run.desk, run.catalogues.current(), path).subscribers
+        try:
+            return subscriber_import.run(run.desk, run.catalogues.current(), path).subscribers
+        except DocumentError as error:
+            first, *others = [one.message for one in error.problems]
+            more = f", and so on, {len(others)} more" if others else ""
+            raise RefusedError(
+                f"the gateways of {scenario.name} are allowed, but its subscribers cannot be added:"
+                f" {first}{more}"
+            ) from None
 
 
 def _row(group: "Subscribers", position: int, plan: str, balance: str) -> list[str]:

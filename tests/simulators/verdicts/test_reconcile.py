@@ -242,8 +242,10 @@ def test_several_processes_and_joined_runs_are_reconciled_as_one(world, tmp_path
         gateway = "{origin_host: pgw1.net.example, origin_realm: net.example}"
         assert gateway in body
         scenario.write_text(body.replace(gateway, host), encoding="utf-8")
-        for number in (1, 2):
-            ocs("peer", "allow", f"{name}{number}.example", "--database", world.server.url)
+        said = ocs("simulate", "provision", str(scenario), "--database", world.server.url, code=1)
+        assert "the gateways of books are allowed, but its subscribers cannot be added: " in said
+        assert "belongs to account" in said
+        assert said.rstrip().endswith(", and so on, 4 more")
         kept = ("--report", f"{tmp_path}/{name}.json", "--journal", f"{tmp_path}/{name}.journal")
         found = run(world, scenario, "--processes", processes, "--reconcile", *kept)
         verdict = found["reconciled with the server's books"]
