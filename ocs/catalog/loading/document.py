@@ -63,7 +63,7 @@ def load_catalog(document: Document, source_name: str = "") -> Catalog:
         read_attributes(root), read_own_numbers(root),
     )  # fmt: skip
     pools, units, taxes = read_pools(root), read_units(root), Taxes(root)
-    services = _read_services(root, pools, units)
+    services = _read_services(root, pools, units, taxes)
     week = bands_that_hold(bands)
     offer = Offer(
         taxes=taxes,
@@ -119,7 +119,7 @@ def _time_zone(text: str) -> str:
 
 
 def _read_services(
-    root: Mapping, pools: dict[str, Pool], units: dict[str, NamedUnit]
+    root: Mapping, pools: dict[str, Pool], units: dict[str, NamedUnit], taxes: Taxes
 ) -> dict[str, Service]:
     group = root.mapping("services", required=True)
     counted = countable(units)
@@ -132,6 +132,7 @@ def _read_services(
             key.problem(f"there are more than {MAX_SERVICES} services")
             break
         if isinstance(node, Mapping):
+            taxes.enter_service(code, node)
             services[code] = _ServiceReader(code, node, claims).read(pools, meant, counted)
         else:
             node.problem(f"service '{code}' needs a group of keys")

@@ -21,14 +21,14 @@ class Taxes:
     """The taxes of a file, and what is taxed by them."""
 
     def __init__(self, root: Mapping) -> None:
-        """Read the taxes, and what the services say of them; before the services are finished."""
         self._by_code = _read_taxes(root)
         self._used: set[str] = set()
         self._plan = ""
-        self._services = {
-            key.text: self._named(node)
-            for key, node in root.mapping("services").members() if isinstance(node, Mapping)
-        }  # fmt: skip
+        self._services: dict[str, str] = {}
+
+    def enter_service(self, code: str, group: Mapping) -> None:
+        """Read what a service says of all plans that sell it."""
+        self._services[code] = self._named(group)
 
     def enter_plan(self, group: Mapping) -> None:
         """Read what a plan says of all that it sells."""

@@ -12,7 +12,6 @@ import csv
 import gc
 import hashlib
 import io
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,11 +23,11 @@ from ocs.amounts import parse_amount
 from ocs.catalog.matching import CatalogIndex
 from ocs.charging.model.messages import Identity
 from ocs.charging.model.working_set import WorkingSet
-from ocs.clock import NS_PER_MILLISECOND, NS_PER_SECOND
 from ocs.errors import ConflictError, DocumentError, Problem, UsageError
 from ocs.provisioning.customers.subscribers import NewSubscriber, check_new, open_account
 from ocs.provisioning.desk import Desk
 from ocs.provisioning.identities import KINDS, normalise_identity
+from ocs.provisioning.pauses import Pause, give_turn, sleep
 from ocs.store.schema import SETTING_IMPORTED
 
 ROWS_MAX = 1_000_000
@@ -37,8 +36,6 @@ PROBLEMS_MAX = 1000
 LOOKUP_ROWS = 400
 STEP_ROWS = 500
 """Subscribers written in one transaction, for which charging waits on SQLite."""
-PAUSE_MIN_NS = 5 * NS_PER_MILLISECOND
-PAUSE_MAX_NS = NS_PER_SECOND
 _COLUMNS = ("plan", *KINDS, "balance", "credit_limit")
 
 
@@ -62,14 +59,10 @@ class ImportResult:
         }
 
 
-def _sleep(pause_ns: int) -> None:
-    time.sleep(pause_ns / NS_PER_SECOND)
-
-
 def run(
     desk: Desk, catalogue: CatalogIndex, file: Path, *, dry_run: bool = False,
     progress: Callable[[int], None] = lambda _rows: None,
-    pause: Callable[[int], None] = _sleep,
+    pause: Pause = sleep,
 ) -> ImportResult:  # fmt: skip
     """Add every subscriber of ``file``, or those that an interrupted import of it has left out.
 
@@ -95,9 +88,7 @@ def run(
             ) from error
         progress(rows + writer.done)
         if writer.done < rows:
-            # As long as it took, so that a server on the same database gets every other turn.
-            took_ns = desk.clock.monotonic_ns() - began_ns
-            pause(min(max(took_ns, PAUSE_MIN_NS), PAUSE_MAX_NS))
+            give_turn(desk.clock, began_ns, pause)
     return ImportResult(str(file), rows - done, dry_run=False, resumed_after=done)
 
 

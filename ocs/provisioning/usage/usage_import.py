@@ -7,7 +7,6 @@ that were charged before are found and left as they are. Called by `ocs usage im
 
 import csv
 import json
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,14 +17,13 @@ from typing import Any, TextIO
 from ocs.catalog.matching import CatalogIndex
 from ocs.charging.model.messages import Identity
 from ocs.charging.model.working_set import WorkingSet
-from ocs.clock import NS_PER_SECOND
 from ocs.errors import DocumentError, OcsError, Problem, RefusedError, UsageError
 from ocs.ledger.account import Identifier
 from ocs.provisioning.catalogues.catalogs import Catalogues
-from ocs.provisioning.customers.subscriber_import import PAUSE_MAX_NS, PAUSE_MIN_NS
 from ocs.provisioning.desk import Desk, Found, matching
 from ocs.provisioning.identities import candidates
 from ocs.provisioning.instants import parse_instant
+from ocs.provisioning.pauses import Pause, give_turn, sleep
 from ocs.provisioning.usage import recording as usage
 from ocs.provisioning.views import money
 
@@ -92,15 +90,11 @@ class ImportResult:
         }
 
 
-def _sleep(pause_ns: int) -> None:
-    time.sleep(pause_ns / NS_PER_SECOND)
-
-
 def run(
     desk: Desk, catalogues: Catalogues, file: Path, *, refused: TextIO | None = None,
     dry_run: bool = False, into_debt: bool = False,
     progress: Callable[[int], None] = lambda _rows: None,
-    pause: Callable[[int], None] = _sleep,
+    pause: Pause = sleep,
 ) -> ImportResult:  # fmt: skip
     """Charge every row of ``file`` that was not charged before, once.
 
@@ -121,9 +115,7 @@ def run(
             done += 1
             progress(done)
         if len(step) == STEP_ROWS:
-            # As long as it took, so that a server on the same database gets every other turn.
-            took_ns = desk.clock.monotonic_ns() - began_ns
-            pause(min(max(took_ns, PAUSE_MIN_NS), PAUSE_MAX_NS))
+            give_turn(desk.clock, began_ns, pause)
     return result
 
 
