@@ -204,6 +204,24 @@ def test_events_and_refunds_count_too() -> None:
     assert told == [50, 100, 100]
 
 
+@pytest.mark.rule("K-218", "M-014")
+def test_a_session_is_refunded_in_the_period_in_which_it_was_granted() -> None:
+    daily = Limit("daily", Unit.EVENTS, 10, Period.DAY)
+    scenario = Scenario(make_catalog(daily, unit=Unit.EVENTS), unit=Unit.EVENTS)
+    to_midnight = DAY - scenario.clock.now_ns() // 10**9 % DAY
+    scenario.play(f"""
+        wait {to_midnight - 600}
+        I 0 @a 100 rsu=8               => 100 ok 8  | B=10.00 R=0.08
+        wait 660
+        E 0 @b action=0 100 rsu=5      => 100 ok 5  | B=9.95 R=0.08
+        T 1 @a 100 used=8              => 100 ok    | B=9.87 R=0
+    """)
+    assert [one.units for one in counters(scenario)] == [8, 5]
+    debit = scenario.reply.refund_reference
+    scenario.play(f"E 0 @c action=1 refund={debit} 100 rsu=6 => 2001 cost=-0.06 | B=9.93")
+    assert [one.units for one in counters(scenario)] == [2, 5]
+
+
 @pytest.mark.rule("K-211", "M-014")
 def test_a_refund_asked_for_by_another_member_is_that_of_who_was_charged() -> None:
     each = Limit("each", Unit.MONEY, 2 * MICRO, Period.WEEK, by_member=True)

@@ -248,7 +248,7 @@ def take_back(
     decision: Decision, service: Service, subscriber_id: int, units: int, charged_micro: int,
     at_ns: int,
 ) -> None:  # fmt: skip
-    """Count what a refund gives back as not used, in the period of its debit.
+    """Count what a refund gives back as not used, in the periods that counted it.
 
     ``subscriber_id`` is whose limits counted it, whoever asks; 0: where that is not known.
     """

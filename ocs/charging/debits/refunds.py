@@ -169,8 +169,9 @@ class _Share:
             given.append(Hold(bucket.bucket_id, left[True]))
             left[True] = 0
         line, record = self.line, self.record
+        counted_ns = line.counted_ns or record.event_ns
         if self.free and decision.bounded:
-            bucket_caps.count_back(decision, given, record.event_ns)
+            bucket_caps.count_back(decision, given, counted_ns)
         returned = sponsors.give_back(decision, line.sponsored, self.sponsored)
         for one in line.counted:
             prices.hold_anew(
@@ -181,7 +182,7 @@ class _Share:
         if service is not None and decision.limited:
             limits.take_back(
                 decision, service, line.subscriber_id, self.units, self.micro - left[True],
-                record.event_ns,
+                counted_ns,
             )  # fmt: skip
         return ChargedLine(
             line.service, line.rating_group, line.unit, self.units, self.free - left[False],

@@ -55,6 +55,8 @@ def settle(decision: Decision, part: Part, already: int = 0) -> ChargedLine:
         _notice_other_units(decision, part)
     if promised:
         prices.hold_again(decision, part, promised)
+    if part.claimed:
+        line.counted_ns = quota.granted_ns
     if decision.limited:
         limits.count(decision, part, 0, line.charged_micro)
         line.subscriber_id = limits.member_of(decision)

@@ -407,6 +407,9 @@ class ChargedLine(msgspec.Struct, array_like=True):
     """What sponsors pay, which is no part of the charge."""
     subscriber_id: int = 0
     """Whose limits have counted it, where there are any; 0 = nobody's."""
+    counted_ns: int = 0
+    """When it was granted (ns UTC), where it was counted in the periods of that instant; 0 = it was
+    in those of the request."""
 
 
 class ChargingRecord(msgspec.Struct, array_like=True):

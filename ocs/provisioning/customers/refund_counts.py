@@ -1,6 +1,6 @@
 """What an operator's refund takes out of limits, caps and bounds of buckets (K-218).
 
-As a gateway's refund does: what went back was not used, in the period of its charge. An amount of
+As a gateway's refund does: what went back was not used, in the periods that counted it. An amount of
 money stands for its share of the units that it was charged for. Called by accounts.refund, in the
 transaction of the posting.
 """
@@ -11,6 +11,7 @@ from ocs.amounts import MONEY, Unit
 from ocs.catalog.matching import CatalogIndex
 from ocs.catalog.model import Period
 from ocs.charging.counts import bucket_caps, limits
+from ocs.charging.model.messages import ChargingRecord
 from ocs.charging.model.working_set import AccountState, WorkingSet
 from ocs.errors import NotFoundError, RefusedError, UsageError
 from ocs.ledger.account import Bucket, Contra, Movement
@@ -40,7 +41,7 @@ def take_back(
     service = index.catalog.services.get(moved.service)
     if plan is None or service is None:
         return
-    at_ns = line.request.record.event_ns
+    at_ns = _counted_ns(line.request.record, moved.service)
     is_money = bucket.unit == MONEY
     if not is_money and bucket.name in plan.bucket_caps:
         period = Period(plan.bucket_caps[bucket.name].period)
@@ -51,6 +52,14 @@ def take_back(
         working_set, state.account, plan, index.periods, service, subscriber_id, units,
         amount if is_money else 0, at_ns,
     )
+
+
+def _counted_ns(record: ChargingRecord, service: str) -> int:
+    """Return an instant (ns UTC) of the periods in which a charge was counted."""
+    for one in record.charged:
+        if one.service == service and one.counted_ns:
+            return one.counted_ns
+    return record.event_ns
 
 
 def _units_of(moved: Movement, siblings: Sequence[Movement], amount_micro: int) -> int:
