@@ -1,8 +1,8 @@
 """What an operator's refund takes out of limits, caps and bounds of buckets (K-218).
 
-As a gateway's refund does: what went back was not used, in the periods that counted it. An amount of
-money stands for its share of the units that it was charged for. Called by accounts.refund, in the
-transaction of the posting.
+As a gateway's refund does: what went back was not used, in the periods that counted it. An amount
+of money stands for its share of the units that it was charged for. Called by accounts.refund, in
+the transaction of the posting.
 """
 
 from collections.abc import Sequence
