@@ -20,7 +20,7 @@ from ocs.ledger.notification import Notification
 from ocs.provisioning import maintenance, sessions
 from ocs.provisioning.customers import accounts
 from ocs.provisioning.desk import find_subscriber
-from ocs.store import backup
+from ocs.store import backup, migrations
 from ocs.store.outbox import Outbox
 from tests.support.desks import NUMBER, SMS, open_office, wants
 
@@ -273,10 +273,13 @@ def test_backup_is_whole_and_restores(office, tmp_path):
     assert not [*tmp_path.glob("copy.db-*")], "a copy is one file, and restoring changes nothing"
 
 
-def test_nobody_else_may_read_a_database_or_its_copy(office, tmp_path):
-    copy = tmp_path / "copy.db"
-    maintenance.backup(office.desk, office.url, copy)
-    assert {path.name: oct(path.stat().st_mode & 0o777) for path in tmp_path.glob("*")} == {
+def test_nobody_else_may_read_a_database_or_its_copy(tmp_path):
+    url, copy = f"sqlite:///{tmp_path / 'ocs.db'}", tmp_path / "copy.db"
+    migrations.upgrade(url)
+    with open_office(url) as office:
+        maintenance.backup(office.desk, office.url, copy)
+        modes = {path.name: oct(path.stat().st_mode & 0o777) for path in tmp_path.glob("*")}
+    assert modes == {
         "ocs.db": "0o600", "ocs.db-wal": "0o600", "ocs.db-shm": "0o600", "copy.db": "0o600",
     }  # fmt: skip
     other = tmp_path / "other.db"

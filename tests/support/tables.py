@@ -25,6 +25,7 @@ def make_tables(url: str) -> None:
     """Make the tables in a new database; in one that has them, bring them up to date."""
     file = dialects.sqlite_path(dialects.parse_url(url))
     if file is not None and not Path(file).exists():
+        Path(file).touch(0o600)
         Path(file).write_bytes(_sqlite_file())
     else:
         migrations.upgrade(url)
