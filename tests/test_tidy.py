@@ -7,7 +7,12 @@ import ast
 import configparser
 import re
 
+import pytest
+
 from tests.support.sources import PRODUCT, ROOT, Module, files, modules
+
+pytestmark = pytest.mark.xdist_group("tidy")
+"""Whoever has read and parsed the sources uses them for all tests."""
 
 MODULE_LINES_MAX = 500
 FUNCTION_LINES_MAX = 60
@@ -41,7 +46,7 @@ def assert_none(offenders: list[str]) -> None:
 def functions(module: Module) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     return [
         node
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
 
@@ -125,13 +130,13 @@ def test_money_never_meets_a_float() -> None:
     floats = [
         f"{module.place}:{node.lineno} {ast.unparse(node)}"
         for module in modules(*MONEY)
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if (isinstance(node, ast.Constant) and isinstance(node.value, float))
         or (isinstance(node, ast.Name) and node.id == "float")
     ] + [
         f"{module.place}:{node.lineno} {ast.unparse(node)}"
         for module in modules(*PURE)
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.Div)
     ]
     assert_none(floats)
@@ -182,7 +187,7 @@ def test_no_module_is_dead() -> None:
         used |= {name for name, _ in module.imports() if name != module.name}
         used |= {
             node.value
-            for node in ast.walk(module.tree)
+            for node in module.nodes
             if isinstance(node, ast.Constant) and isinstance(node.value, str)
         }
     dead = [

@@ -40,6 +40,11 @@ class Module:
         """The source as Python 3.11 understands it; later syntax is a SyntaxError."""
         return ast.parse(self.text, self.place, feature_version=(3, 11))
 
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """The nodes of the tree, walked once."""
+        return tuple(ast.walk(self.tree))
+
     def inside(self, *packages: str) -> bool:
         """Whether it is one of these modules, or in one of these packages."""
         return any(
@@ -49,7 +54,7 @@ class Module:
     def imports(self) -> Iterator[tuple[str, int]]:
         """Every name that may be a module which it imports, with the line that does it."""
         package = self.name if self.path.name == "__init__.py" else self.name.rpartition(".")[0]
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Import):
                 yield from ((alias.name, node.lineno) for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
@@ -62,7 +67,7 @@ class Module:
 
     def calls(self) -> Iterator[tuple[str, int]]:
         """Every call of a dotted name, as written, with its line."""
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Call):
                 yield ast.unparse(node.func), node.lineno
 
