@@ -8,7 +8,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 # The caller's own Python environment must not leak into ours.
-unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PIP_USER PIP_PREFIX PIP_TARGET PIP_REQUIRE_VIRTUALENV
+unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
+unexport PIP_USER PIP_PREFIX PIP_TARGET PIP_REQUIRE_VIRTUALENV
 
 VENV := .venv
 BIN := $(VENV)/bin
