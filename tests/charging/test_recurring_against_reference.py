@@ -241,3 +241,21 @@ def test_a_request_after_a_long_silence_comes_behind_all_that_was_missed() -> No
     start = datetime(2026, 3, 31, 0, 30, tzinfo=ZoneInfo("Africa/Cairo"))
     race = Race(text, "Africa/Cairo", items, int(start.timestamp()), 5_000_000)
     race.step(Step(27 * 86_400, 71, 0, looks=False))
+
+
+@pytest.mark.rule("K-272")
+@pytest.mark.parametrize("looks", [False, True])
+@pytest.mark.parametrize("used", [0, 1])
+def test_nothing_is_carried_over_past_a_period_that_was_missed(looks: bool, used: int) -> None:
+    # The balance pays 24 days; the day after them is missed unlooked, and the next is paid late.
+    keeps = {"big": Rollover(1, 1, None)}
+    text = CATALOGUE.format(
+        zone="Africa/Cairo", big=128, small=1, keeps=", rollover: {periods: 1, share: 1 %}",
+        items="      i0: {every: day, fee: 0.01, allowances: [big]}",
+    )
+    items = [Item("day", 1, None, 0, 10_000, {"big": 128}, keeps)]
+    race = Race(text, "Africa/Cairo", items, 1_774_909_800, 240_000)
+    race.step(Step(2_156_400, used, 300_000, looks=looks))
+    assert race.slow.left("big") == 128 - used
+    race.step(Step(86_400, 0, 0, looks=True))
+    assert race.slow.left("big") == 129

@@ -78,7 +78,7 @@ def remember_lapsed(working_set: WorkingSet, account: Account, bucket: Bucket, a
     for one in account.details.recurring:
         if (
             bucket.name in one.awaits
-            and bucket.expires_ns <= one.start_ns
+            and bucket.expires_ns == one.start_ns
             and len(one.lapsed) < LAPSED_MAX
         ):
             one.lapsed.append(Lapsed(bucket.bucket_id, bucket.name, amount))
@@ -91,7 +91,8 @@ def carry(
 ) -> None:
     """Carry over what is left of an allowance where the period of its renewal begins.
 
-    What is kept is good until ``end_ns``, and is spent before what the new period brings.
+    What is kept is good until ``end_ns``, and is spent before what the new period brings. Only what
+    was good until this period began is left: a missed period carries nothing past itself (K-272).
     """
     measure = allowance.named.measure if allowance.named else ""
     lapsed: dict[int, int] = {}
@@ -102,7 +103,7 @@ def carry(
         bucket.bucket_id: bucket for bucket in state.buckets
         if bucket.name == allowance.code
         and (bucket.unit, bucket.measure) == (allowance.unit, measure)
-        and 0 < bucket.expires_ns <= one.start_ns
+        and bucket.expires_ns == one.start_ns
         and (bucket.balance > 0 or bucket.bucket_id in lapsed)
     }  # fmt: skip
     account, known = state.account, state.account.details.carried
