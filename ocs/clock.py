@@ -132,3 +132,8 @@ def first_id_at(instant_ns: int) -> int:
     """Return the smallest id that could have been made at ``instant_ns`` or later."""
     elapsed_ms = max(0, -(-instant_ns // NS_PER_MILLISECOND) - ID_EPOCH_MS)
     return elapsed_ms << (_NODE_BITS + _SEQUENCE_BITS)
+
+
+def made_ns(row_id: int) -> int:
+    """Return when an id was made (ns UTC, to the millisecond); see IdSource."""
+    return ((row_id >> (_NODE_BITS + _SEQUENCE_BITS)) + ID_EPOCH_MS) * NS_PER_MILLISECOND

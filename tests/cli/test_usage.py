@@ -20,7 +20,7 @@ def shop(cli, tmp_path):
 @pytest.mark.rule("K-310", "K-311")
 def test_recorded_usage_is_shown_with_its_charge(shop):
     arguments = ("usage", "record", NUMBER, "energy", "3.5 kWh", "--key", "m1",
-                 "--attribute", "meter=car", "--at", "2h")  # fmt: skip
+                 "--attribute", "meter=car", "--at", "2m")  # fmt: skip
     first = shop(*arguments, "--json").json
     assert (first["quantity_text"], first["charged"]) == ("3.5 kWh", "0.05")
     assert first["attributes"] == {"meter": "car"}

@@ -2,12 +2,14 @@
 
 import io
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ocs import yamldoc
 from ocs.charging.model.messages import Identity
+from ocs.clock import IdSource, ManualClock
 from ocs.provisioning.catalogues import catalogs
 from ocs.provisioning.customers import accounts, subscribers
 from ocs.provisioning.customers.subscribers import NewSubscriber
@@ -20,12 +22,14 @@ SAMPLES = ("mobile", "iot", "cloud", "electricity")
 
 @contextmanager
 def selling(sample, tmp_path, plan):
-    """Yield an office and an account of 100.00 of a plan of a sample."""
+    """Yield an office and an account of 100.00 of a plan of a sample, opened five days before."""
     file = FOLDER / f"{sample}.yaml"
     with open_office(f"sqlite:///{tmp_path}/ocs.db", publish=False) as office:
         catalogs.publish(office.desk, yamldoc.read_text(file), file.name)
         new = NewSubscriber((Identity("msisdn", NUMBER),), plan, 100_000_000)
-        shown = subscribers.add(office.desk, new, office.catalogues.current())
+        before = ManualClock(office.clock.now_ns() - 5 * 86_400 * 10**9)
+        desk = replace(office.desk, ids=IdSource(before, 2))
+        shown = subscribers.add(desk, new, office.catalogues.current())
         yield office, int(shown["account_id"])
 
 

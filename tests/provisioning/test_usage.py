@@ -108,7 +108,7 @@ def test_usage_of_every_unit_can_be_recorded(office, service, quantity, cost):
 
 @pytest.mark.rule("K-311")
 def test_the_same_key_is_charged_once(office):
-    account_id = office.open_account()
+    account_id = office.open_account(days_ago=2)
     first = record(office, "m1", "ticket", "2", at_ns=at("2026-01-05T10:00"))
     office.clock.advance(3600)
     again = record(office, "m1", "ticket", "2", at_ns=at("2026-01-05T10:00"))
@@ -206,7 +206,7 @@ def test_attributes_choose_the_price_and_stay_in_the_record(office):
 
 @pytest.mark.rule("K-315")
 def test_usage_costs_what_it_did_when_it_was_used(office):
-    office.open_account()
+    office.open_account(days_ago=2)
     record(office, "m0", "energy", "3 kWh")
     night = record(office, "m1", "energy", "1 kWh", at_ns=at("2026-01-04T23:00"))
     day = record(office, "m2", "energy", "1 kWh", at_ns=at("2026-01-04T12:00"))
@@ -263,7 +263,7 @@ DEARER = METERED.replace("{price: 0.25}", "{price: 0.30}").replace(
 
 @pytest.mark.rule("K-316")
 def test_late_usage_costs_what_the_catalogue_of_its_time_said(office):
-    office.open_account()
+    office.open_account(days_ago=2)
     record(office, "m0", "energy", "3 kWh")
     then = office.clock.now_ns()
     office.clock.advance(3_600)
@@ -381,6 +381,27 @@ def test_what_is_due_before_late_usage_is_done_by_the_catalogue_in_force(tmp_pat
         assert late.view()["catalogue_version"] == 1
         assert before - money(office, account_id) == 4_000_000 + 2_000_000
         office.must_be_clean()
+
+
+@pytest.mark.rule("K-334")
+def test_usage_from_before_the_account_was_opened_is_refused(office):
+    office.clock.advance(86_400)
+    account_id = office.open_account()
+    opened = office.clock.now_ns()
+    office.clock.advance(3_600)
+    with pytest.raises(RefusedError) as refusal:
+        record(office, "m1", "ticket", "1", at_ns=at("2020-03-01T12:00"))
+    assert str(refusal.value) == (
+        "it was used at 2020-03-01T12:00:00.000000Z, before the account was opened at "
+        "2026-01-06T12:00:00.000000Z: if the customer owes it all the same, take the amount with "
+        "`ocs account adjust`"
+    )
+    skew = usage.AHEAD_SECONDS * 10**9
+    with pytest.raises(RefusedError, match="before the account was opened"):
+        record(office, "m1", "ticket", "1", into_debt=True, at_ns=opened - skew - 1)
+    assert money(office, account_id) == 10_000_000
+    assert charged(record(office, "m1", "ticket", "1", at_ns=opened - skew)) == "4.00"
+    office.must_be_clean()
 
 
 @pytest.mark.rule("K-322")

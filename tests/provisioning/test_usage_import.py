@@ -41,7 +41,7 @@ def balance(office, account_id):
 
 @pytest.mark.rule("K-317")
 def test_every_good_row_is_charged_and_every_other_is_refused_alone(office, tmp_path):
-    account_id = office.open_account()
+    account_id = office.open_account(days_ago=1)
     rows = [
         f"a,{NUMBER},ticket,1,2026-01-05T10:00:00Z,",
         f"b,+{NUMBER},energy,5 kWh,,car",

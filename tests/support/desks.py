@@ -7,7 +7,7 @@ line.
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,15 +54,23 @@ class Office:
     clock: ManualClock
     url: str
     hashes: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    earlier: Iterator[int] = field(default_factory=lambda: itertools.count(2))
+    """Nodes in the ids of accounts that were opened earlier."""
 
     @property
     def catalogues(self) -> Catalogues:
         return Catalogues(self.desk.store, self.desk.clock)
 
-    def open_account(self, number: str = NUMBER, balance: int = 10_000_000, **more: Any) -> int:
-        """Add a subscriber of the plan ``basic`` and return its account id."""
+    def open_account(
+        self, number: str = NUMBER, balance: int = 10_000_000, *, days_ago: int = 0, **more: Any
+    ) -> int:
+        """Add a subscriber of the plan ``basic``, now or earlier; return its account id."""
         new = NewSubscriber((Identity("msisdn", number),), "basic", balance, **more)
-        return int(add(self.desk, new, self.catalogues.current())["account_id"])
+        desk = self.desk
+        if days_ago:
+            clock = ManualClock(self.clock.now_ns() - days_ago * 86_400 * 10**9)
+            desk = replace(desk, clock=clock, ids=IdSource(clock, next(self.earlier)))
+        return int(add(desk, new, self.catalogues.current())["account_id"])
 
     def ask(
         self,

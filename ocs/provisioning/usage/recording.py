@@ -1,7 +1,7 @@
 """Usage of any service that is recorded, not asked for by a gateway: charged once for each key.
 
 A neutral direct debit by the name of the service goes through the same engine and store as a
-gateway's (K-310 to K-316). Called by `ocs usage record`, and for each row by usage_import.
+gateway's (K-310 to K-316, K-334). Called by `ocs usage record`, and for each row by usage_import.
 """
 
 import re
@@ -28,7 +28,7 @@ from ocs.charging.model.messages import (
 )
 from ocs.charging.model.session import make_session_key
 from ocs.charging.model.working_set import RequestKey, StoredAnswer, WorkingSet
-from ocs.clock import NS_PER_SECOND
+from ocs.clock import NS_PER_SECOND, made_ns
 from ocs.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from ocs.marked import unknown_word
 from ocs.provisioning.catalogues.catalogs import Catalogues
@@ -246,6 +246,7 @@ def decide_one(desk: Desk, prepared: Prepared, working_set: WorkingSet) -> Recor
     stored = working_set.answers.get(key)
     if stored is not None:
         return _repeated(prepared, stored)
+    _check_opened(request)
     state = working_set.accounts.get(key.account_id)
     index = prepared.index_for(state.account.plan if state is not None else "")
     request.catalogue_version = index.catalog.version
@@ -263,6 +264,17 @@ def decide_one(desk: Desk, prepared: Prepared, working_set: WorkingSet) -> Recor
     answer = working_set.answers[key]
     answer.record.operator, answer.record.note = desk.operator, desk.reason
     return Recorded(key.account_id, answer.request_id, answer.record, prepared.key, repeated=False)
+
+
+def _check_opened(request: ChargingRequest) -> None:
+    """Refuse usage from before the account was opened (K-334): nobody sold it to this customer."""
+    opened_ns = made_ns(request.account_id)
+    if request.event_ns + AHEAD_SECONDS * NS_PER_SECOND < opened_ns:
+        raise RefusedError(
+            f"it was used at {format_instant(request.event_ns)}, before the account was opened at "
+            f"{format_instant(opened_ns)}: if the customer owes it all the same, take the amount "
+            "with `ocs account adjust`"
+        )
 
 
 def _repeated(prepared: Prepared, stored: StoredAnswer) -> Recorded:
