@@ -200,6 +200,12 @@ class Report:
     timeouts: int
     connection_losses: int
     differing_answers: int
+    unanswered: int = field(default=0, kw_only=True)
+    """Requests that got no answer, each once however often it was sent."""
+    late_answers: int = field(default=0, kw_only=True)
+    """Answers that came when nobody waited for them any more."""
+    unasked_answers: int = field(default=0, kw_only=True)
+    """Answers that nobody had asked for, or that had come before."""
     latency_ms: dict[str, Latency]
     result_codes: dict[str, int]
     events: dict[str, int]
@@ -220,12 +226,6 @@ class Report:
     series: Series | None = None
     errors: list[ErrorExample] = field(default_factory=list)
     balances: list[BalanceLine] = field(default_factory=list)
-    unanswered: int = 0
-    """Requests that got no answer, each once however often it was sent."""
-    late_answers: int = 0
-    """Answers that came when nobody waited for them any more."""
-    unasked_answers: int = 0
-    """Answers that nobody had asked for, or that had come before."""
     verdicts: list[Verdict] = field(default_factory=list)
     """About what the scenario expects, and what the server's books say."""
     counted: list[Counted] = field(default_factory=list)

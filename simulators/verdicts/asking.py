@@ -110,9 +110,9 @@ def _statement(identities: Identities, number: int, line: str) -> Statement:
         topped_up_micro=micro(answer.topped_up) or 0,
         sessions={
             name: ChargedSession(
-                micro(one.charged),
-                micro(one.price),
-                None if one.used is None else {str(unit): n for unit, n in one.used.items()},
+                charged_micro=micro(one.charged),
+                price_micro=micro(one.price),
+                used=None if one.used is None else {str(unit): n for unit, n in one.used.items()},
             )
             for name, one in answer.sessions.items()
         },

@@ -21,7 +21,7 @@ class ChargedRequest:
     used: dict[Key, int]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class ChargedSession:
     """One session as the books have it."""
 

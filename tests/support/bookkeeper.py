@@ -39,7 +39,9 @@ class Bookkeeper:
 
     def _charge(self, request: CreditControlRequest) -> None:
         used = self.used[request.session_id]
-        msisdn = next(one.data for one in request.subscription_ids if one.type == 0)
+        # E.164 numbers come as digits alone (RFC 8506 section 8.47); its books write them with "+".
+        number = next(one.data for one in request.subscription_ids if one.type == 0)
+        msisdn = f"+{number.removeprefix('+')}"
         for part in request.services:
             for report in part.used:
                 used["octets"] += report.total_octets or 0
