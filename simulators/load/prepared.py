@@ -12,7 +12,12 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 
-from simulators.load.prepared_connection import LoadState, PeerRefusedError, PreparedConnection
+from simulators.load.prepared_connection import (
+    NOT_MEASURED,
+    LoadState,
+    PeerRefusedError,
+    PreparedConnection,
+)
 from simulators.load.templates import ntp_seconds
 from simulators.reports.report import Measurements, Report, make_report
 from simulators.reports.series import bin_of
@@ -72,17 +77,22 @@ class PreparedLoad:
                 self._run_for(load.warm_up_seconds, None)
                 problems = self._state.measured.problems
                 self._state.measured = Measurements(problems=problems)
+                for connection in self._connections:
+                    connection.measure()
             started_unix_ms = time.time_ns() // 1_000_000
             if phase is not None:
                 phase("measuring")
             seconds = self._run_for(load.duration_seconds or 0, progress)
             if phase is not None:
                 phase("ending")
-            measured, self._state.measured = self._state.measured, Measurements()
-            self._drain(measured)
+            self._drain()
+            if self._state.codes:
+                self._fold(seconds)
         finally:
             for connection in self._connections:
                 connection.hang_up()
+        measured = self._state.measured
+        measured.given_up = sum(one.unanswered for one in self._connections)
         return make_report(
             measured,
             self.scenario.name,
@@ -146,8 +156,11 @@ class PreparedLoad:
         for sock in readable:
             reading[sock].read()
 
-    def _drain(self, measured: Measurements) -> None:
-        """Wait for the last answers, and end the sessions that are open if that is wanted."""
+    def _drain(self) -> None:
+        """Wait for the last answers, and end the sessions that are open if that is wanted.
+
+        Answers to what was measured are measured, too; the ends of those sessions are not.
+        """
         self._state.ending = True
         end_sessions = self.scenario.prepared.end_sessions
         for connection in self._connections:
@@ -172,13 +185,18 @@ class PreparedLoad:
             self._exchange(0.05)
         lost = sum(len(one.in_flight) - len(one.free) for one in self._connections)
         if lost:
-            measured.problems.append(f"{lost} requests had no answer in {_DRAIN_SECONDS:.0f} s")
+            words = f"{lost} requests had no answer in {_DRAIN_SECONDS:.0f} s"
+            self._state.measured.problems.append(words)
 
     def _fold(self, seconds: float) -> None:
         """Move what was collected since the last time, at about so many seconds, into the bins."""
         measured = self._state.measured
         latencies, self._state.latencies = self._state.latencies, []
         codes, self._state.codes = self._state.codes, []
+        if any(kind == NOT_MEASURED for _, kind in latencies):
+            pairs = zip(latencies, codes, strict=True)
+            kept = [(one, code) for one, code in pairs if one[1] != NOT_MEASURED]
+            latencies, codes = [one for one, _ in kept], [code for _, code in kept]
         for nanoseconds, kind in latencies:
             measured.latencies[kind].record(nanoseconds // 1000)
         counted = Counter(codes)

@@ -41,6 +41,8 @@ _VERSION = 1
 _MESSAGE_OCTETS = 1 << 20
 """Of the largest message that an answer may be."""
 _GOODBYE_SECONDS = 2.0
+NOT_MEASURED = 0
+"""Request type of requests that were not sent while it is measured."""
 
 
 class LoadState:
@@ -57,8 +59,11 @@ class LoadState:
         """The time in requests, renewed once a second."""
         self.measured = Measurements()
         self.latencies: list[tuple[int, int]] = []
-        """Nanoseconds and request type of answers since they were last put into bins."""
+        """Nanoseconds and request type of answers since they were last put into bins; the type is
+        `NOT_MEASURED` of answers to requests of the warm-up, and of the end of the last sessions.
+        """
         self.codes: list[int] = []
+        """Result codes of the same answers."""
         hosts = [host for one in scenario.gateways for host in one.origin_hosts()]
         self.layout = layout_of(scenario, hosts)
 
@@ -83,7 +88,10 @@ class PreparedSession:
 
 
 class PreparedConnection:
-    """One connection; `in_flight` holds (due instant, request type, session) by hop-by-hop id."""
+    """One connection; `in_flight` holds (due instant, request type, session) by hop-by-hop id.
+
+    What is measured are the requests that are sent while it is, each with its answer, however late.
+    """
 
     def __init__(self, load: LoadState, gateway: Gateway, origin_host: str) -> None:
         self._load = load
@@ -151,6 +159,7 @@ class PreparedConnection:
         """Send as the window allows: one request for each due instant, or (None) all it holds."""
         messages: list[bytes] = []
         free, ready, in_flight = self.free, self.ready, self.in_flight
+        ending = self._load.ending
         seconds, pick = self._load.ntp, self._load.pick
         while free and (due_ns is None or due_ns):
             if not ready:
@@ -175,10 +184,22 @@ class PreparedConnection:
             messages.append(template.message(values + session.octets))
             session.number += 1
             sent = now_ns if due_ns is None else due_ns.pop()
-            in_flight[slot] = (sent, template.kind, session)
+            in_flight[slot] = (sent, NOT_MEASURED if ending else template.kind, session)
         if messages:
-            self._load.measured.sent += len(messages)
+            if not ending:
+                self._load.measured.sent += len(messages)
             self.write(b"".join(messages))
+
+    def measure(self) -> None:
+        """The warm-up is over: what was sent until now is not measured, nor are its answers."""
+        for slot, found in enumerate(self.in_flight):
+            if found is not None:
+                self.in_flight[slot] = (found[0], NOT_MEASURED, found[2])
+
+    @property
+    def unanswered(self) -> int:
+        """Requests that are measured and have no answer."""
+        return sum(one is not None and one[1] != NOT_MEASURED for one in self.in_flight)
 
     def write(self, data: bytes) -> None:
         """Write now what the socket takes, the rest when it takes more."""
@@ -211,6 +232,7 @@ class PreparedConnection:
             data = b""
         if not data:
             self.closed = True
+            self._load.measured.problems.append(f"{self.origin_host}: the server has hung up")
             return
         if self.rest:
             data = self.rest + data
@@ -239,7 +261,7 @@ class PreparedConnection:
                     free.append(slot)
                     latencies.append((now_ns - found[0], found[1]))
                     codes.append(result)
-                    if result != _SUCCESS:
+                    if result != _SUCCESS and found[1] != NOT_MEASURED:
                         self._note(result, data[position : position + length])
                     self._next(found[2], result)
             position += length
@@ -294,7 +316,7 @@ class PreparedConnection:
             self.free.append(header.hop_by_hop)
             self._load.latencies.append((time.perf_counter_ns() - found[0], found[1]))
             self._load.codes.append(result)
-            if result != _SUCCESS:
+            if result != _SUCCESS and found[1] != NOT_MEASURED:
                 self._note(result, message)
             self._next(found[2], result)
 

@@ -11,6 +11,7 @@ from protocol.base import CapabilitiesExchangeAnswer
 from protocol.codec import read_header
 from protocol.credit_control import RequestType
 from simulators.load.prepared import PeerRefusedError, run_prepared
+from simulators.reports.errors import code_in_words
 from simulators.scenarios.model import parse_scenario
 from tests.support.responder import Responder, answer_to, grant_all
 
@@ -159,3 +160,50 @@ def test_garbage_instead_of_a_cea_is_a_refusal():
     with pytest.raises(PeerRefusedError, match="no CEA came, but: version 72 is not supported"):
         run_prepared(ALONE, "127.0.0.1", garbler.port)
     garbler.close()
+
+
+@pytest.mark.rule("X-102")
+def test_what_is_measured_is_what_was_sent_meanwhile_with_its_answers():
+    """A server that answers what was sent before each end of the measured time behind it."""
+    text = SCENARIO.replace("LOAD", ", warm_up_seconds: 0.3").replace("0.4", "2")
+    begins, ends = threading.Event(), threading.Event()
+    warming = 16  # two windows of eight
+    codes: Counter[int] = Counter()
+
+    def answers_later(responder, _, request):
+        count = len(responder.requests)
+        assert (begins if count <= warming + 4 else ends).wait(60)
+        code = 4012 if count <= warming else 2001 if count <= warming + 4 else 5012
+        codes[code] += 1
+        return answer_to(request, result_code=code)
+
+    def phase(name):
+        {"measuring": begins, "ending": ends}[name].set()
+
+    scenario = parse_scenario(text, "s")
+    with Responder(answers_later) as responder:
+        report = run_prepared(scenario, "127.0.0.1", responder.port, None, phase)
+    assert codes[4012] == warming
+    assert set(report.result_codes) == {"2001", "5012"}
+    assert report.result_codes["2001"] == 4
+    assert 0 < report.result_codes["5012"] <= codes[5012]
+    assert report.requests == report.answers == sum(report.result_codes.values())
+    assert report.unanswered == 0
+    assert {one.what: one.count for one in report.errors} == {
+        code_in_words(5012): report.result_codes["5012"]
+    }
+    assert report.series is not None
+    assert (sum(report.series.sent), sum(report.series.answered)) == (report.requests,) * 2
+
+
+@pytest.mark.rule("X-102")
+def test_requests_of_a_connection_that_is_lost_are_unanswered():
+    def drop(responder, _, request):
+        if len(responder.requests) > 30:
+            for one in responder._sockets:
+                one.shutdown(socket.SHUT_RDWR)
+        return answer_to(request)
+
+    report, _ = run(drop)
+    assert report.unanswered > 0
+    assert report.requests == report.answers + report.unanswered
