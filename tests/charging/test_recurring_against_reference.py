@@ -83,7 +83,12 @@ def item(draw: st.DrawFn, fills: tuple[str, ...]) -> tuple[str, Item]:
         words.append(f"fee: {format_amount(fee_micro)}")
     if fills:
         words.append(f"allowances: [{', '.join(fills)}]")
-    return ", ".join(words), Item(every, count, day, minute, fee_micro, dict.fromkeys(fills, 0), {})
+    prorate = draw(st.booleans())
+    if prorate:
+        words.append("prorate: true")
+    return ", ".join(words), Item(
+        every, count, day, minute, fee_micro, dict.fromkeys(fills, 0), {}, prorate
+    )
 
 
 def rollovers(amount: int) -> st.SearchStrategy[Rollover | None]:
@@ -200,6 +205,14 @@ class Race:
             used -= self.slow.take(heap, used)
         self.slow.money_micro -= slow_rating.cost(self.price, used)
 
+    def leave(self) -> None:
+        """Leave the plan, once everything due is done."""
+        self.look()
+        index, now_ns = self.engine.index, self.engine.clock.now_ns()
+        self._change(lambda ws: recurring.end(ws, ws.accounts[ACCOUNT], index, now_ns))
+        self.slow.leave()
+        self.compare()
+
     def compare(self) -> None:
         """Assert that both have the same money and free units."""
         self.engine.check("compare")
@@ -213,7 +226,7 @@ class Race:
         assert (self.engine.money()[0], left) == (self.slow.money_micro, slow)
 
 
-@pytest.mark.rule("K-261", "K-262", "K-264", "K-265", "K-267", "K-212")
+@pytest.mark.rule("K-261", "K-262", "K-264", "K-265", "K-267", "K-212", "K-263", "K-269")
 @settings(max_examples=80, deadline=None)
 @given(
     plan=plans(), balance=st.sampled_from([0, 240_000, 3_000_000, 10**12]), life=steps()
@@ -225,6 +238,7 @@ def test_what_recurs_comes_when_the_calendar_says(
     race.compare()
     for step in life:
         race.step(step)
+    race.leave()
 
 
 @pytest.mark.rule("K-267")

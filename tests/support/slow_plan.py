@@ -28,8 +28,13 @@ class Item:
     fills: dict[str, int]
     keeps: dict[str, Rollover]
     """What is carried over of each; nothing of those that are not here."""
+    prorate: bool = False
+    """A first period that the calendar cuts short costs and brings as much as its days are."""
     unpaid: bool = False
     next_s: int = 0
+    began_s: int = 0
+    """When the period began that was run last, for this account."""
+    paid_micro: int = 0
     before: dict[str, list[list[int]]] = field(default_factory=dict)
     """What was left of each when the period began, paid late or not."""
 
@@ -48,6 +53,7 @@ class SlowPlan:
         self._first_s = start_s
         self.now_s = start_s
         for item in items:
+            item.began_s = start_s
             item.next_s = next(one for one in self._starts(item) if one > start_s)
             self._run(item)
 
@@ -58,6 +64,7 @@ class SlowPlan:
             if due.next_s > second:
                 break
             self.now_s = due.next_s
+            due.began_s = self.now_s
             due.next_s = next(one for one in self._starts(due) if one > self.now_s)
             self._run(due)
         self.now_s = second
@@ -75,16 +82,46 @@ class SlowPlan:
         for name in item.fills:
             # What is left of the period before is gone with it, unless it is carried over now.
             self.heaps[name] = []
-        item.unpaid = item.fee_micro > 0 and self.money_micro < item.fee_micro
+        left, whole = self._days(item)
+        fee_micro = (2 * item.fee_micro * left + whole) // (2 * whole)
+        item.unpaid, item.paid_micro = fee_micro > 0 and self.money_micro < fee_micro, 0
         if item.unpaid:
             return
-        self.money_micro -= item.fee_micro
-        for name, amount in item.fills.items():
+        self.money_micro -= fee_micro
+        item.paid_micro = fee_micro
+        for name, full in item.fills.items():
             rule = item.keeps.get(name)
             kept: list[list[int]] = []
             if rule is not None:
-                kept = self._carry(rule, amount, item.before[name])
-            self.heaps[name] = [*kept, [amount, 0]]
+                kept = self._carry(rule, full, item.before[name])
+            self.heaps[name] = [*kept, [full * left // whole, 0]]
+
+    def leave(self) -> None:
+        """Leave the plan: prorated fees give back what they paid for days that do not begin."""
+        for item in self.items:
+            if item.prorate and item.paid_micro:
+                unused = self._walk(self.now_s, item.next_s, whole=True)
+                days, _ = self._days(item)
+                self.money_micro += item.paid_micro * min(unused, days) // days
+
+    def _days(self, item: Item) -> tuple[int, int]:
+        """Return how many days a period has from where it began for the account, and in all."""
+        first_s = max(one for one in self._starts(item) if one <= item.began_s)
+        # An hour that spring leaves out makes no period longer by a day.
+        first, end = (local_time(self._zone, one).date() for one in (first_s, item.next_s))
+        whole = (end - first).days
+        left = self._walk(item.began_s, item.next_s) if item.prorate else whole
+        return max(1, min(left, whole)), whole
+
+    def _walk(self, from_s: int, until_s: int, *, whole: bool = False) -> int:
+        """Count the days, by the clock on the wall, that begin before an instant, or are over."""
+        here, end = (
+            local_time(self._zone, one).replace(tzinfo=None) for one in (from_s, until_s)
+        )
+        day, days = timedelta(days=1), 0
+        while here + day <= end:
+            here, days = here + day, days + 1
+        return days if whole or here == end else days + 1
 
     @staticmethod
     def _carry(rule: Rollover, amount: int, left: list[list[int]]) -> list[list[int]]:
@@ -125,7 +162,7 @@ def _starts(
 ) -> list[int]:
     first = local_time(zone, first_s)
     found = []
-    for number in range(-40, days):
+    for number in range(-100, days):
         today = first.date() + timedelta(days=number)
         last = (today.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
         months = (today.year - first.year) * 12 + today.month - first.month
