@@ -55,9 +55,14 @@ def upgrade(run: Run) -> None:
     "--notifications-days", type=click.IntRange(min=0),
     help="Keep notifications this long; default retention.notifications_days.",
 )  # fmt: skip
+@click.option(
+    "--vouchers-days", type=click.IntRange(min=0),
+    help="Keep redeemed, void and expired vouchers this long; default retention.vouchers_days.",
+)  # fmt: skip
 def prune(
-    run: Run, records_days: int | None, sessions_days: int | None, notifications_days: int | None
-) -> None:
+    run: Run, records_days: int | None, sessions_days: int | None,
+    notifications_days: int | None, vouchers_days: int | None,
+) -> None:  # fmt: skip
     """Remove old records and closed sessions; the sums of their movements are carried forward.
 
     Works in small steps while the server runs, and may be interrupted and repeated.
@@ -69,11 +74,13 @@ def prune(
     records = retention.records_days if records_days is None else records_days
     sessions = retention.sessions_days if sessions_days is None else sessions_days
     told = retention.notifications_days if notifications_days is None else notifications_days
+    vouchers = retention.vouchers_days if vouchers_days is None else vouchers_days
     day_ns = maintenance.NS_PER_DAY
     with counting(run.out, "accounts") as progress:
         result = maintenance.prune(
-            run.desk, records * day_ns, sessions * day_ns, told * day_ns, progress
-        )
+            run.desk, records * day_ns, sessions * day_ns, told * day_ns, progress,
+            vouchers * day_ns,
+        )  # fmt: skip
     run.out.show(result.view(), _show_prune)
 
 
@@ -125,6 +132,7 @@ def _show_prune(target: Console, document: Document) -> None:
             ("Records before", document["before"]),
             ("Sessions removed", document["sessions"]),
             ("Notifications removed", document["notifications"]),
+            ("Vouchers removed", document["vouchers"]),
             ("Requests removed", document["requests"]),
             ("Movements removed", document["movements"]),
             ("Carried forward", document["carried_forward"]),

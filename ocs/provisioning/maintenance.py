@@ -13,7 +13,7 @@ from ocs.errors import RefusedError, UsageError
 from ocs.provisioning.desk import Desk
 from ocs.provisioning.instants import format_instant
 from ocs.store import backup as copies
-from ocs.store import migrations
+from ocs.store import migrations, retention
 from ocs.store.retention import Pruned, Pruner
 
 NS_PER_DAY = 86_400 * NS_PER_SECOND
@@ -39,6 +39,7 @@ class PruneResult:
             "reviews": self.pruned.reviews,
             "server_requests": self.pruned.server_requests,
             "notifications": self.pruned.notifications,
+            "vouchers": self.pruned.vouchers,
         }
 
 
@@ -46,15 +47,17 @@ def prune(
     desk: Desk, keep_records_ns: int, keep_sessions_ns: int,
     keep_notifications_ns: int = 90 * NS_PER_DAY,
     progress: Callable[[int], None] = lambda _accounts: None,
+    keep_vouchers_ns: int = 365 * NS_PER_DAY,
 ) -> PruneResult:  # fmt: skip
     """Remove records and closed sessions that are older; sums are carried forward.
 
-    Finished requests to clients go like closed sessions. Events and operators' postings stay for
+    Finished requests to clients go like closed sessions, vouchers when they can bring nothing any
+    more for ``keep_vouchers_ns`` (K-257). Events and operators' postings stay for
     REPEATABLE_NS at least. May be repeated any time. Interrupted, it leaves a database that is
     consistent and pruned in part.
     """
     now_ns = desk.clock.now_ns()
-    if min(keep_records_ns, keep_sessions_ns, keep_notifications_ns) < 0:
+    if min(keep_records_ns, keep_sessions_ns, keep_notifications_ns, keep_vouchers_ns) < 0:
         raise UsageError("what is kept cannot be less than nothing")
     keep_ns = keep_records_ns
     pruner = Pruner(desk.reader, now_ns - keep_ns, now_ns - REPEATABLE_NS)
@@ -65,6 +68,7 @@ def prune(
         total.add(step)
     while (step := pruner.notifications(now_ns - keep_notifications_ns)).notifications:
         total.add(step)
+    total.vouchers = _prune_vouchers(desk, now_ns - keep_vouchers_ns)
     pruner.remember()
     done, last = 0, 0
     while page := pruner.accounts_after(last):
@@ -77,6 +81,18 @@ def prune(
     result = PruneResult(now_ns - keep_ns, total)
     desk.store.record_action(desk.action("db prune", "database", **result.view()))
     return result
+
+
+def _prune_vouchers(desk: Desk, before_ns: int) -> int:
+    gone = 0
+    for batch, _ in desk.store.voucher_batches():
+        last, step = 0, 1
+        while step:
+            step, last = desk.store.prune_vouchers(
+                batch.batch_id, last, before_ns, retention.STEP_VOUCHERS
+            )
+            gone += step
+    return gone
 
 
 def backup(desk: Desk, url: str, target: Path) -> dict[str, Any]:

@@ -315,6 +315,7 @@ def _read_retention(group: Mapping) -> RetentionSettings:
         records_days=positive("records_days", known.records_days, 36_500, 2),
         sessions_days=positive("sessions_days", known.sessions_days, 36_500),
         notifications_days=positive("notifications_days", known.notifications_days, 36_500),
+        vouchers_days=positive("vouchers_days", known.vouchers_days, 36_500),
     )
     group.finish()
     return settings

@@ -215,6 +215,8 @@ class RetentionSettings:
     """Closed sessions."""
     notifications_days: int = 90
     """Notifications, told or not."""
+    vouchers_days: int = 365
+    """Vouchers since they were redeemed, made void or expired."""
 
 
 @dataclass(frozen=True, slots=True)

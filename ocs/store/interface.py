@@ -298,6 +298,15 @@ class Store(Protocol):
     ) -> int:
         """Make unused vouchers of a batch void, all or those of these serials; tell how many."""
 
+    def prune_vouchers(
+        self, batch_id: int, after: int, before_ns: int, limit: int
+    ) -> tuple[int, int]:
+        """Remove the next vouchers of a batch behind a serial number that were redeemed or made
+        void, or are unused and expired, before an instant; at most ``limit`` in one transaction.
+
+        They stay in the counts of their batch. Returns how many went, and the last serial.
+        """
+
     def take_tries(
         self, maxima: Mapping[str, int], now_ns: int, window_ns: int
     ) -> Tries | None:
@@ -310,7 +319,9 @@ class Store(Protocol):
         """Take back one try of each subject: it was no wrong one."""
 
     def voucher_batches(self) -> list[tuple[VoucherBatch, dict[int, int]]]:
-        """Return all batches, newest first, with how many vouchers are in each state."""
+        """Return all batches, newest first, with how many vouchers are in each state, or were
+        when they were pruned.
+        """
 
     def vouchers_of(self, batch_id: int, after: int, limit: int) -> list[Voucher]:
         """Return the next vouchers of a batch behind a serial number."""

@@ -23,6 +23,7 @@ class MemoryVouchers:
         self._salt = ""
         self._batches: dict[int, VoucherBatch] = {}
         self._vouchers: dict[bytes, Voucher] = {}
+        self._pruned: dict[tuple[int, int], int] = {}
         self._tries: dict[str, tuple[int, int]] = {}
 
     def _check_vouchers(self, working_set: WorkingSet) -> None:
@@ -77,6 +78,26 @@ class MemoryVouchers:
                 self._actions.append(copy(action))
             return len(changed)
 
+    def prune_vouchers(
+        self, batch_id: int, after: int, before_ns: int, limit: int
+    ) -> tuple[int, int]:
+        """See interface.Store.prune_vouchers."""
+        with self._lock:
+            batch = self._batches.get(batch_id)
+            expired = batch is not None and 0 < batch.expires_ns < before_ns
+            old = [
+                one
+                for one in self._vouchers.values()
+                if one.batch_id == batch_id and one.serial > after
+                and (expired if one.state == VoucherState.UNUSED else one.used_ns < before_ns)
+            ]  # fmt: skip
+            going = sorted(old, key=lambda one: one.serial)[:limit]
+            for one in going:
+                del self._vouchers[one.code_hash]
+                key = batch_id, one.state
+                self._pruned[key] = self._pruned.get(key, 0) + 1
+            return len(going), going[-1].serial if going else after
+
     def take_tries(
         self, maxima: Mapping[str, int], now_ns: int, window_ns: int
     ) -> Tries | None:
@@ -106,7 +127,10 @@ class MemoryVouchers:
         with self._lock:
             found = []
             for batch_id in sorted(self._batches, reverse=True):
-                counts: dict[int, int] = {}
+                counts = {
+                    state: count for (batch, state), count in self._pruned.items()
+                    if batch == batch_id
+                }  # fmt: skip
                 for one in self._vouchers.values():
                     if one.batch_id == batch_id:
                         counts[one.state] = counts.get(one.state, 0) + 1

@@ -46,6 +46,8 @@ from ocs.store.schema import (
 STEP_SESSION_KEYS = 100
 """Sessions (or events) that one transaction prunes at most: the server waits no longer."""
 STEP_SESSIONS = 500
+STEP_VOUCHERS = 500
+"""Vouchers that one transaction removes at most."""
 ACCOUNTS_PAGE = 500
 _REFUND_OF = re.compile(r"refund of (?:([0-9a-f]{32})\.([0-9]+)(?:\.t)?|([0-9]+)\.[0-9]+)")
 """The note of a record that keeps a charge from being refunded twice: its debit, or its entry."""
@@ -64,6 +66,7 @@ class Pruned:
     reviews: int = 0
     server_requests: int = 0
     notifications: int = 0
+    vouchers: int = 0
 
     def add(self, other: "Pruned") -> None:
         """Add another step's counts."""
@@ -74,6 +77,7 @@ class Pruned:
         self.reviews += other.reviews
         self.server_requests += other.server_requests
         self.notifications += other.notifications
+        self.vouchers += other.vouchers
 
 
 class Pruner:

@@ -357,6 +357,16 @@ voucher = Table(
 
 Index("ix_voucher_batch_id_serial", voucher.c.batch_id, voucher.c.serial)
 
+voucher_pruned = Table(
+    "voucher_pruned",
+    metadata,
+    Column("batch_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("state", SmallInteger, primary_key=True, autoincrement=False),
+    _number("count"),
+    **_CLUSTERED,
+)
+"""How many vouchers of a batch were pruned in this state: lists go on counting them."""
+
 voucher_try = Table(
     "voucher_try",
     metadata,

@@ -6,10 +6,22 @@ several at once one writes it and the others are rolled back.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from ocs.errors import ConflictError
 from ocs.ledger.account import OperatorAction
@@ -22,6 +34,7 @@ INSERT_ROWS = 1000
 
 _batch = schema.voucher_batch.c
 _voucher = schema.voucher.c
+_pruned = schema.voucher_pruned.c
 _try = schema.voucher_try.c
 _setting = schema.setting.c
 
@@ -107,6 +120,37 @@ class SqlVouchers:
 
         return self._transactions.run(work, "making vouchers void")
 
+    def prune_vouchers(
+        self, batch_id: int, after: int, before_ns: int, limit: int
+    ) -> tuple[int, int]:
+        """See interface.Store.prune_vouchers."""
+        expired = (
+            select(_batch.batch_id)
+            .where(_batch.batch_id == batch_id, _batch.expires_ns.between(1, before_ns - 1))
+            .exists()
+        )
+        unused = _voucher.state == int(VoucherState.UNUSED)
+        old = or_(and_(~unused, _voucher.used_ns < before_ns), and_(unused, expired))
+        statement = (
+            select(_voucher.code_hash, _voucher.serial, _voucher.state)
+            .where(_voucher.batch_id == batch_id, _voucher.serial > after, old)
+            .order_by(_voucher.serial)
+            .limit(limit)
+            .with_for_update()
+        )
+
+        def work(connection: Connection, _attempt: int) -> tuple[int, int]:
+            rows = connection.execute(statement).all()
+            if not rows:
+                return 0, after
+            hashes = [row.code_hash for row in rows]
+            connection.execute(delete(schema.voucher).where(_voucher.code_hash.in_(hashes)))
+            for state, count in sorted(Counter(row.state for row in rows).items()):
+                _count_pruned(connection, batch_id, state, count)
+            return len(rows), rows[-1].serial
+
+        return self._transactions.run(work, "pruning vouchers")
+
     def take_tries(
         self, maxima: Mapping[str, int], now_ns: int, window_ns: int
     ) -> Tries | None:
@@ -166,12 +210,14 @@ class SqlVouchers:
             select(_voucher.batch_id, _voucher.state, func.count())
             .group_by(_voucher.batch_id, _voucher.state)
         )  # fmt: skip
+        pruned = select(_pruned.batch_id, _pruned.state, _pruned["count"])
         batches = select(schema.voucher_batch).order_by(_batch.batch_id.desc())
 
         def work(connection: Connection) -> list[tuple[VoucherBatch, dict[int, int]]]:
             by_batch: dict[int, dict[int, int]] = {}
-            for batch_id, state, count in connection.execute(counts):
-                by_batch.setdefault(batch_id, {})[state] = count
+            for batch_id, state, count in connection.execute(union_all(counts, pruned)):
+                known = by_batch.setdefault(batch_id, {})
+                known[state] = known.get(state, 0) + count
             return [
                 (VoucherBatch(*row), by_batch.get(row[0], {}))
                 for row in connection.execute(batches)
@@ -191,6 +237,17 @@ class SqlVouchers:
             lambda connection: connection.execute(statement).all(), "vouchers"
         )
         return [Voucher(bytes(row[0]), *row[1:]) for row in rows]
+
+
+def _count_pruned(connection: Connection, batch_id: int, state: int, count: int) -> None:
+    mine = (_pruned.batch_id == batch_id, _pruned.state == state)
+    changed = connection.execute(
+        update(schema.voucher_pruned).where(*mine).values(count=_pruned["count"] + count)
+    )
+    if not changed.rowcount:
+        connection.execute(
+            insert(schema.voucher_pruned).values(batch_id=batch_id, state=state, count=count)
+        )
 
 
 def redeem(connection: Connection, vouchers: Sequence[Voucher]) -> None:

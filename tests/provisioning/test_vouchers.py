@@ -156,6 +156,38 @@ def test_a_voucher_stays_redeemed_when_its_record_was_pruned(shop, tmp_path):
     shop.must_be_clean()
 
 
+@pytest.mark.rule("K-257")
+def test_pruned_vouchers_stay_counted_and_buy_nothing(shop, tmp_path, monkeypatch):
+    monkeypatch.setattr("ocs.store.retention.STEP_VOUCHERS", 2)
+    expires_ns = shop.clock.now_ns() + 86_400 * 10**9
+    batch, codes = generate(shop, tmp_path, 6, expires_ns=expires_ns)
+    lasting, others = generate(shop, tmp_path, 2, "more.csv")
+    posted = redeem(shop, codes[0])
+    redeem(shop, others[0])
+    vouchers.void(shop.desk, batch["batch_id"], (2,))
+    before = vouchers.batches(shop.desk)
+    shop.clock.advance(3 * 86_400)
+    year = 365 * maintenance.NS_PER_DAY
+    assert maintenance.prune(shop.desk, year, year).pruned.vouchers == 0
+    keep = 2 * maintenance.NS_PER_DAY - 1
+    assert maintenance.prune(shop.desk, year, year, keep_vouchers_ns=keep).pruned.vouchers == 7
+    assert maintenance.prune(shop.desk, year, year, keep_vouchers_ns=keep).pruned.vouchers == 0
+    assert vouchers.batches(shop.desk) == before
+    assert vouchers.listing(shop.desk, batch["batch_id"], 0) == []
+    assert [one["serial"] for one in vouchers.listing(shop.desk, lasting["batch_id"], 0)] == [2]
+    for code in (codes[0], codes[1], codes[2], others[0]):
+        with pytest.raises(RefusedError):
+            redeem(shop, code)
+    with pytest.raises(NotFoundError):
+        vouchers.void(shop.desk, lasting["batch_id"], (1,))
+    entry = accounts.find_entry(shop.desk, posted.view()["entry"])
+    assert entry.request.record.session_id == f"voucher {batch['batch_id']}-1"
+    assert balance(shop) == 20_000_000
+    with pytest.raises(UsageError):
+        maintenance.prune(shop.desk, year, year, keep_vouchers_ns=-1)
+    shop.must_be_clean()
+
+
 @pytest.mark.rule("K-249")
 def test_what_buys_nothing_looks_all_the_same(shop, tmp_path):
     batch, codes = generate(shop, tmp_path, expires_ns=shop.clock.now_ns() + 10**9)

@@ -1,10 +1,12 @@
 """What every store promises about vouchers and the count of tries."""
 
+from functools import partial
+
 import msgspec
 import pytest
 
 from ocs.charging.model.messages import RequestKind
-from ocs.charging.model.working_set import RequestKey
+from ocs.charging.model.working_set import RequestKey, WorkingSet
 from ocs.errors import ConflictError
 from ocs.ledger.account import OperatorAction
 from ocs.ledger.voucher import Voucher, VoucherBatch, VoucherState
@@ -95,3 +97,30 @@ def test_tries_are_counted_for_all_subjects_or_none(store: Store) -> None:
     store.give_back_tries(["source:x", "account:2", "nobody"])
     assert store.take_tries(other, 600, HOUR) is None
     assert store.take_tries(maxima, 100 + HOUR, HOUR) is None
+
+
+def redeemed(voucher: Voucher, working_set: WorkingSet) -> None:
+    working_set.vouchers.append(voucher)
+
+
+@pytest.mark.rule("K-257")
+def test_old_vouchers_go_in_steps_and_stay_counted(store: Store) -> None:
+    hashes = [bytes([number]) * 32 for number in range(5)]
+    store.add_vouchers(BATCH, hashes, action(1))
+    other = msgspec.structs.replace(BATCH, batch_id=78, count=1, expires_ns=9_000)
+    store.add_vouchers(other, [b"o" * 32], action(2))
+    for serial in (1, 2, 4):
+        used = Voucher(hashes[serial - 1], 77, serial, VoucherState.REDEEMED, 1001, serial * 1_000)
+        store.transact([KEY], partial(redeemed, used))
+    assert store.void_vouchers(77, [3], action(3, 3_000)) == 1
+    before = store.voucher_batches()
+    assert store.prune_vouchers(77, 0, 4_000, 2) == (2, 2)
+    assert store.prune_vouchers(77, 2, 4_000, 2) == (1, 3)
+    assert store.prune_vouchers(77, 3, 4_000, 2) == (0, 3)
+    assert [row[0] for row in states(store)] == [4, 5]
+    assert store.find_voucher(hashes[0]) is None
+    assert store.prune_vouchers(77, 0, 4_001, 2) == (1, 4)
+    assert store.prune_vouchers(78, 0, 9_000, 2) == (0, 0)
+    assert store.prune_vouchers(78, 0, 9_001, 2) == (1, 1)
+    assert store.prune_vouchers(79, 0, 9_001, 2) == (0, 0)
+    assert store.voucher_batches() == before

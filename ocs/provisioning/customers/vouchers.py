@@ -120,7 +120,7 @@ def void(desk: Desk, batch: str, serials: tuple[int, ...] = ()) -> dict[str, Any
     """Make the unused vouchers of a batch void, all or those of these serial numbers."""
     batch_id = _batch_id(desk, batch)
     for serial in serials:
-        if not desk.store.vouchers_of(batch_id, serial - 1, 1):
+        if not any(one.serial == serial for one in desk.store.vouchers_of(batch_id, serial - 1, 1)):
             raise NotFoundError(f"batch {batch_id} has no voucher {serial}")
     action = desk.action(
         "voucher void", f"batch {batch_id}", serials=list(serials) if serials else "all"
