@@ -277,8 +277,9 @@ class Report:
                          f"  max {due.max:.2f} ms")  # fmt: skip
         if self.ramp is not None:
             lines += self.ramp.lines()
-        lines += [verdict.line() for verdict in self.verdicts]
+        # A problem, such as that nobody could connect, is why verdicts failed.
         lines += [f"  PROBLEM: {problem}" for problem in self.problems]
+        lines += [verdict.line() for verdict in self.verdicts]
         return lines
 
     def _mishaps(self) -> list[str]:

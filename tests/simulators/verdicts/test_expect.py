@@ -284,6 +284,16 @@ def test_junit_of_a_run_that_had_problems():
     assert error.text.endswith("and more")
 
 
+@pytest.mark.rule("X-072")
+def test_a_problem_comes_before_the_verdicts_that_failed_of_it():
+    verdicts = [Verdict("nothing lost", False, "everything", "nothing")]
+    text = replace(REPORT, problems=["not connected"], verdicts=verdicts).as_text()
+    assert text.splitlines()[-2:] == [
+        "  PROBLEM: not connected",
+        "  FAILED  nothing lost: expected everything; found nothing",
+    ]
+
+
 def test_amounts_are_read_and_written_exactly():
     assert [micro(one) for one in ("0.07", "-12.5", "3", None)] == [70_000, -12_500_000, 3_000_000,
                                                                   None]  # fmt: skip
