@@ -12,6 +12,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 
+from protocol.answers import ResultCode
 from simulators.load.prepared_connection import (
     NOT_MEASURED,
     LoadState,
@@ -27,6 +28,9 @@ __all__ = ["PeerRefusedError", "PreparedLoad", "run_prepared"]
 
 INTERRUPTED = "ended by a signal"
 """The problem of a report whose run was ended early."""
+UNKNOWN_PEER_SECONDS = 5.0
+"""How long a server may say at the beginning that it does not know a gateway."""
+_RECONNECT_SECONDS = 0.5
 _DRAIN_SECONDS = 10.0
 _SHORTEST_SLEEP = 0.0005
 _FOLD_EVERY = 50_000
@@ -63,8 +67,7 @@ class PreparedLoad:
         """Connect, warm up, measure, end; `phase` is told "measuring" and "ending"."""
         load = self.scenario.load
         try:
-            for connection in self._connections:
-                connection.open(host, port)
+            self._open(host, port)
         except BaseException:
             for connection in self._connections:
                 connection.hang_up()
@@ -101,6 +104,20 @@ class PreparedLoad:
             seconds,
             started_unix_ms=started_unix_ms,
         )
+
+    def _open(self, host: str, port: int) -> None:
+        """Connect all; a server may learn a little later who has been allowed just now."""
+        patience = time.monotonic() + UNKNOWN_PEER_SECONDS
+        for connection in self._connections:
+            while True:
+                try:
+                    connection.open(host, port)
+                    break
+                except PeerRefusedError as error:
+                    known = error.result_code != ResultCode.UNKNOWN_PEER
+                    if known or self._stopped or time.monotonic() >= patience:
+                        raise
+                    time.sleep(_RECONNECT_SECONDS)
 
     def _run_for(self, seconds: float, progress: Progress | None) -> float:
         began = time.perf_counter()

@@ -71,6 +71,11 @@ class LoadState:
 class PeerRefusedError(Exception):
     """The server did not accept the connection, or closed it; says which and why."""
 
+    def __init__(self, words: str, result_code: int | None = None) -> None:
+        super().__init__(words)
+        self.result_code = result_code
+        """Of the CEA, if there was one."""
+
 
 class PreparedSession:
     """A session between two of its messages; `updates` counts those still to come, -1 = ended."""
@@ -153,7 +158,8 @@ class PreparedConnection:
             raise PeerRefusedError(f"{self.origin_host}: {silence}") from None
         if answer.result_code != _SUCCESS:
             reason = answer.error_message or "no reason given"
-            raise PeerRefusedError(f"{self.origin_host}: CEA {answer.result_code}: {reason}")
+            words = f"{self.origin_host}: CEA {answer.result_code}: {reason}"
+            raise PeerRefusedError(words, answer.result_code)
 
     def fill(self, due_ns: list[int] | None, now_ns: int) -> None:
         """Send as the window allows: one request for each due instant, or (None) all it holds."""

@@ -11,8 +11,10 @@ from protocol.base import CapabilitiesExchangeAnswer
 from protocol.codec import read_header
 from protocol.credit_control import RequestType
 from simulators.load.prepared import PeerRefusedError, run_prepared
+from simulators.load.prepared_connection import PreparedConnection
 from simulators.reports.errors import code_in_words
 from simulators.scenarios.model import parse_scenario
+from tests.support.launcher import run_ocs
 from tests.support.responder import Responder, answer_to, grant_all
 
 SCENARIO = """\
@@ -207,3 +209,63 @@ def test_requests_of_a_connection_that_is_lost_are_unanswered():
     report, _ = run(drop)
     assert report.unanswered > 0
     assert report.requests == report.answers + report.unanswered
+
+
+@pytest.mark.rule("X-103")
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_gateway_that_is_not_known_yet_calls_again(times):
+    codes = [3010] * times + [2001]
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        for code in codes:
+            accepted, _ = listener.accept()
+            with accepted:
+                request = accepted.recv(1 << 16)
+                answer = CapabilitiesExchangeAnswer(
+                    "forgetful.example", "example", host_ip_addresses=("127.0.0.1",), vendor_id=0,
+                    product_name="forgetful", auth_application_ids=(4,), result_code=code,
+                )  # fmt: skip
+                accepted.sendall(answer.write(read_header(request)))
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    report = run_prepared(ALONE, "127.0.0.1", listener.getsockname()[1])
+    thread.join(10)
+    listener.close()
+    assert report.problems[-1] == "the server closed every connection"
+
+
+@pytest.mark.rule("X-103")
+@pytest.mark.parametrize("code", [3010, 5010])
+def test_a_gateway_that_stays_unknown_is_refused(code, monkeypatch):
+    monkeypatch.setattr("simulators.load.prepared.UNKNOWN_PEER_SECONDS", 0.1)
+    calls = []
+
+    def refuses(connection: PreparedConnection, host: str, port: int) -> None:
+        calls.append((connection.origin_host, host, port))
+        raise PeerRefusedError("no", code)
+
+    monkeypatch.setattr(PreparedConnection, "open", refuses)
+    with pytest.raises(PeerRefusedError):
+        run_prepared(ALONE, "127.0.0.1", 1)
+    assert len(calls) == (2 if code == 3010 else 1)
+
+
+@pytest.mark.rule("X-103")
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--sessions", "3"), "--sessions"),
+        (("--speed-up", "2", "--sessions", "3"), "--sessions and --speed-up"),
+        (("--start", "2026-03-02T11:29:30Z"), "--start"),
+        (("--start", "2026-03-02T11:29:30Z", "--processes", "2"), "--start"),
+    ],
+)
+def test_options_that_mean_nothing_to_prepared_load_are_refused(options, named):
+    with Responder() as responder:
+        done = run_ocs("simulate", "load", "--port", str(responder.port), *options)
+        assert responder.requests == []
+    assert done.returncode == 2
+    assert "load is prepared load, which goes on for its --duration" in done.stderr
+    assert f": {named} cannot be given" in " ".join(done.stderr.split())

@@ -182,8 +182,19 @@ def read_scenario(
     load = chosen.load.model_copy(update=_given(ends))
     if servers is not None and chosen.mode == "prepared":
         raise UsageError(f"{chosen.name} is prepared load: give --host and --port")
+    refuse_for_prepared(chosen, {"--sessions": sessions, "--speed-up": speed_up})
     changes = {"seed": seed, "speed_up": speed_up, "servers": servers}
     return chosen.model_copy(update={"load": load, **_given(changes)})
+
+
+def refuse_for_prepared(chosen: "Scenario", options: dict[str, Any]) -> None:
+    """Raise UsageError when options are given that mean nothing to prepared load."""
+    given = " and ".join(_given(options))
+    if given and chosen.mode == "prepared":
+        raise UsageError(
+            f"{chosen.name} is prepared load, which goes on for its --duration at the time of the"
+            f" system: {given} cannot be given"
+        )
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

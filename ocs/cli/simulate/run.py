@@ -14,6 +14,7 @@ from ocs.cli.simulate.choosing import (
     SCENARIO_OPTIONS,
     Server,
     read_scenario,
+    refuse_for_prepared,
     scenario_options,
     server_options,
 )
@@ -74,6 +75,7 @@ def run(
     expects. The certificate for TLS must be for every gateway of the scenario.
     """
     chosen = read_scenario(scenario, **{name: options.pop(name) for name in SCENARIO_OPTIONS})
+    refuse_for_prepared(chosen, {"--start": start})
     judge = Judge(run, chosen, **{name: options.pop(name) for name in VERDICT_OPTIONS})
     watch = Watch(run.out, scenario, chosen, **{name: options.pop(name) for name in WATCH_OPTIONS})
     server = Server(**options)
