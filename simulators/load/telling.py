@@ -15,7 +15,7 @@ from simulators.scenarios.model import Scenario
 from simulators.verdicts.tallies import Tally, counted
 
 _POINTS_TOLD = 60
-"""Points of a series that are told again: those before them do not change any more."""
+"""Points that are told again of those that were told: the ones before do not change any more."""
 _BLOCKS_TOLD = 50
 """Blocks of `expect` whose counts are told every second; of more only the last word has them."""
 
@@ -39,13 +39,16 @@ class Teller:
 
     def __init__(self) -> None:
         self._width_seconds = 0.0
+        self._told = 0
+        """Points that the series had when it was told last."""
 
     def told(self, seconds: float, measured: Measurements, tallies: list[Tally]) -> Told:
         """What is new, small enough to be told every second."""
         series = TimeSeries()
         whole = measured.series
         same = whole.width_seconds == self._width_seconds
-        first = max(len(whole.points) - _POINTS_TOLD, 0) if same else 0
+        first = max(self._told - _POINTS_TOLD, 0) if same else 0
+        self._told = len(whole.points)
         self._width_seconds = series.width_seconds = whole.width_seconds
         series.points = whole.points[first:]
         series.faults_by_kind = whole.faults_by_kind

@@ -135,6 +135,10 @@ class Tallies(Observer):
         key = session.session_id, demand.request_type, demand.number
         if key in self._waiting or message[_FLAGS] & FLAG_RETRANSMIT:
             return
+        self._waiting[key] = self._asked(session, demand)
+
+    def _asked(self, session: Session, demand: Demand) -> list[Tally]:
+        """Count a request for the blocks that it belongs to, and return their tallies."""
         due = session.clock / self._speed_up
         group = self._groups.of(session.identities) if self._by_group else None
         concerned = [
@@ -143,7 +147,7 @@ class Tallies(Observer):
         ]  # fmt: skip
         for tally in concerned:
             tally.requests += 1
-        self._waiting[key] = concerned
+        return concerned
 
     def _is_in(
         self,
@@ -189,8 +193,10 @@ class Tallies(Observer):
         demand: Demand,
         message: bytes,  # noqa: ARG002
     ) -> None:
-        """Nothing will come."""
-        self._waiting.pop((session.session_id, demand.request_type, demand.number), None)
+        """Nothing will come, even of one that failed before there was a connection to send it."""
+        key = session.session_id, demand.request_type, demand.number
+        if self._waiting.pop(key, None) is None:
+            self._asked(session, demand)
 
 
 def window_of(block: Expectation, step_seconds: float) -> tuple[float, float | None]:

@@ -156,9 +156,14 @@ def test_the_tx_timer_runs_however_often_a_request_is_sent_and_without_a_connect
     honest.silent = set()
     text = text.replace("speed_up: 200", "speed_up: 100")
     text = text.replace("tx_seconds", "failure_handling: continue\n    tx_seconds")
-    report, (only,) = run(tmp_path, text + cut, honest)
+    expect = "expect: [{answered: {at_most: 0.9}, requests: {at_least: 2}}]\n"
+    report, (only,) = run(tmp_path, text + cut + expect, honest)
     assert report["events"]["went on uncharged"] == 2
     assert types_of(only)[TERMINATION, False] == 0
+    # What failed before it could be sent has been asked for, and is without an answer.
+    assert report["requests"] > len(only.requests)
+    assert report["counted"][0]["requests"] == report["requests"]
+    assert report["counted"][0]["answered"] == report["answers"]
 
 
 @pytest.mark.rule("X-045")
