@@ -11,6 +11,8 @@ from ocs.cli.command import Group, Run
 from ocs.cli.output import Document
 
 POLL_SECONDS = 0.25
+NAMES_MAX = 10
+"""Names of those whom a notification is about that a line shows to people; JSON has all."""
 
 
 @click.group(cls=Group)
@@ -79,7 +81,10 @@ def tail(
 def _show(target: Console, document: Document) -> None:
     from ocs.provisioning.events import words_of
 
-    who = next(iter(document["identities"]), f"account:{document['account_id']}")
+    names = document["identities"]
+    who = " ".join(names[:NAMES_MAX]) or f"account:{document['account_id']}"
+    if len(names) > NAMES_MAX:
+        who += f" and {len(names) - NAMES_MAX} more"
     target.print(
         f"{document['at']}  {document['kind']}  {who}  {words_of(document)}", soft_wrap=True
     )

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocs.charging.accounts import duties, recurring
+from ocs.charging.accounts import coming, duties, recurring
 from ocs.charging.model.working_set import AccountState, WorkingSet
 from ocs.ledger import entries
 from ocs.ledger.account import (
@@ -245,14 +245,16 @@ def test_a_plan_that_is_not_sold_any_more_waits_and_takes_nothing() -> None:
 
 def test_what_comes_is_known_before_it_comes() -> None:
     desk = Desk("passes", "100", "2025-03-20T12:00")
-    found = recurring.coming(desk.account, desk.index, 5)
+    found = coming.coming(desk.account, desk.index, 5, lambda _ns: None)
     assert [(shown(one.at_ns), one.code, one.fee_micro) for one in found] == [
         ("2025-03-21T06:00", "pass", 0), ("2025-03-22T06:00", "pass", 0),
         ("2025-03-23T06:00", "pass", 0), ("2025-03-24T00:00", "line", 1_000_000),
         ("2025-03-24T06:00", "pass", 0),
     ]  # fmt: skip
     short = Desk("monthly", "0", "2025-03-21T12:00")
-    retry, after = recurring.coming(short.account, short.index, 2)
+    retry, after = coming.coming(
+        short.account, short.index, 2, lambda _ns: short.index
+    )
     assert (shown(retry.at_ns), retry.retry, retry.fee_micro) == (
         "2025-03-21T13:00", True, 3_300_000
     )  # fmt: skip

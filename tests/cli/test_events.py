@@ -2,10 +2,25 @@
 
 import json
 
+import pytest
+
 
 def test_people_read_sentences(cli, stocked):
     shown = cli("events", "tail", "--since", "2026-01-05").out
     assert "low-balance  msisdn:4915112345678  balance 4.00, currency EUR, level 5.00" in shown
+
+
+@pytest.mark.rule("K-391")
+def test_what_is_about_an_account_names_all_its_members(cli, stocked):
+    join = ("subscriber", "add", "+4915100000001", "--account", stocked["account"])
+    assert cli(*join).code == 0
+    shown = cli("events", "tail", "--since", "2026-01-05").out
+    assert "low-balance  msisdn:4915100000001 msisdn:4915112345678  balance" in shown
+    for number in range(2, 12):
+        assert cli(*join[:2], f"+49151000000{number:02}", *join[3:]).code == 0
+    shown = cli("events", "tail", "--since", "2026-01-05").out
+    assert shown.count("msisdn:") == 10
+    assert "msisdn:4915100000010 and 2 more  balance" in shown
 
 
 def test_without_since_it_is_the_last_day(cli, stocked):

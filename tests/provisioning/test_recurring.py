@@ -136,6 +136,24 @@ def test_the_schedule_says_what_will_come(office: Office) -> None:
     office.must_be_clean()
 
 
+@pytest.mark.rule("K-264", "K-271")
+def test_the_schedule_says_what_a_fee_that_is_tried_again_will_cost(office: Office) -> None:
+    account_id = open_family(office, 8_100_000)
+    go_to(office, "2026-02-01T00:00")
+    work(office, account_id)
+    go_to(office, "2026-02-01T00:30")
+    catalogs.publish(office.desk, CATALOGUE.replace("fee: 9.30", "fee: 12.40"), "dearer.yaml")
+    rows = schedules.schedule(office.desk, account_id, office.catalogues.current(), 2)
+    assert [(row["kind"], row["fee"]) for row in rows] == [
+        ("retry", "9.30"), ("recurring", "12.40")
+    ]  # fmt: skip
+    found = find_subscriber(office.desk, f"+{NUMBER}")
+    for amount in ("30", "1"):  # The second finds the fee due, as the first has left it.
+        accounts.top_up(office.desk, found, amount, catalogue=office.catalogues.current())
+    assert [line["amount"] for line in fees(office, account_id)] == [-8_100_000, -9_300_000]
+    office.must_be_clean()
+
+
 @pytest.mark.rule("K-265")
 def test_a_top_up_makes_an_unpaid_fee_due_at_once(office: Office) -> None:
     account_id = open_family(office, 0)

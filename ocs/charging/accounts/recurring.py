@@ -14,8 +14,7 @@ accounts begin.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 from zoneinfo import ZoneInfo
 
 from ocs.amounts import MONEY, format_amount
@@ -53,19 +52,6 @@ WAIT_NS = 3600 * NS_PER_SECOND
 
 _END = "recurring end"
 """How the record begins that gives a fee back."""
-
-
-class Coming(NamedTuple):
-    """Something that will be done for an account."""
-
-    at_ns: int
-    code: str
-    fee_micro: int
-    allowances: tuple[str, ...]
-    until_ns: int
-    """Where the period ends that it is for."""
-    retry: bool
-    """Whether it was due before and the balance was short."""
 
 
 # ------------------------------------------------------------------------------ verbs
@@ -176,38 +162,6 @@ def try_again(working_set: WorkingSet, account: Account, now_ns: int) -> None:
     if due:
         working_set.mark_account(account)
         _schedule(working_set, account)
-
-
-def coming(account: Account, index: CatalogIndex, count: int) -> list[Coming]:
-    """Return the next ``count`` things that recur for an account, if nothing changes."""
-    plan = index.catalog.plans.get(account.details.recurring_plan)
-    found: list[Coming] = []
-    zone = ZoneInfo(index.catalog.time_zone)
-    for item in plan.recurring if plan is not None else ():
-        for one in account.details.recurring:
-            if one.code == item.code:
-                found += _coming(item, one, zone, count)
-    return sorted(found, key=lambda one: one.at_ns)[:count]
-
-
-def _coming(
-    item: Recurring, one: Recurrence, zone: ZoneInfo, count: int
-) -> Iterator[Coming]:
-    if one.retry_ns:
-        share = share_of(item, one.start_ns, one.anchor_ns, zone)
-        yield Coming(
-            one.retry_ns, item.code, share.of_money(item.fee_micro), item.allowances, one.end_ns,
-            retry=True,
-        )
-    start_ns = one.end_ns
-    for _ in range(count):
-        share = share_of(item, start_ns, one.anchor_ns, zone)
-        end_ns = share.period.end_ns
-        yield Coming(
-            start_ns, item.code, share.of_money(item.fee_micro), item.allowances, end_ns,
-            retry=False,
-        )
-        start_ns = end_ns
 
 
 # ------------------------------------------------------------------------------ one account

@@ -6,10 +6,11 @@ Called by `ocs account schedule`.
 from typing import Any
 
 from ocs.catalog.matching import CatalogIndex
-from ocs.charging.accounts import agenda, recurring
+from ocs.charging.accounts import agenda, coming
 from ocs.errors import NotFoundError
 from ocs.provisioning.desk import Desk
 from ocs.provisioning.instants import format_instant, format_local
+from ocs.provisioning.published import History
 from ocs.provisioning.views import money
 
 
@@ -23,6 +24,12 @@ def schedule(
     if account is None:
         raise NotFoundError(f"there is no account {account_id}")
     zone = catalogue.catalog.time_zone
+    history = History(desk.store, catalogue)
+
+    def then(instant_ns: int) -> CatalogIndex | None:
+        version = history.version_at(instant_ns)
+        return history[version] if version else None
+
     rows = [
         (
             one.at_ns,
@@ -37,7 +44,7 @@ def schedule(
                 "until_local": format_local(one.until_ns, zone),
             },
         )
-        for one in recurring.coming(account, catalogue, count)
+        for one in coming.coming(account, catalogue, count, then)
     ]
     rows += [
         (
