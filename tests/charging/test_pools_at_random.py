@@ -1,7 +1,8 @@
 """Credit pools with random prices and members: nothing is lost, whatever order they report in.
 
 Every member pays for its own usage at its own price, to the micro unit; what the pool holds is the
-money of those that stay, and nothing is held behind the last.
+money of those that stay, and nothing is held behind the last. Which quota is drawn on first may
+depend on the order, where others of the request are held anew.
 """
 
 from __future__ import annotations
@@ -163,7 +164,5 @@ def test_every_member_pays_its_own_in_any_order(
         one.report(reports, sorted(reports))
         other.report(reports, order)
         assert one.engine.money()[0] == other.engine.money()[0]
-        if balance == "100000":
-            assert one.engine.money()[1] == other.engine.money()[1], "what stays held is the same"
     one.end()
     other.end()
