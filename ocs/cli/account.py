@@ -162,7 +162,9 @@ def show(run: Run, name: str) -> None:
     from ocs.provisioning.desk import find_subscriber
 
     found = find_subscriber(run.desk, name)
-    run.out.show(accounts.show(run.desk, found.account_id), show_account)
+    shown = accounts.show(run.desk, found.account_id)
+    worth = accounts.worth(run.desk, found.account_id, run.catalogues.in_force())
+    run.out.show({**shown, **worth}, show_account)
 
 
 @account.ocs_command("ledger", example="ocs account ledger +4915112345678 --since 7d --limit 50")

@@ -237,6 +237,13 @@ def import_(run: Run, file: Path, dry_run: bool) -> None:
     run.out.show(result.view(), _show_import)
 
 
+def _worth_fact(document: Document) -> list[tuple[str, str]]:
+    """Return what all money comes to, where money in other currencies adds something."""
+    if document.get("worth_micro", document["balance_micro"]) == document["balance_micro"]:
+        return []
+    return [("With other currencies", f"{document['worth']} {document['currency']}")]
+
+
 def show_account(target: Console, document: Document) -> None:
     """Print an account with its buckets."""
     currency = document["currency"]
@@ -250,6 +257,7 @@ def show_account(target: Console, document: Document) -> None:
             ("Until", document["state_until"]),
             ("Plan", document["plan"]),
             ("Balance", f"{document['balance']} {currency}"),
+            *_worth_fact(document),
             ("Held by sessions", f"{document['held']} {currency}"),
             ("Credit limit", f"{document['credit_limit']} {currency}"),
             ("Needs attention", document["flags"]),

@@ -8,7 +8,7 @@ from sqlalchemy import create_engine, text
 from ocs import yamldoc
 from ocs.charging.accounts.purses import PURSES_MAX
 from ocs.charging.model.messages import Outcome, RequestKind, ServiceRequest, Units, UsedUnits
-from ocs.errors import ConflictError, DocumentError, RefusedError, UsageError
+from ocs.errors import ConflictError, DocumentError, NotFoundError, RefusedError, UsageError
 from ocs.ledger.account import Contra
 from ocs.provisioning.catalogues import catalogs
 from ocs.provisioning.customers import accounts, subscribers, transfers, voucher_codes, vouchers
@@ -72,6 +72,20 @@ def shown(office):
 def lines_of(office, contra):
     lines = office.desk.ledger.ledger(account_of(office), 100)
     return [line.movement for line in reversed(lines) if line.movement.contra == contra]
+
+
+@pytest.mark.rule("K-335")
+def test_an_account_is_worth_what_its_purses_come_to_as_well(shop):
+    top_up(shop, "2", "EUR")
+    top_up(shop, "10")
+    top_up(shop, "100", "JPY")
+    catalogue = shop.catalogues.current()
+    assert accounts.worth(shop.desk, account_of(shop), catalogue) == {
+        "worth": "11.834284", "worth_micro": 2_000_000 + 9_217_000 + 617_284,
+    }  # fmt: skip
+    assert accounts.worth(shop.desk, account_of(shop), None)["worth"] == "2.00"
+    with pytest.raises(NotFoundError):
+        accounts.worth(shop.desk, 7, catalogue)
 
 
 @pytest.mark.rule("K-329", "K-330")

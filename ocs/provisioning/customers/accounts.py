@@ -273,6 +273,19 @@ def show(desk: Desk, account_id: int) -> dict[str, Any]:
     }
 
 
+def worth(desk: Desk, account_id: int, catalogue: CatalogIndex | None) -> dict[str, Any]:
+    """Return what all money of an account comes to in its own currency, as JSON: its balance, and
+    what is in purses at the rates of ``catalogue`` (K-335).
+    """
+    account = desk.reports.account(account_id)
+    if account is None:
+        raise NotFoundError(f"there is no account {account_id}")
+    state = AccountState(account, desk.reports.buckets(account_id))
+    purses.take_rates(state, catalogue)
+    own_micro = sum(one.balance for one in state.buckets if one.unit == Unit.MONEY)
+    return money("worth", own_micro + purses.worth_micro(state, desk.clock.now_ns()))
+
+
 def ledger(desk: Desk, account_id: int, limit: int, since_ns: int) -> list[dict[str, Any]]:
     """Return an account's newest lines, the oldest of them first."""
     buckets = {bucket.bucket_id: bucket for bucket in desk.reports.buckets(account_id)}
