@@ -70,6 +70,7 @@ def test_a_plan_that_tells_nothing_has_no_policy(notify, own):
         ("notify: {caps: [50, 50 %]}", "3:21", "'50 %' is given twice"),
         ("notify: {used: half}", "3:16", "no share of 1 % to 100 %"),
         ("notify: {low_balance: 1.0000001}", "3:23", "finer than"),
+        ("notify: {low_balance: [2,00]}", "3:26", "amounts have a point, such as 2.00"),
         ("notify: {low_balance: [1, {}]}", "3:27", "list of single values"),
         ("notify: {expiry: 0 s}", "3:18", "too small"),
         ("notify: {expiry: 367 d}", "3:18", "too long"),

@@ -31,7 +31,7 @@ def read_notify(
     group = owner.mapping("notify")
     known = default or _NOTHING
     used = _thresholds(group, "used", _percent, known.used)
-    low_balance = _thresholds(group, "low_balance", parse_amount, known.low_balance)
+    low_balance = _thresholds(group, "low_balance", _level, known.low_balance)
     expiry = _thresholds(group, "expiry", _notice, known.expiry)
     caps = _thresholds(group, "caps", _percent, known.caps)
     roaming = group.boolean("roaming", known.roaming)
@@ -49,6 +49,13 @@ def read_notify(
 
 
 _notice = seconds_up_to(MAX_EXPIRY_NOTICE_SECONDS)
+
+
+def _level(text: str) -> int:
+    """Return a balance; ``[2,00]`` is a list of two, and hardly what was meant."""
+    if len(text) > 1 and text.isdecimal() and text.startswith("0"):
+        raise ValueError(f"'{text}' begins with 0: amounts have a point, such as 2.00")
+    return parse_amount(text)
 
 
 def _thresholds(
