@@ -136,7 +136,11 @@ def test_everything_transfers_may_say() -> None:
         ),
         (
             "top_up_bonus: {a: {amount: 1, promotion: x}}", "x: {from: soon, to: 2026-04-01}",
-            "'soon' is no day such as",
+            "'soon' is no time such as",
+        ),
+        (
+            "top_up_bonus: {a: {amount: 1, promotion: x}}", "x: {from: 2026-01-01, to: 9999-12-31}",
+            "'9999-12-31' is not between 1970 and 2200",
         ),
         ("transfers: {minimum: 5, maximum: 4}", "", "'maximum' is less than 'minimum'"),
         ("transfers: {minimum: 5, daily: 4}", "", "'daily' is less than 'minimum'"),

@@ -3,13 +3,17 @@
 Called by loading.document (promotions) and loading.plans.
 """
 
-from collections.abc import Callable
 from collections.abc import Mapping as AbstractMapping
-from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from ocs.amounts import AMOUNT_MAX_MICRO, Unit, parse_amount
-from ocs.catalog.loading.values import amount_from_zero, at_least, check_code, seconds_up_to
+from ocs.amounts import Unit
+from ocs.catalog.loading.values import (
+    amount_from_zero,
+    check_code,
+    instant_in,
+    more_than_zero,
+    seconds_up_to,
+)
 from ocs.catalog.model import ChargeMode, Plan, Service
 from ocs.catalog.offers import Bonus, Extension, LifeCycle, Promotion, Transfers
 from ocs.marked import Mapping, Scalar, unknown_word
@@ -23,14 +27,13 @@ BONUS_UNITS = {unit.label: unit for unit in (Unit.MONEY, Unit.OCTETS, Unit.SECON
 STARTS = {"at-once": False, "first-use": True}
 AT_CLOSE = {"keep": False, "expire": True}
 _OF_VALIDITY = ("grace", "barred", "top_up_validity", "longest_validity", "at_close")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _duration = seconds_up_to(MAX_SECONDS)
 
 
 def read_promotions(root: Mapping, time_zone: str) -> dict[str, Promotion]:
     """Return the windows of time that bonuses may be bound to; local times are ``time_zone``'s."""
     promotions: dict[str, Promotion] = {}
-    zone = ZoneInfo(time_zone)
+    instant = instant_in(ZoneInfo(time_zone))
     for key, node in root.mapping("promotions").members():
         code = check_code(key, "promotion")
         if len(promotions) >= MAX_PROMOTIONS:
@@ -39,8 +42,8 @@ def read_promotions(root: Mapping, time_zone: str) -> dict[str, Promotion]:
         if not isinstance(node, Mapping):
             node.problem(f"promotion '{code}' needs a group of keys")
             continue
-        starts_ns = node.parsed("from", lambda text: _instant(text, zone), 0, required=True)
-        ends_ns = node.parsed("to", lambda text: _instant(text, zone), 0, required=True)
+        starts_ns = node.parsed("from", instant, 0, required=True)
+        ends_ns = node.parsed("to", instant, 0, required=True)
         times = node.integer("times", 0, minimum=0, maximum=1_000_000)
         if node.has("to") and starts_ns and ends_ns and ends_ns <= starts_ns:
             node.entries["to"].problem("the window ends before it begins")
@@ -132,11 +135,11 @@ class BonusReader:
         bonus = Bonus(
             code=code,
             unit=unit,
-            amount=group.parsed("amount", _positive(unit), 0),
+            amount=group.parsed("amount", more_than_zero(unit), 0),
             share_percent=share,
-            maximum_micro=group.parsed("maximum", _positive(Unit.MONEY), 0),
+            maximum_micro=group.parsed("maximum", more_than_zero(Unit.MONEY), 0),
             from_micro=group.parsed("from", amount_from_zero, 0),
-            up_to_micro=group.parsed("up_to", _positive(Unit.MONEY), 0),
+            up_to_micro=group.parsed("up_to", more_than_zero(Unit.MONEY), 0),
             services=tuple(
                 key.text for key in group.scalars("services") if self._pays(key, unit)
             ),
@@ -200,9 +203,9 @@ def read_transfers(group: Mapping) -> Transfers | None:
     node = group.mapping("transfers")
     terms = Transfers(
         fee_micro=node.parsed("fee", amount_from_zero, 0),
-        minimum_micro=node.parsed("minimum", _positive(Unit.MONEY), 1),
-        maximum_micro=node.parsed("maximum", _positive(Unit.MONEY), 0),
-        daily_micro=node.parsed("daily", _positive(Unit.MONEY), 0),
+        minimum_micro=node.parsed("minimum", more_than_zero(Unit.MONEY), 1),
+        maximum_micro=node.parsed("maximum", more_than_zero(Unit.MONEY), 0),
+        daily_micro=node.parsed("daily", more_than_zero(Unit.MONEY), 0),
         daily_count=node.integer("daily_count", 0, minimum=0, maximum=10_000),
         keeps_micro=node.parsed("keeps", amount_from_zero, 0),
     )
@@ -213,37 +216,8 @@ def read_transfers(group: Mapping) -> Transfers | None:
     return terms
 
 
-def _positive(unit: Unit) -> Callable[[str], int]:
-    if unit is not Unit.MONEY:
-        return at_least(1, unit)
-
-    def parse(text: str) -> int:
-        amount_micro = parse_amount(text)
-        if not 0 < amount_micro <= AMOUNT_MAX_MICRO:
-            raise ValueError(f"'{text}' is not more than zero")
-        return amount_micro
-
-    return parse
-
-
 def _share(text: str) -> int:
     digits = text.strip().removesuffix("%").strip()
     if not digits.isascii() or not digits.isdecimal() or not 0 < int(digits[:5]) <= MAX_SHARE:
         raise ValueError(f"'{text}' is no share such as 20 %, at most {MAX_SHARE} %")
     return int(digits)
-
-
-def _instant(text: str, zone: ZoneInfo) -> int:
-    """Return the instant (ns UTC) of a day or a time on the catalogue's clock."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"'{text}' is no day such as 2026-12-24, nor a time on one") from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=zone)
-        if moment.utcoffset() != moment.replace(fold=1).utcoffset():
-            raise ValueError(
-                f"'{text}' happens twice or not at all in {zone.key}, whose clocks change then; "
-                "add an offset such as +01:00"
-            )
-    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000

@@ -3,10 +3,9 @@
 Called by loading.document, which has read time bands, destinations and services before.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
-from ocs.amounts import AMOUNT_MAX_MICRO, Measured, Unit, parse_amount
+from ocs.amounts import Measured, Unit, parse_amount
 from ocs.catalog.loading.exchange import read_exchange
 from ocs.catalog.loading.limits import (
     check_rollovers,
@@ -26,8 +25,8 @@ from ocs.catalog.loading.taxes import with_tax
 from ocs.catalog.loading.units import split_unit
 from ocs.catalog.loading.values import (
     amount_from_zero,
-    at_least,
     check_code,
+    more_than_zero,
     read_final_unit,
     seconds_up_to,
 )
@@ -203,7 +202,7 @@ def _read_allowances(group: Mapping, plan: Plan, offer: Offer) -> tuple[Allowanc
 def _read_allowance(code: str, group: Mapping, plan: Plan, offer: Offer) -> Allowance:
     counted = group.choice("unit", {**_ALLOWANCE_UNITS, **offer.units})
     unit, named = split_unit(counted)
-    amount = group.parsed("amount", _amount_of(counted), 1, required=True)
+    amount = group.parsed("amount", more_than_zero(counted), 1, required=True)
     services = tuple(
         key.text for key in group.scalars("services") if _pays(key, counted, plan, offer)
     )
@@ -223,8 +222,8 @@ def _read_allowance(code: str, group: Mapping, plan: Plan, offer: Offer) -> Allo
             "expires_after", seconds_up_to(MAX_EXPIRY_SECONDS, minimum=0), 0
         ),
         named=named,
-        rollover=read_rollover(group, _amount_of(counted)),
-        at_most=read_bucket_cap(group, counted, _amount_of(counted)),
+        rollover=read_rollover(group, more_than_zero(counted)),
+        at_most=read_bucket_cap(group, counted, more_than_zero(counted)),
         ends_with_plan=group.choice("on_plan_change", _ON_PLAN_CHANGE, default=False),
     )
     if allowance.at_most is not None and any(offer.services[name].pool for name in plan.terms):
@@ -233,19 +232,6 @@ def _read_allowance(code: str, group: Mapping, plan: Plan, offer: Offer) -> Allo
         )
     group.finish()
     return allowance
-
-
-def _amount_of(unit: Measured) -> Callable[[str], int]:
-    if unit is not Unit.MONEY:
-        return at_least(1, unit)
-
-    def parse(text: str) -> int:
-        amount_micro = parse_amount(text)
-        if not 0 < amount_micro <= AMOUNT_MAX_MICRO:
-            raise ValueError(f"'{text}' is not more than zero")
-        return amount_micro
-
-    return parse
 
 
 def _pays(key: Scalar, unit: Measured, plan: Plan, offer: Offer) -> bool:

@@ -83,6 +83,20 @@ def seconds_up_to(maximum: int, minimum: int = 1) -> Callable[[str], int]:
     return parse
 
 
+def more_than_zero(unit: Measured) -> Callable[[str], int]:
+    """Return a parser of quantities of ``unit``, or of amounts in micro units, above zero."""
+    if unit is not Unit.MONEY:
+        return at_least(1, unit)
+
+    def parse(text: str) -> int:
+        amount_micro = parse_amount(text)
+        if not 0 < amount_micro <= AMOUNT_MAX_MICRO:
+            raise ValueError(f"'{text}' is not more than zero")
+        return amount_micro
+
+    return parse
+
+
 def amount_from_zero(text: str) -> int:
     """Return micro units of an amount of at least zero."""
     amount_micro = parse_amount(text)
@@ -213,8 +227,8 @@ def _filter_rule(text: str) -> str:
 
 
 def instant_in(zone: ZoneInfo) -> Callable[[str], int]:
-    """Return what reads a time such as 2025-03-04T12:00, on the clock of ``zone`` unless it has an
-    offset, as an instant (ns UTC).
+    """Return what reads a day or a time such as 2025-03-04T12:00 as an instant (ns UTC), on the
+    clock of ``zone`` unless it has an offset.
     """
 
     def read(text: str) -> int:
